@@ -1,13 +1,15 @@
 """Architecture → ONNX graph, written node by node with `onnx.helper` (about 1 ms; no tracing).
 
-Weights come as arrays under the names of the torch module's `state_dict`, so that a network and its graph
-compute the same function.
+Weights come from a `Tensors`: as a rule arrays under the names of the torch module's `state_dict`, so that a network
+and its graph compute the same function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -32,13 +34,35 @@ _UNARY: dict[str, tuple[str, dict[str, float]]] = {
 Weights = Mapping[str, NDArray[np.float32]]
 
 
-def to_onnx(architecture: Architecture, weights: Weights, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """The network as an ONNX model: input `input` float32[N, C, H, W], output `output` float32[N, classes], or
-    float32[N, C, H, W] where the last layer is not a head.
+class Tensors(Protocol):
+    """Where a graph's weights come from."""
 
-    `weights` are those of `nas.blocks.build.build(architecture).state_dict()` as arrays.
-    """
-    graph = _Graph(weights)
+    def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
+        """The initializer of this name."""
+
+    def norm_epsilon(self, fan_in: int, activated: bool) -> float:
+        """What batch normalisation adds to the variance of a convolution over `fan_in` values."""
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Arrays that become part of the model: those of `nas.blocks.build.build(architecture).state_dict()`."""
+
+    weights: Weights
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
+        """See `Tensors`."""
+        return numpy_helper.from_array(np.ascontiguousarray(self.weights[name]), name)
+
+    def norm_epsilon(self, fan_in: int, activated: bool) -> float:
+        """torch's default."""
+        return NORM_EPSILON
+
+
+def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """The network as an ONNX model: input `input` float32[N, C, H, W], output `output` float32[N, classes], or
+    float32[N, C, H, W] where the last layer is not a head."""
+    graph = _Graph(tensors)
     value = "input"
     for index, layer in enumerate(architecture.layers):
         start = value
@@ -69,8 +93,8 @@ def to_onnx(architecture: Architecture, weights: Weights, metadata: Mapping[str,
 class _Graph:
     """Nodes and initializers under construction; every method returns the name of the value it made."""
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
+    def __init__(self, tensors: Tensors) -> None:
+        self.tensors = tensors
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -79,8 +103,8 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes))
         return output
 
-    def weight(self, name: str) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(self.weights[name]), name))
+    def weight(self, name: str, *shape: int) -> str:
+        self.initializers.append(self.tensors.tensor(name, shape))
         return name
 
     def scalar(self, name: str, value: float) -> str:
@@ -98,31 +122,40 @@ class _Graph:
         operator, attributes = _UNARY[kind]
         return self.node(operator, [value], **attributes)
 
-    def convolution(self, name: str, value: str, kernel: int, stride: int, groups: int, bias: bool) -> str:
-        inputs = [value, self.weight(f"{name}.weight")] + ([self.weight(f"{name}.bias")] if bias else [])
+    def convolution(self, name: str, value: str, op: Conv, bias: bool) -> str:
+        inputs = [value, self.weight(f"{name}.weight", *_kernel_shape(op))]
+        inputs += [self.weight(f"{name}.bias", op.out_channels)] if bias else []
         return self.node(
             "Conv",
             inputs,
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[kernel // 2] * 4,
-            group=groups,
+            kernel_shape=[op.kernel, op.kernel],
+            strides=[op.stride, op.stride],
+            pads=[op.kernel // 2] * 4,
+            group=op.groups,
         )
 
     def add_op(self, op: Op, name: str, value: str) -> str:
         match op:
             case Conv():
-                value = self.convolution(f"{name}.conv", value, op.kernel, op.stride, op.groups, bias=False)
-                norm = [f"{name}.norm.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
-                value = self.node("BatchNormalization", [value, *map(self.weight, norm)], epsilon=NORM_EPSILON)
+                value = self.convolution(f"{name}.conv", value, op, bias=False)
+                parts = ("weight", "bias", "running_mean", "running_var")
+                norm = [self.weight(f"{name}.norm.{part}", op.out_channels) for part in parts]
+                epsilon = self.tensors.norm_epsilon(prod(_kernel_shape(op)[1:]), op.activation != "none")
+                value = self.node("BatchNormalization", [value, *norm], epsilon=epsilon)
                 return self.activation(op.activation, value)
             case SqueezeExcite():
                 inner = self.node("GlobalAveragePool", [value])
-                inner = self.node("Relu", [self.convolution(f"{name}.squeeze", inner, 1, 1, 1, bias=True)])
-                inner = self.convolution(f"{name}.excite", inner, 1, 1, 1, bias=True)
+                squeeze, excite = Conv(op.channels, op.squeezed), Conv(op.squeezed, op.channels)
+                inner = self.node("Relu", [self.convolution(f"{name}.squeeze", inner, squeeze, bias=True)])
+                inner = self.convolution(f"{name}.excite", inner, excite, bias=True)
                 return self.node("Mul", [value, self.activation(op.gate, inner)])
             case Pool():
                 return self.node("Flatten", [self.node("GlobalAveragePool", [value])])
             case Linear():
-                inputs = [value, self.weight(f"{name}.linear.weight"), self.weight(f"{name}.linear.bias")]
-                return self.activation(op.activation, self.node("Gemm", inputs, transB=1))
+                weight = self.weight(f"{name}.linear.weight", op.out_features, op.in_features)
+                bias = self.weight(f"{name}.linear.bias", op.out_features)
+                return self.activation(op.activation, self.node("Gemm", [value, weight, bias], transB=1))
+
+
+def _kernel_shape(op: Conv) -> tuple[int, int, int, int]:
+    return op.out_channels, op.in_channels // op.groups, op.kernel, op.kernel

@@ -41,7 +41,7 @@ def timm(architecture: Architecture, origin: Origin) -> str:
 
 def onnx(architecture: Architecture, origin: Origin) -> bytes:
     """model.onnx, with random weights: for timing and for looking at, not for predicting."""
-    from nas.blocks.onnx_graph import to_onnx
+    from nas.blocks.onnx_graph import Inline, to_onnx
     from nas.export.weights import random_weights
 
     metadata = {
@@ -50,7 +50,7 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
         "decisions": json.dumps(origin.decisions or {}),
         "nas_version": __version__,
     }
-    model = to_onnx(architecture, random_weights(architecture, origin.seed), metadata)
+    model = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
     return bytes(model.SerializeToString())
 
 

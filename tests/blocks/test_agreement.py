@@ -12,7 +12,7 @@ from networks import architectures, picture, randomize
 
 from nas.blocks import Architecture, Layer
 from nas.blocks.build import build
-from nas.blocks.onnx_graph import to_onnx
+from nas.blocks.onnx_graph import Inline, to_onnx
 from nas.errors import ArchitectureError
 from nas.export.weights import random_weights
 
@@ -39,7 +39,7 @@ def test_torch_onnx_and_arithmetic_agree(architecture: Architecture) -> None:
     with torch.inference_mode():
         expected = network(x).numpy()
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    output = run_onnx(to_onnx(architecture, weights, {}), x)
+    output = run_onnx(to_onnx(architecture, Inline(weights), {}), x)
     assert output.shape == expected.shape
     assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
     assert architecture.params == sum(parameter.numel() for parameter in network.parameters())
@@ -61,7 +61,7 @@ def test_random_weights_fit_the_torch_module(architecture: Architecture) -> None
 def test_metadata_is_in_the_model() -> None:
     layer = Layer(kind="conv", in_channels=3, out_channels=5, height=7, width=7)
     network = Architecture(3, 7, 7, (layer,))
-    model = to_onnx(network, random_weights(network, 0), {"weights": "random (untrained)"})
+    model = to_onnx(network, Inline(random_weights(network, 0)), {"weights": "random (untrained)"})
     assert {entry.key: entry.value for entry in model.metadata_props} == {"weights": "random (untrained)"}
 
 

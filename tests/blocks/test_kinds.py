@@ -12,7 +12,7 @@ from test_agreement import run_onnx
 from nas.blocks import KEY_COLUMNS, Architecture, Layer
 from nas.blocks.build import build
 from nas.blocks.kinds import KINDS, Kind, macs, params
-from nas.blocks.onnx_graph import to_onnx
+from nas.blocks.onnx_graph import Inline, to_onnx
 from nas.blocks.ops import Conv, Op
 from nas.catalog import shipped_folder
 from nas.errors import LatencyMissing, SpaceError
@@ -58,7 +58,7 @@ def test_macs_torch_and_onnx(registered: Layer, tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = module(x).numpy()
     weights = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
-    assert np.abs(run_onnx(to_onnx(network, weights, {}), x) - expected).max() < 1e-5
+    assert np.abs(run_onnx(to_onnx(network, Inline(weights), {}), x) - expected).max() < 1e-5
     assert "# 0: bottleneck, 7×7×12" in to_python(network)
     import json
 

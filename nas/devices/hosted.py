@@ -1,0 +1,130 @@
+"""Hosted: a device with a work folder and a program that times models there. This machine, ssh boards and phones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
+from nas.devices.transport import Transport
+
+SILENCE_S = 60.0
+"""Longest that a device may say nothing: a session of a large model is opened in less."""
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The program that times models on a device: `worker.py` under a Python, or one that speaks the same lines."""
+
+    command: tuple[str, ...]
+    """Its words, to which `info THREADS PROVIDER` or `run JOB` is added; run in the work folder."""
+    files: Mapping[str, bytes | Path]
+    """What it needs there."""
+
+
+def python_runner(python: str) -> Runner:
+    """`worker.py` under this Python of the device."""
+    return Runner((python, "worker.py"), {"worker.py": WORKER})
+
+
+class Hosted:
+    """A device that is reached by a transport and times models with a runner."""
+
+    def __init__(
+        self,
+        transport: Callable[[], Transport],
+        runner: Runner,
+        *,
+        threads: int = 1,
+        provider: str = "CPUExecutionProvider",
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._connect = transport
+        self._transport: Transport | None = None
+        self._there: set[str] = set()
+        self.runner = runner
+        self.threads = threads
+        self.provider = provider
+        self.silence_s = silence_s
+        self._info: DeviceInfo | None = None
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What the runner says of its device; asked once."""
+        if self._info is None:
+            for document in self._run("info", str(self.threads), self.provider):
+                if "info" in document:
+                    self._info = DeviceInfo.read(document["info"])
+            if self._info is None:
+                raise Fault("the device ended without a word about itself.")
+        return self._info
+
+    def measure(self, plan: Plan) -> Iterator[Sample | Remark]:
+        """Have the models there, run the job, check what comes; see `Device`."""
+        probes = {probe.name: probe for group in plan.groups for probe in group}
+        self._put({"weights.bin": plan.weights} | {f"{name}.onnx": probe.model for name, probe in probes.items()})
+        self._link().put({"job.txt": job_text(plan, self.threads, self.provider).encode()})
+        at_s, done = 0.0, False
+        for document in self._run("run", "job.txt"):
+            if "done" in document:
+                done = True
+            elif "remark" in document:
+                yield Remark.read(document)
+            elif "alive" not in document:
+                sample = Sample.read(document, probes)
+                if sample.at_s < at_s:
+                    raise Fault(f"the device's clock went back, from {at_s:.3f} to {sample.at_s:.3f} s.")
+                at_s = sample.at_s
+                yield sample
+        if not done:
+            raise Fault("the device ended in the middle of its job.")
+
+    def close(self) -> None:
+        """Remove what was put on the device; it can be called twice."""
+        if self._transport is not None:
+            self._transport.close()
+        self._transport = None
+        self._there.clear()
+
+    def _link(self) -> Transport:
+        if self._transport is None:
+            self._transport = self._connect()
+        return self._transport
+
+    def _put(self, files: Mapping[str, bytes | Path]) -> None:
+        """Send the files that were not sent before: a probe's name is the hash of its content."""
+        missing = {name: content for name, content in files.items() if name not in self._there}
+        if missing:
+            self._link().put(missing)
+            self._there |= missing.keys()
+
+    def _run(self, *words: str) -> Iterator[dict[str, Any]]:
+        """JSON objects that the runner prints."""
+        self._put(self.runner.files)
+        for line in self._link().run((*self.runner.command, *words), self.silence_s):
+            if not line.strip():
+                continue
+            try:
+                document = json.loads(line)
+            except (ValueError, RecursionError):
+                raise Fault(f"the device speaks JSON, a line an object, got {line[:60]!r}.") from None
+            if not isinstance(document, dict):
+                raise Fault(f"the device speaks JSON, a line an object, got {line[:60]!r}.")
+            if "error" in document:
+                raise Fault(" ".join(str(document["error"]).split())[:300])
+            yield document
+
+
+def job_text(plan: Plan, threads: int, provider: str) -> str:
+    """The job file that runners read: see `worker.py`."""
+    offset, values = plan.input_slice
+    lines = [f"threads {threads}", f"provider {provider}", f"passes {plan.passes}", f"runs {plan.runs}"]
+    lines += [f"seed {plan.seed}", f"input_offset {offset}", f"input_values {values}"]
+    for group in plan.groups:
+        lines.append("group")
+        lines += [f"probe {probe.name} {' '.join(map(str, probe.shape))}" for probe in group]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Times ONNX models on the device that it runs on. One file; needs Python 3.8, numpy and onnxruntime, nothing of nas.
+
+    python3 worker.py info THREADS PROVIDER    print one line about this device
+    python3 worker.py run JOB                  run a job; the models and weights.bin lie in the same folder
+
+A job is text, a word and its values a line: `threads`, `provider`, `passes`, `runs`, `seed`, then for each group
+`group` and its probes as `probe NAME BATCH CHANNELS HEIGHT WIDTH`. The models of a group are opened together, each in
+a session of its own, and timed in shuffled passes, so that whatever else happens on the device meets all of them.
+Every line printed is one JSON object: {"info"}, {"alive"}, a sample, {"remark", "value"}, {"error"}, {"done"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import sys
+import time
+from typing import Any, Iterator
+
+
+def say(**document: Any) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def first_line(path: str) -> str | None:
+    try:
+        with open(path) as file:
+            return file.read(400).replace("\0", "\n").split("\n")[0].strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def model_name() -> str:
+    board = first_line("/proc/device-tree/model")
+    if board:
+        return board
+    try:
+        with open("/proc/cpuinfo") as file:
+            pairs = [line.split(":", 1) for line in file if ":" in line]
+        names = {key.strip(): value.strip() for key, value in reversed(pairs)}
+        for key in ("model name", "Hardware", "Model"):
+            if names.get(key):
+                return names[key]
+        if "CPU part" in names:
+            return f"implementer {names.get('CPU implementer')} part {names['CPU part']}"
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def info(threads: int, provider: str) -> dict[str, Any]:
+    import onnxruntime as ort
+
+    if provider not in ort.get_available_providers():
+        raise SystemExit(f"onnxruntime here has {', '.join(ort.get_available_providers())}, not {provider}")
+    memory = None
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return {
+        "model": model_name(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "runtime": "ONNX Runtime",
+        "runtime_version": ort.__version__,
+        "provider": provider,
+        "threads": threads,
+        "system": f"{platform.system()} {platform.release()}",
+        "governor": first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "memory_mb": memory,
+    }
+
+
+def read_job(path: str) -> tuple[dict[str, Any], list[list[tuple[str, tuple[int, ...]]]]]:
+    job: dict[str, Any] = {}
+    groups: list[list[tuple[str, tuple[int, ...]]]] = []
+    with open(path) as file:
+        for line in file:
+            words = line.split()
+            if words[0] == "group":
+                groups.append([])
+            elif words[0] == "probe":
+                groups[-1].append((words[1], tuple(int(word) for word in words[2:])))
+            else:
+                job[words[0]] = words[1] if words[0] == "provider" else int(words[1])
+    return job, groups
+
+
+class Session:
+    """One session of one probe, with its input and output in place, so that a run allocates nothing."""
+
+    def __init__(self, folder: str, name: str, shape: tuple[int, ...], options: Any, provider: str, data: Any) -> None:
+        import numpy as np
+        import onnxruntime as ort
+
+        self.name = name
+        self.id = f"{random.SystemRandom().getrandbits(64):016x}"
+        self.session = ort.InferenceSession(os.path.join(folder, name + ".onnx"), options, providers=[provider])
+        used = self.session.get_providers()[0]
+        if used != provider:
+            raise RuntimeError(f"{name} ran on {used} instead of {provider}")
+        size = int(np.prod(shape))
+        picture = np.resize(data, size).reshape(shape).astype(np.float32)
+        where = "cuda" if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") else "cpu"
+        self.binding = self.session.io_binding()
+        self.input = ort.OrtValue.ortvalue_from_numpy(picture, where, 0)
+        self.binding.bind_ortvalue_input("input", self.input)
+        result = self.session.run(None, {"input": picture})[0]
+        self.checksum = float(np.abs(result.astype(np.float64)).mean())
+        self.output = ort.OrtValue.ortvalue_from_numpy(np.empty_like(result), where, 0)
+        self.binding.bind_ortvalue_output("output", self.output)
+        self.timed(1)
+
+    def timed(self, runs: int) -> list[int]:
+        """Nanoseconds of each of `runs` runs, after one that is not counted: others have used the caches since."""
+        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
+        times = []
+        for _ in range(runs + 1):
+            start = clock()
+            run(binding)
+            binding.synchronize_outputs()
+            times.append(clock() - start)
+        return times[1:]
+
+
+def processor_times() -> tuple[int, int, int, float] | None:
+    """Jiffies of this machine: (all, idle, stolen by the hypervisor), and of this process; None where unknown."""
+    try:
+        with open("/proc/stat") as file:
+            values = [int(word) for word in file.readline().split()[1:9]]
+        own = os.times()
+        return sum(values), values[3] + values[4], values[7], (own.user + own.system) * os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def throttle_count() -> int | None:
+    count = first_line("/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count")
+    return int(count) if count and count.isdigit() else None
+
+
+def remarks(before: Any, after: Any, throttled_before: int | None, throttled_after: int | None) -> Iterator[Any]:
+    """What disturbed the round: shares of all processors that others used or a hypervisor took, and throttling."""
+    if before and after and after[0] > before[0]:
+        spent, idle, stolen, own = (now - then for now, then in zip(after, before))
+        yield "load", max(0.0, (spent - idle - stolen - own) / spent)
+        yield "stolen", max(0.0, stolen / spent)
+    if throttled_before is not None and throttled_after is not None:
+        yield "throttled", float(max(0, throttled_after - throttled_before))
+
+
+def run_group(
+    folder: str, group: list[Any], job: dict[str, Any], options: Any, data: Any, shuffler: random.Random, began: float
+) -> None:
+    sessions: list[Session] = []
+    told = time.monotonic()
+    for name, shape in shuffler.sample(group, len(group)):
+        sessions.append(Session(folder, name, shape, options, job["provider"], data))
+        if time.monotonic() - told > 1:
+            told = time.monotonic()
+            say(alive=len(sessions))
+    for number in range(job["passes"]):
+        for session in shuffler.sample(sessions, len(sessions)):
+            at = time.monotonic() - began
+            say(
+                probe=session.name,
+                session=session.id,
+                slice=number,
+                at_s=at,
+                batch=1,
+                ns=session.timed(job["runs"]),
+                checksum=session.checksum,
+            )
+
+
+def run(path: str) -> None:
+    import numpy as np
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(3)
+    folder = os.path.dirname(os.path.abspath(path))
+    job, groups = read_job(path)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = job["threads"]
+    options.inter_op_num_threads = 1
+    weights = os.path.join(folder, "weights.bin")
+    data = np.fromfile(weights, np.float32, job["input_values"], offset=4 * job["input_offset"])
+    shuffler, began = random.Random(job["seed"]), time.monotonic()
+    before, throttled = processor_times(), throttle_count()
+    for group in groups:
+        run_group(folder, group, job, options, data, shuffler, began)
+    for kind, value in remarks(before, processor_times(), throttled, throttle_count()):
+        say(remark=kind, value=value)
+    say(done=sum(len(group) for group in groups))
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == ["info"]:
+            say(info=info(int(arguments[1]), arguments[2]))
+        else:
+            run(arguments[1])
+    except (Exception, SystemExit) as problem:  # whatever it is, the other side is told in one line
+        say(error=f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
