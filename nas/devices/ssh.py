@@ -1,0 +1,242 @@
+"""Ssh: a board that is reached by the plain `ssh` program, with whatever the user's own configuration says of it.
+
+One session lives as long as the transport does and owns the work folder there: it made it, and it removes it as soon
+as its input ends, be it by `close`, a dead connection or a killed `nas`. It carries the other sessions too
+(ControlMaster), which are quick to open then. Each of those watches its input in the same way and takes its program
+down with it, so that nothing is left running on a board that nobody listens to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from nas.devices.device import Fault
+from nas.devices.hosted import SILENCE_S, WORKER, Hosted, Runner
+from nas.devices.stream import stream
+
+CONNECT_S = 60.0
+"""Longest silence until the work folder is there, and of whatever is quick."""
+INSTALL_S = 600.0
+"""Longest silence of pip, which says nothing while it downloads."""
+SLOWEST = 200_000
+"""Bytes a second that files are sent with at least."""
+OPTIONS = (
+    *("-T", "-x", "-oBatchMode=yes", "-oConnectTimeout=10", "-oServerAliveInterval=15", "-oServerAliveCountMax=3"),
+    *("-oRemoteCommand=none", "-oClearAllForwardings=yes", "-oControlPersist=no", "-oLogLevel=ERROR"),
+)
+
+# Scripts for any POSIX shell, in one line and without `!`, since the login shell that hands them on may be csh or fish.
+BEGIN = "nas-begins"
+"""Printed first: what comes before it is chatter of the login shell."""
+CHATTER = 1000
+"""Lines of that."""
+FREE = "free=$(df -Pk . 2>/dev/null | awk 'NR == 2 {print $4}'); "
+KEEP = (
+    'umask 077; for base in "${TMPDIR:-/tmp}" "$HOME/.cache/nas"; do mkdir -p "$base"; cd "$base" || continue; '
+    f'{FREE}[ "${{free:-0}}" -ge 65536 ] || continue; folder=$(mktemp -d "$PWD/nas-XXXXXX") || continue; '
+    'echo "$folder"; cat >/dev/null; cd /; rm -rf "$folder"; exit 0; done 2>/dev/null; '
+    'echo "the disk is full: 64 MB are needed in ${TMPDIR:-/tmp} or ~/.cache/nas, and cannot be had" >&2; exit 1'
+)
+ENTER = 'cd "$1" 2>/dev/null || { echo "the connection was lost, and the work folder with it" >&2; exit 1; }; shift; '
+PUT = ENTER + (
+    f"said=$(tar xf - 2>&1) && exit 0; {FREE}why='files cannot be written'; "
+    '[ "${free:-9999}" -lt 1024 ] && why="the disk is full"; '
+    'echo "$why, $free kB are free in $PWD ($(echo "$said" | head -n 1))" >&2; exit 1'
+)
+RUN = ENTER + (
+    "TMPDIR=$PWD; export TMPDIR; exec 3<&0 </dev/null; { cat <&3; kill -9 0; } >/dev/null 2>&1 & exec 3<&-; "
+    '"$@"; code=$?; kill $! 2>/dev/null; exit $code'
+)
+PRIVATE = '"$HOME/.cache/nas/python"'
+"""Where `install` puts a Python's packages on the board."""
+ASK = 'command -v {python} >/dev/null && {python} -c "$1" 2>&1; exit 0'
+FACTS = (
+    "import platform, struct, sys; "
+    "print('nas-python', platform.machine() or '?', 8 * struct.calcsize('P'), '%d.%d' % sys.version_info[:2]); "
+    "sys.stdout.flush(); import numpy, onnxruntime; "
+    "print('ready' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'unfit')"
+)
+INSTALL = (
+    "python3 -c 'import ensurepip, venv' 2>/dev/null || "
+    '{ echo "python3 there has no venv: sudo apt install python3-venv, then again." >&2; exit 1; }; '
+    f"pip={PRIVATE}/bin/python; python3 -m venv --clear {PRIVATE} && "
+    "for wanted in '--upgrade pip' '--only-binary :all: numpy onnxruntime'; do "
+    '"$pip" -m pip install --disable-pip-version-check --progress-bar off $wanted || exit 1; done'
+)
+
+TROUBLE = {
+    "IDENTIFICATION HAS CHANGED": "its host key is not the one that is known here: it was installed anew, or another "
+    "machine answers. Connect once by hand, `ssh {host}`, and find out which.",
+    "Host key verification failed": "its host key is not known here. Connect once by hand, `ssh {host}`, and compare "
+    "the fingerprint with the board's.",
+    "Permission denied|Too many authentication": "it takes none of your keys. Send yours: ssh-copy-id {host}",
+    "Could not resolve hostname": "no host of this name is known. Look at its spelling and at `Host` in ~/.ssh/config.",
+    "Connection refused": "nothing answers at its ssh port. Is sshd running there, and is it the right port?",
+    "timed out|[Tt]imeout|No route to host|unreachable": "it does not answer. Is it on, and in this network?",
+}
+"""What ssh says, as a regular expression, and what to do then."""
+
+
+class Ssh:
+    """A work folder on a board; see `nas.devices.transport.Transport`."""
+
+    def __init__(self, host: str, *, config: Path | None = None) -> None:
+        """Connect. `host` is what `ssh` takes, an alias too; `config` stands for ~/.ssh/config. Raises `Fault`."""
+        if not re.fullmatch(r"[\w.:@%+~/\[\]-]{1,255}", host) or re.search(r"(^|[@/])-", host):
+            shown = host if host.isprintable() else repr(host)
+            raise Fault(f"an ssh host is `board`, `pi@board`, an alias or ssh://pi@board:2222, got {shown[:60]}.")
+        if shutil.which("ssh") is None:
+            raise Fault("the program ssh is missing here: install it, for example apt install openssh-client.")
+        self.host = host
+        self._config = () if config is None else ("-F", str(config))
+        self._local = Path(tempfile.mkdtemp(prefix="nas-", dir="/tmp"))  # a socket's path has at most 104 bytes
+        os.mkfifo(self._local / "hold")
+        self._hold = os.open(self._local / "hold", os.O_RDWR)  # an input that ends when it is closed, or we die
+        self._keeper = self._ssh(KEEP, (), CONNECT_S, master=True)
+        try:
+            self.folder = next(self._keeper, "")
+            if not (self.folder.startswith("/") and self.folder.isprintable() and len(self.folder) < 1000):
+                raise Fault(f"{host}: there is no POSIX shell to talk to, it answered {self.folder[:60]!r}.")
+        except BaseException:
+            self.close()
+            raise
+
+    def put(self, files: Mapping[str, bytes | Path]) -> None:
+        """One tar archive, unpacked there; see `Transport`."""
+        with tempfile.NamedTemporaryFile(prefix="nas-", suffix=".tar") as archive:
+            try:
+                with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                    for name, content in files.items():
+                        entry = tarfile.TarInfo(name)
+                        with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                            entry.size = file.seek(0, os.SEEK_END)
+                            file.seek(0)
+                            tar.addfile(entry, file)
+                archive.flush()
+            except OSError as problem:
+                raise Fault(f"{problem.filename or archive.name}: {problem.strerror}.") from None
+            limit_s = CONNECT_S + archive.tell() / SLOWEST
+            next(self._ssh(PUT, (self.folder,), limit_s, stdin=Path(archive.name)), None)
+
+    def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
+        """See `Transport`. The program there is killed when the generator ends, or this process, or the connection."""
+        return self._ssh(RUN, (self.folder, *argv), silence_s)
+
+    def close(self) -> None:
+        """See `Transport`. Where the connection is dead, the board finds out and does it by itself."""
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+            with suppress(Fault):
+                next(self._keeper, "")  # it ends, and says nothing more
+            self._keeper.close()
+            shutil.rmtree(self._local, ignore_errors=True)
+
+    def _ssh(
+        self, script: str, words: Sequence[str], silence_s: float, *, stdin: Path | None = None, master: bool = False
+    ) -> Generator[str, None, None]:
+        """Lines that a script prints there. Its input is a file, or else stays open until we let go."""
+        log = self._local / "log"  # what ssh itself says, apart from what is said there
+        remote = shlex.join(("exec", "sh", "-c", f"echo {BEGIN}; {script}", "sh", *words))
+        shared = (f"-oControlMaster={'yes' if master else 'no'}", f"-oControlPath={self._local}/mux", f"-E{log}")
+        redirect = ("sh", "-c", 'exec "$@" <"$0"', str(stdin or self._local / "hold"))
+        argv = (*redirect, "ssh", *self._config, *OPTIONS, *shared, "--", self.host, remote)
+        begun = False
+        try:
+            with closing(cast(Generator[str, None, None], stream(argv, silence_s))) as lines:
+                begun = BEGIN in islice(lines, CHATTER)
+                if not begun and next(lines, None) is not None:
+                    raise Fault(f"its login shell prints {CHATTER:,} lines. Have it silent where it has no terminal.")
+                yield from lines
+        except Fault as problem:
+            own = log.read_text(errors="replace").strip() if log.is_file() else ""
+            raise Fault(self._explain(str(problem).removeprefix("sh "), own, begun)) from None
+
+    def _explain(self, said: str, own: str, begun: bool) -> str:
+        """One line on what went wrong, by what was said there, what ssh itself said, and whether it got through."""
+        reason = said
+        if said.startswith("ended with code 255"):
+            lost = ["the connection was lost."] if begun else []
+            reason = " ".join((*lost, *own.splitlines()[-1:])) or said
+        if not begun:
+            reason = next((hint for sign, hint in TROUBLE.items() if re.search(sign, own + said)), reason)
+        line = f"{self.host}: {reason.replace('{host}', self.host)}"[:400]
+        return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def ssh_device(
+    host: str,
+    *,
+    threads: int = 1,
+    install: bool = False,
+    silence_s: float = SILENCE_S,
+    config: Path | None = None,
+) -> Hosted:
+    """The device behind an ssh host; it is connected to, and looked at, when it is first used.
+
+    It needs a 64-bit system with Python 3.8, numpy and onnxruntime, the last two from python3 there or from a private
+    folder, into which `install` puts them by pip. `Fault` says what is missing and what to do. `config` is for `Ssh`.
+    """
+
+    def connect() -> Ssh:
+        board = Ssh(host, config=config)
+        try:
+            board.put({"python": f'exec {_find_python(board, install)} "$@"\n'.encode()})
+        except BaseException:
+            board.close()
+            raise
+        return board
+
+    return Hosted(
+        connect, Runner(("sh", "python", "worker.py"), {"worker.py": WORKER}), threads=threads, silence_s=silence_s
+    )
+
+
+def _find_python(board: Ssh, install: bool) -> str:
+    """A Python there that has all that is needed, as a word of the shell. Raises `Fault`."""
+    private = f"{PRIVATE}/bin/python"
+    said: list[str] = []
+    for python in (private, "python3"):
+        said = _ask(board, python)
+        if said[-1:] == ["ready"]:
+            return python
+    if not said:
+        raise Fault(f"{board.host}: python3 is missing there: sudo apt install python3")
+    facts = next(filter(None, (re.match(r"nas-python (\S+) (\d+) (\d+)\.(\d+)$", line) for line in said)), None)
+    if facts is None:
+        raise Fault(f"{board.host}: python3 does not work there: {said[-1][:200]}")
+    machine, bits, version = facts[1], int(facts[2]), (int(facts[3]), int(facts[4]))
+    if bits < 64:
+        raise Fault(
+            f"{board.host}: its Python is a {bits}-bit one ({machine}), for which onnxruntime has no wheels. "
+            "Install the 64-bit edition of the board's system."
+        )
+    if version < (3, 8):
+        raise Fault(f"{board.host}: Python 3.8 or newer is needed, python3 there is {facts[3]}.{facts[4]}.")
+    if not install:
+        raise Fault(
+            f"{board.host}: numpy and onnxruntime are needed there, and cannot be imported ({said[-1][:120]}). "
+            "`--install` puts them into a private folder, ~/.cache/nas/python."
+        )
+    for _ in board.run(("sh", "-c", INSTALL), INSTALL_S):
+        pass
+    said = _ask(board, private)
+    if said[-1:] != ["ready"]:
+        raise Fault(f"{board.host}: pip installed onnxruntime, but it does not work: {''.join(said[-1:])[:200]}")
+    return private
+
+
+def _ask(board: Ssh, python: str) -> list[str]:
+    """Lines that a Python there prints of itself, the last one `ready` where all is well; none where it is missing."""
+    return list(islice(board.run(("sh", "-c", ASK.format(python=python), "sh", FACTS), CONNECT_S), CHATTER))
