@@ -124,7 +124,7 @@ class Sample:
     session: str
     """Unique to one session of one probe."""
     slice: int
-    """Number of the pass, from 0; the same for all probes of a group."""
+    """Number of the pass, from 0 and on through all groups of the plan: `group * passes + pass`."""
     at_s: float
     """Seconds of the device's clock since its round began."""
     batch: int

@@ -1,0 +1,48 @@
+"""A device at hand for a search: opened by its target's name, profiled where it has no table yet, closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nas.devices.device import Device
+from nas.devices.find import Ways, open_device
+from nas.errors import NasError
+from nas.profiler.profile import profile
+from nas.profiler.rounds import Effort
+from nas.profiler.verify import verify
+from nas.request import Request
+from nas.space.load import load_space
+from nas.target import DeviceName, device_name
+from nas.teller import Teller
+
+__all__ = ["attached", "have_table", "verify"]
+
+
+@contextmanager
+def attached(target: str, ways: Ways = Ways()) -> Iterator[Device]:
+    """The device that a target names; let go of at the end. Raises `NasError` where it names none."""
+    device = open_device(named(target), ways)
+    try:
+        yield device
+    finally:
+        device.close()
+
+
+def named(target: str) -> DeviceName:
+    """The device that a target names. Raises `NasError` where it names a table."""
+    name = device_name(target)
+    if name is None:
+        raise NasError(
+            f"{target!r} is no device: a device is cpu, cpu:4t, ssh:HOST, adb:SERIAL, … (see `nas devices`)."
+        )
+    return name
+
+
+def have_table(request: Request, device: Device, teller: Teller) -> None:
+    """Profile a request's space on its device, unless that was done before."""
+    space = load_space(request.space)
+    folder = named(request.target).table_folder(space.name)
+    if not (folder / "table.yaml").is_file():
+        teller.say(f"{request.target} has no table of {space.name} yet: it is measured now, into {folder}")
+        profile(space, request.target, device, folder, Effort(), teller)

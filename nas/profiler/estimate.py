@@ -1,0 +1,149 @@
+"""From slices to milliseconds: one estimator for blocks and networks alike.
+
+A slice counts with its best run. What a whole pass was slower or faster than usual is taken out (drift: frequency,
+heat, the neighbours on a shared machine), if that makes halves of the measurement agree better. A session counts with
+the lower quartile of its slices, since what disturbs a slice only ever slows it down; a probe with the mean of
+its sessions, since the placement of a session in memory alone moves it by some percent, and both ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from nas.profiler.samples import Slices
+
+CONFIDENCE = 0.95
+_SWEEPS = 6
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Of N probes: `ms` and `halfwidth`, the half-width of the 95 % interval over sessions (inf for one session)."""
+
+    names: tuple[str, ...]
+    ms: NDArray[np.float64]
+    halfwidth: NDArray[np.float64]
+    sessions: NDArray[np.int64]
+    slices: NDArray[np.int64]
+    corrected: bool
+    """Whether drift was taken out."""
+    drift_pct: float
+    """Range of the passes' common factor, 5th to 95th percentile, in percent."""
+    split_half_pct: float
+    """Mean absolute difference between halves of disjoint sessions, in percent: what any estimate can be held to."""
+
+    def of(self, names: list[str]) -> NDArray[np.int64]:
+        """Indices of these probes."""
+        index = {name: number for number, name in enumerate(self.names)}
+        return np.array([index[name] for name in names], np.int64)
+
+
+def estimate(slices: Slices, judged: NDArray[np.int64] | None = None) -> Estimates:
+    """Estimates of all probes of `slices`; every one needs a slice.
+
+    The split-half error is that of the probes `judged` (indices; all by default): it decides on the drift
+    correction and is told.
+    """
+    logs = np.log(slices.ms)
+    factors = _drift(slices, logs)
+    which = np.arange(len(slices.names)) if judged is None else judged
+    plain, steady = (_sessions(slices, values) for values in (logs, logs - factors[slices.passed]))
+    errors = [split_half_pct(slices, found, which) for found in (plain, steady)]
+    corrected = bool(errors[1] < errors[0])
+    ms, halfwidth, sessions = _over_sessions(slices, steady if corrected else plain)
+    low, high = np.quantile(np.exp(factors), [0.05, 0.95]) if len(factors) else (1.0, 1.0)
+    return Estimates(
+        slices.names,
+        ms,
+        halfwidth,
+        sessions,
+        np.bincount(slices.probe, minlength=len(slices.names)),
+        corrected,
+        float(100 * (high - low)),
+        errors[corrected],
+    )
+
+
+def split_half_pct(slices: Slices, sessions: NDArray[np.float64], judged: NDArray[np.int64]) -> float:
+    """Mean over probes of |ms of one half of its sessions / ms of the other - 1|, percent; nan with single sessions.
+
+    Halves are every other session, so that what drifts is part of the error.
+    """
+    owner, turn = _owners(slices)
+    totals = np.zeros((2, len(slices.names)))
+    counts = np.zeros((2, len(slices.names)))
+    np.add.at(totals, (turn % 2, owner), np.exp(sessions))
+    np.add.at(counts, (turn % 2, owner), 1)
+    known = judged[(counts[:, judged] > 0).all(axis=0)]
+    if not len(known):
+        return float("nan")
+    halves = totals[:, known] / counts[:, known]
+    return float(100 * np.abs(halves[0] / halves[1] - 1).mean())
+
+
+def _drift(slices: Slices, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log factor of each pass, by alternating medians over probes and passes (Tukey's median polish), median 0."""
+    passes = int(slices.passed.max()) + 1 if len(slices.passed) else 0
+    factors = np.zeros(passes)
+    for _ in range(_SWEEPS):
+        usual = _grouped_median(logs - factors[slices.passed], slices.probe, len(slices.names))
+        factors = _grouped_median(logs - usual[slices.probe], slices.passed, passes)
+        factors -= np.median(factors) if passes else 0.0
+    return factors
+
+
+def _grouped_median(values: NDArray[np.float64], groups: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Median of the values of each group 0..count-1, none of them empty."""
+    return _grouped_quantile(values, groups, count, 0.5)
+
+
+def _grouped_quantile(
+    values: NDArray[np.float64], groups: NDArray[np.int64], count: int, share: float
+) -> NDArray[np.float64]:
+    order = np.lexsort((values, groups))
+    ranked = values[order]
+    sizes = np.bincount(groups, minlength=count)
+    place = share * (sizes - 1)
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    low = np.floor(place).astype(np.int64)
+    high = np.ceil(place).astype(np.int64)
+    result: NDArray[np.float64] = ranked[first + low] + (place - low) * (ranked[first + high] - ranked[first + low])
+    return result
+
+
+def _sessions(slices: Slices, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log ms of each session: the lower quartile of its slices."""
+    return _grouped_quantile(logs, slices.session, int(slices.session.max()) + 1, 0.25)
+
+
+def _owners(slices: Slices) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Probe of each session, and its number among the sessions of that probe, in order of time."""
+    owner = np.zeros(int(slices.session.max()) + 1, np.int64)
+    owner[slices.session] = slices.probe
+    order = np.argsort(owner, kind="stable")
+    first = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(slices.names)))])
+    turn = np.empty_like(owner)
+    turn[order] = np.arange(len(owner)) - first[owner[order]]
+    return owner, turn
+
+
+def _over_sessions(
+    slices: Slices, sessions: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean ms over sessions, half-width of its interval (Student's t), and the number of sessions."""
+    owner, _ = _owners(slices)
+    ms, count = np.exp(sessions), np.bincount(owner, minlength=len(slices.names))
+    mean = np.bincount(owner, ms, len(slices.names)) / count
+    squares = np.bincount(owner, (ms - mean[owner]) ** 2, len(slices.names))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.sqrt(squares / (count - 1) / count)
+    return mean, np.where(count > 1, width, np.inf), count
+
+
+def quantiles(slices: Slices, share: float) -> NDArray[np.float64]:
+    """ms, float64[N]: this quantile of each probe's slices, drift and all."""
+    return _grouped_quantile(slices.ms, slices.probe, len(slices.names), share)

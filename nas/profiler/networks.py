@@ -1,0 +1,37 @@
+"""Which whole networks are measured: some calibrate a table, others check it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.random import Generator
+
+from nas.blocks.architecture import Architecture
+from nas.profiler.fit import counts
+from nas.space.space import Space
+
+CANDIDATES = 1_000
+
+
+def calibrating(space: Space, n: int, rng: Generator) -> list[Architecture]:
+    """`n` networks in which every layer of the space stands about as often as any other.
+
+    Greedy: of a random thousand, each time the one whose layers stand least often in those chosen before. Networks drawn
+    uniformly would leave layers out: in `mobile` those of a stage's expansion 1 stand in a third as many.
+    """
+    candidates = [space.decode(genotype) for genotype in space.sample(CANDIDATES, rng)]
+    has = counts([network.layers for network in candidates], space.layers()) > 0
+    chosen: list[int] = []
+    seen = np.zeros(has.shape[1])
+    for _ in range(n):
+        worth = has @ (1 / (1 + seen) ** 2) / has.sum(axis=1)
+        worth[chosen] = -1
+        chosen.append(int(worth.argmax()))
+        seen += has[chosen[-1]]
+    return [candidates[index] for index in chosen]
+
+
+def random_networks(space: Space, n: int, rng: Generator) -> list[Architecture]:
+    """`n` networks drawn uniformly over genotypes, no two alike as far as the space has so many."""
+    population = space.canonical(space.sample(20 * n, rng))
+    _, first = np.unique(population, axis=0, return_index=True)
+    return [space.decode(population[row]) for row in np.sort(first)[:n]]

@@ -1,0 +1,209 @@
+"""Rounds of measurement: which probes a device times next, until their figures are as sure as asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from nas.blocks.kinds import output_shape, params
+from nas.blocks.layer import Layer
+from nas.devices.device import Device, Fault, Plan, Probe, Remark
+from nas.errors import Interrupted, NasError
+from nas.profiler.estimate import CONFIDENCE, Estimates, estimate
+from nas.profiler.probe import INPUT_SLICE, make_probe
+from nas.profiler.samples import Samples
+from nas.teller import Teller
+
+LEAST_SESSIONS = 3
+"""Sessions of each probe before its interval is believed."""
+MOST_SESSIONS = 60
+MOST_ROUNDS = 4
+"""In one job; what they give decides what is measured next."""
+PASSES = 3
+RUNS = 3
+FAULTS_IN_A_ROW = 4
+"""Faults without a sample between them after which a device is given up."""
+ANCHORS = 12
+"""Probes that stand in every group: what the drift of passes is told by."""
+MEMORY_SHARE = 0.25
+"""Of a device's memory, for the sessions of one group."""
+UNKNOWN_MEMORY_MB = 1024
+PAUSE_S = 0.5
+"""After a fault; twice as long after each further one in a row."""
+
+Chain = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How sure the figures shall be, and how long that may take."""
+
+    precision_pct: float = 1.0
+    """Half-width of the 95 % interval of each probe, percent of its time."""
+    seconds: float = 75.0
+    """Of measuring; each probe gets its first sessions however long they take."""
+
+
+class Workload:
+    """Chains of layers by the name of their probe."""
+
+    def __init__(self, chains: Sequence[Chain]) -> None:
+        self.probes: dict[str, Probe] = {}
+        self.chains: dict[str, Chain] = {}
+        self.names: list[str] = []
+        for chain in chains:
+            probe = make_probe(chain)
+            self.probes[probe.name], self.chains[probe.name] = probe, chain
+            self.names.append(probe.name)
+
+    def anchors(self) -> list[str]:
+        """A dozen probes from the smallest to the largest."""
+        ranked = sorted(self.probes, key=lambda name: (memory_bytes(self.chains[name]), name))
+        places = np.linspace(0, len(ranked) - 1, min(ANCHORS, len(ranked))).round().astype(int)
+        return [ranked[place] for place in places]
+
+
+def memory_bytes(chain: Chain) -> int:
+    """About what a session of a chain takes: its weights twice, as packed and as read, and its largest values."""
+    weights = sum(map(params, chain))
+    values = max(
+        max(layer.in_channels, layer.mid_channels) * layer.height * layer.width
+        + output_shape(layer)[0] * layer.out_height * layer.out_width
+        for layer in chain
+    )
+    return 4 * (2 * weights + 2 * values) + (1 << 20)
+
+
+class Rounds:
+    """Rounds on one device for one workload. Whatever is in `samples` before counts: only the rest is measured."""
+
+    def __init__(self, device: Device, workload: Workload, samples: Samples, weights: Path, teller: Teller) -> None:
+        self.device = device
+        self.workload = workload
+        self.samples = samples
+        self.weights = weights
+        self.teller = teller
+        self.remarks: dict[str, float] = {}
+        """The largest value of each kind of remark."""
+        self._faults = 0
+
+    def measure(self, effort: Effort) -> None:
+        """Measure until every probe is sure enough or the time is up.
+
+        A fault costs the slice in which it happens; it is told, and the device is asked again. Raises `NasError` after
+        some faults in a row.
+        """
+        try:
+            self._measure(effort)
+        except KeyboardInterrupt:
+            raise Interrupted(f"{len(self.samples):,} samples are kept. The same command goes on.") from None
+        for kind, value in self.remarks.items():
+            if line := REMARKS[kind](value):
+                self.teller.say(line)
+
+    def _measure(self, effort: Effort) -> None:
+        began, spent_before = time.monotonic(), self._spent()
+        pace = 0.0  # seconds of one round, known after the first job
+        while wanted := self._wanted(effort):
+            left = effort.seconds - spent_before - (time.monotonic() - began)
+            fresh = {name: n for name, n in wanted.items() if self.samples.sessions(name) < LEAST_SESSIONS}
+            if left <= 0 and not fresh:
+                break
+            rounds = min(MOST_ROUNDS, max(wanted.values()), max(1, int(left / pace)) if pace else 1)
+            if fresh:
+                rounds = max(fresh.values())
+            started = time.monotonic()
+            self._job(list(fresh if left <= 0 else wanted), rounds, self._done() + sum(wanted.values()))
+            pace = (time.monotonic() - started) / rounds
+
+    def _spent(self) -> float:
+        """Seconds that the samples of these probes took, by the device's clock."""
+        longest: dict[int, float] = {}
+        for number, sample in self.samples.of(self.workload.probes):
+            longest[number] = max(longest.get(number, 0.0), sample.at_s)
+        return sum(longest.values())
+
+    def _done(self) -> int:
+        return sum(map(self.samples.sessions, self.workload.probes))
+
+    def _wanted(self, effort: Effort) -> dict[str, int]:
+        """Probes that are not sure enough, and about how many sessions each still needs."""
+        sessions = {name: self.samples.sessions(name) for name in self.workload.probes}
+        wanted = {name: LEAST_SESSIONS - n for name, n in sessions.items() if n < LEAST_SESSIONS}
+        known = [name for name in sessions if name not in wanted]
+        return wanted | (_still(estimate(self.samples.slices(known)), effort) if known else {})
+
+    def _groups(self, wanted: list[str], seed: int) -> list[list[str]]:
+        """The groups of one round: they fit the device's memory, and every one has the anchors."""
+        capacity = MEMORY_SHARE * ((self._memory_mb() or UNKNOWN_MEMORY_MB) << 20)
+        anchors = self.workload.anchors()
+        base = sum(memory_bytes(self.workload.chains[name]) for name in anchors)
+        groups: list[list[str]] = []
+        filled = float("inf")
+        for index in np.random.default_rng(seed).permutation(len(wanted)):
+            size = memory_bytes(self.workload.chains[wanted[index]])
+            if filled + size > capacity:
+                groups.append([])
+                filled = base
+            groups[-1].append(wanted[index])
+            filled += size
+        return [list(dict.fromkeys([*group, *anchors])) for group in groups]
+
+    def _memory_mb(self) -> int | None:
+        while True:
+            try:
+                return self.device.info.memory_mb
+            except Fault as fault:
+                self._note(fault)
+
+    def _job(self, wanted: list[str], rounds: int, total: int) -> None:
+        """A session more, `rounds` times, of each wanted probe, in one job: memory that is warm is used again."""
+        number, done = self.samples.next_round, self._done()
+        groups = [group for turn in range(rounds) for group in self._groups(wanted, number + turn)]
+        probes = tuple(tuple(map(self.workload.probes.__getitem__, group)) for group in groups)
+        try:
+            for item in self.device.measure(Plan(probes, self.weights, PASSES, RUNS, number, INPUT_SLICE)):
+                if isinstance(item, Remark):
+                    self.remarks[item.kind] = max(self.remarks.get(item.kind, 0.0), item.value)
+                    continue
+                self.samples.add(number, item)
+                self._faults = 0
+                done += item.slice % PASSES == PASSES - 1
+                self.teller.progress(done, max(total, done), "sessions")
+        except Fault as fault:
+            self._note(fault)
+
+    def _note(self, fault: Fault) -> None:
+        """Tell a fault, let go of the device and wait. Raises `NasError` where it is one too many."""
+        self._faults += 1
+        self.device.close()
+        if self._faults >= FAULTS_IN_A_ROW:
+            raise NasError(
+                f"The device failed {self._faults} times in a row, last: {fault} "
+                f"{len(self.samples):,} samples are kept: run the same command to go on."
+            )
+        self.teller.say(f"fault {self._faults}: {fault} Asking again.")
+        time.sleep(PAUSE_S * 2 ** (self._faults - 1))
+
+
+def _still(found: Estimates, effort: Effort) -> dict[str, int]:
+    relative = 100 * found.halfwidth / found.ms
+    t = np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, found.sessions - 1))
+    needed = np.ceil(found.sessions * (relative / effort.precision_pct) ** 2 * (1.96 / t) ** 2)
+    more = np.clip(needed, found.sessions + 1, MOST_SESSIONS) - found.sessions
+    unsure = (relative > effort.precision_pct) & (found.sessions < MOST_SESSIONS)
+    return {found.names[index]: int(more[index]) for index in np.flatnonzero(unsure)}
+
+
+REMARKS: Mapping[str, Callable[[float], str]] = {
+    "load": lambda share: f"other processes used {share:.0%} of the processors" if share > 0.15 else "",
+    "stolen": lambda share: f"a hypervisor took {share:.0%} of the processors" if share > 0.05 else "",
+    "throttled": lambda times: f"the processor slowed down for its heat {times:.0f} times" if times else "",
+}
+"""What is told of a remark; nothing where it is small."""

@@ -1,0 +1,122 @@
+"""Samples: every timing that a device gave, as JSON lines; the only state of a profile.
+
+A line is a sample and the number of its round. A last line that was cut off by a crash is left out and written over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.devices.device import CHECKSUM_TOLERANCE, Fault, Probe, Sample
+from nas.errors import TableError
+
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Slices:
+    """N slices as arrays: which probe (index into `names`), session and pass, and the best run's ms of each."""
+
+    names: tuple[str, ...]
+    probe: NDArray[np.int64]
+    session: NDArray[np.int64]
+    """Numbers from 0 in order of time; a session is of one probe."""
+    passed: NDArray[np.int64]
+    """Numbers from 0, of passes: slices of one pass were taken within seconds of each other."""
+    ms: NDArray[np.float64]
+
+
+class Samples:
+    """The samples in a file, and those that are added to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._taken: list[tuple[int, Sample]] = []
+        self._checksums: dict[str, float] = {}
+        self._sessions: dict[str, set[str]] = {}
+        whole = 0
+        if path.exists():
+            if path.stat().st_size > MAX_BYTES:
+                raise TableError(f"{path}: at most {MAX_BYTES:,} bytes of samples are read. Profile into a new --out.")
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            for number, line in enumerate(data[:whole].splitlines(), 1):
+                self._take(*self._read(number, line))
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(whole)
+        self._file.seek(whole)
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    @property
+    def next_round(self) -> int:
+        """A number that no sample's round has yet."""
+        return max((number for number, _ in self._taken), default=-1) + 1
+
+    def add(self, number: int, sample: Sample) -> None:
+        """Keep a sample of round `number`. Raises `Fault` where a model gave another output than before."""
+        known = self._checksums.get(sample.probe)
+        if known is not None and abs(sample.checksum - known) > CHECKSUM_TOLERANCE * max(known, 1e-12):
+            raise Fault(
+                f"a model computed {sample.checksum:.6g} instead of {known:.6g}: that device cannot be trusted."
+            )
+        line = json.dumps({"round": number, **sample.to_json()}) + "\n"
+        self._file.write(line.encode())
+        self._file.flush()
+        self._take(number, sample)
+
+    def adopt(self, others: Iterable[tuple[int, Sample]]) -> None:
+        """Keep samples of another file, of the same device, in rounds of their own."""
+        base = self.next_round
+        for number, sample in others:
+            self.add(base + number, sample)
+
+    def of(self, names: Container[str]) -> list[tuple[int, Sample]]:
+        """Round and sample of these probes."""
+        return [(number, sample) for number, sample in self._taken if sample.probe in names]
+
+    def sessions(self, name: str) -> int:
+        """How many sessions there are of a probe."""
+        return len(self._sessions.get(name, ()))
+
+    def slices(self, names: Iterable[str]) -> Slices:
+        """All slices of these probes, as arrays."""
+        wanted = {name: index for index, name in enumerate(names)}
+        taken = [(number, sample) for number, sample in self._taken if sample.probe in wanted]
+        sessions = {key: index for index, key in enumerate(dict.fromkeys(s.session for _, s in taken))}
+        passes = {key: index for index, key in enumerate(dict.fromkeys((n, s.slice) for n, s in taken))}
+        return Slices(
+            tuple(wanted),
+            np.array([wanted[s.probe] for _, s in taken], np.int64),
+            np.array([sessions[s.session] for _, s in taken], np.int64),
+            np.array([passes[n, s.slice] for n, s in taken], np.int64),
+            np.array([min(s.ns) / 1e6 for _, s in taken], np.float64),
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _take(self, number: int, sample: Sample) -> None:
+        self._taken.append((number, sample))
+        self._checksums.setdefault(sample.probe, sample.checksum)
+        self._sessions.setdefault(sample.probe, set()).add(sample.session)
+
+    def _read(self, number: int, line: bytes) -> tuple[int, Sample]:
+        try:
+            document: Any = json.loads(line)
+            taken = document.pop("round")
+            if type(taken) is not int or not 0 <= taken < 2**31:
+                raise Fault(f"`round` is a whole number, got {taken!r}")
+            name = document.get("probe")
+            return taken, Sample.read(document, {name: Probe(name, b"", ())} if isinstance(name, str) else {})
+        except (ValueError, RecursionError, AttributeError, KeyError, TypeError, Fault) as problem:
+            raise TableError(f"{self.path}: line {number}: not a sample: {str(problem)[:120]}") from None

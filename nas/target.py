@@ -1,0 +1,128 @@
+"""Target: what `--target` names. A table by name or path, or a device, whose tables are found by its space.
+
+cpu, cpu:4t            this machine, ONNX Runtime, 1 or 4 threads     ssh:HOST       a board (docs/ssh.md)
+cuda, coreml, …        another execution provider here                adb:SERIAL     a phone (docs/android.md)
+fake                   computed times, for tutorials                  browser        any browser (docs/browser.md)
+
+A device may have a name in `devices.yaml` in the user's config folder: `pi: ssh:pi@board`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from nas.catalog import is_path, own_tables_folder, table_names, table_path
+from nas.errors import NasError, TableError
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+}
+"""Devices of this machine, by the ONNX Runtime provider that runs them."""
+KINDS = (*PROVIDERS, "ssh", "adb", "browser", "fake")
+_WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[^\s]*))?")
+_THREADS = re.compile(r"(?:(?P<place>.*):)?(?P<threads>[1-9][0-9]{0,3})t")
+
+
+@dataclass(frozen=True)
+class DeviceName:
+    """A device as a target names it."""
+
+    text: str
+    """As it was written: `cpu:4t`, or a name in devices.yaml."""
+    kind: str
+    """One of `KINDS`."""
+    place: str
+    """Host, serial number, `webgpu`; empty where the kind says it all."""
+    threads: int
+
+    def table_folder(self, space: str) -> Path:
+        """Where the table of a space on this device lives among the user's own."""
+        words = re.sub(r"[^A-Za-z0-9_]+", "-", f"{self.text}-{space}").strip("-")
+        if len(words) > 64 or not words[:1].isalpha():
+            words = f"device-{sha256(f'{self.text} {space}'.encode()).hexdigest()[:16]}"
+        return own_tables_folder() / words
+
+
+def device_name(target: str) -> DeviceName | None:
+    """The device that a target names, or None where it names a table. Raises `NasError` for a device that cannot be."""
+    if target in table_names() or is_path(target):
+        return None
+    return _parse(target, named_devices().get(target, target))
+
+
+def _parse(text: str, word: str) -> DeviceName | None:
+    match = _WORD.fullmatch(word)
+    if match is None or match["kind"] not in KINDS:
+        return None
+    kind, rest = match["kind"], match["rest"] or ""
+    counted = _THREADS.fullmatch(rest)
+    place, threads = (counted["place"] or "", int(counted["threads"])) if counted else (rest, 1)
+    if kind in ("ssh", "adb"):
+        if not place or place.startswith("-"):
+            example = "ssh:pi@board" if kind == "ssh" else "adb:SERIAL, with a serial of `adb devices`"
+            raise NasError(f"A {kind} device is written {example}, got {text!r}.")
+    elif place and not (kind == "browser" and place in ("wasm", "webgpu")):
+        raise NasError(f"A {kind} device is written {kind} or {kind}:4t for four threads, got {text!r}.")
+    return DeviceName(text, kind, place, threads)
+
+
+def named_devices() -> dict[str, str]:
+    """Devices of the user's `devices.yaml`: names and what they stand for. Raises `NasError` where it breaks a rule."""
+    file = config_folder() / "devices.yaml"
+    if not file.is_file():
+        return {}
+    from nas.files import read_yaml
+
+    document = read_yaml(file, NasError)
+    if not isinstance(document, dict):
+        raise NasError(f"{file}: a line a device, such as `pi: ssh:pi@board`.")
+    for name, word in document.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name) or name in KINDS:
+            raise NasError(f"{file}: a device's name is a word of letters, digits, `_` and `-`, got {name!r}.")
+        if not isinstance(word, str) or _parse(word, word) is None:
+            raise NasError(
+                f"{file}: {name}: a device is one of {', '.join(KINDS)}, such as ssh:pi@board, got {word!r}."
+            )
+    return document
+
+
+def config_folder() -> Path:
+    """`$XDG_CONFIG_HOME/nas`, by default `~/.config/nas`."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nas"
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that is neither a table nor a device. Raises `TableError`."""
+    if device_name(target) is None:
+        try:
+            table_path(target)
+        except TableError as problem:
+            if is_path(target):
+                raise
+            raise TableError(f"{problem} Or a device: {', '.join(KINDS)} (see `nas devices`).") from None
+
+
+def target_path(target: str, space: str | None) -> Path:
+    """The folder of a target's table: of a device, the table of this space that was profiled on it.
+
+    Raises `TableError` where there is none, with the command that makes it.
+    """
+    device = device_name(target)
+    if device is None:
+        return table_path(target)
+    if space is None:
+        raise TableError(f"{target} has a table for each space, and this network names none. Give a table's name.")
+    folder = device.table_folder(space)
+    if not (folder / "table.yaml").is_file():
+        raise TableError(
+            f"{target} has no table of {space} yet. Make it: nas profile --space {space} --target {target}"
+        )
+    return folder
