@@ -1,0 +1,1 @@
+"""The runner of devices that have no Python: `runner.c` does what `worker.py` does, and `build.py` compiles it."""
