@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,12 @@ def load_predictor(name: str) -> Predictor:
     """The shipped predictor of a space, by the space's name. Raises `NasError` where there is none."""
     if name not in _shipped():
         raise NasError(f"No accuracy predictor named {name!r}; shipped: {', '.join(_shipped())}.")
+    return _read(name)
+
+
+@cache
+def _read(name: str) -> Predictor:
+    """One file, read once a process: a search asks whether there is a predictor before it takes it."""
     content = (FOLDER / f"{name}.npz").read_bytes()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         meta = json.loads(str(arrays["meta"]))
