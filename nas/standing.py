@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,18 +17,17 @@ class Standing:
     """
 
     def __init__(self, objective: Objective) -> None:
-        self._objective = objective
+        self._form = objective.form
         self._best = -np.inf
         self._front = np.zeros((0, 2))
         self._largest = objective.costs["latency_ms"].bounds()[1] if objective.form == "front" else 0.0
 
-    def update(self, measures: Mapping[str, NDArray[np.float64]]) -> str:
-        """Take in new measures, `float64[n]` by name, and say how things stand."""
-        values, violations = self._objective.judge(measures)
+    def update(self, values: NDArray[np.float64], violations: NDArray[np.float64]) -> str:
+        """Take in what `Objective.judge` said of a batch, `float64[n, m]` and `float64[n]`; say how things stand."""
         self._best = max(self._best, values[violations == 0, 0].max(initial=-np.inf))
-        if self._objective.form != "front":
+        if self._form != "front":
             return f"best {self._best:.2f}" if np.isfinite(self._best) else "none within the bounds yet"
-        new = np.stack([measures["latency_ms"], measures["accuracy"]], axis=1)
+        new = np.stack([-values[:, 1], values[:, 0]], axis=1)  # latency, accuracy
         points = np.concatenate([self._front, new])
         self._front = points[pareto_front(points[:, 0], points[:, 1])]
         cost, value = self._front.T
