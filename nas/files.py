@@ -6,15 +6,17 @@ import json
 from collections.abc import Callable
 from math import isinf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from nas.errors import NasError
 
 MAX_BYTES = 32 << 20
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> str:
@@ -83,7 +85,11 @@ class _StrictLoader(yaml.SafeLoader):
 
 def read_yaml(path: Path, error: Callable[[str], NasError], limit: int = 1 << 20) -> Any:
     """The document in a YAML file; aliases and repeated keys are errors. Note that YAML reads `1e-3` as text."""
-    text = read_text(path, error, limit)
+    return parse_yaml(read_text(path, error, limit), path, error)
+
+
+def parse_yaml(text: str, path: Path, error: Callable[[str], NasError]) -> Any:
+    """The document in a YAML text; `path` is what errors name."""
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as problem:
@@ -94,7 +100,19 @@ def read_yaml(path: Path, error: Callable[[str], NasError], limit: int = 1 << 20
         raise error(f"{path}: not valid YAML: {_one_line(problem)}.") from None
 
 
-def explain(path: Path, problem: ValidationError, page: str) -> str:
+def read_model(
+    model: type[Model], document: Any, path: Path, error: Callable[[str], NasError], *, rule: str, page: str
+) -> Model:
+    """A file's document in its typed form; `rule` says what it is, `page` where its format is described."""
+    if not isinstance(document, dict):
+        raise error(f"{path}: {rule}, got {type(document).__name__}.")
+    try:
+        return model.model_validate(document)
+    except ValidationError as problem:
+        raise error(_explain(path, problem, page)) from None
+
+
+def _explain(path: Path, problem: ValidationError, page: str) -> str:
     """One pydantic error as `file: path.in.it: rule, got value`; the number of further ones is told."""
     errors = problem.errors(include_url=False)
     first = errors[0]
@@ -107,7 +125,8 @@ def explain(path: Path, problem: ValidationError, page: str) -> str:
 
 
 def _one_line(problem: object, most: int = 160) -> str:
-    return " ".join(str(problem).split())[:most].rstrip(".")
+    line = " ".join(str(problem).split())[:most].rstrip(".")
+    return "".join(letter if letter.isprintable() else "?" for letter in line)  # nothing that moves the cursor
 
 
 def _short(value: object, most: int = 60) -> str:

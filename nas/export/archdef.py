@@ -45,14 +45,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.kinds import ops, output_shape
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.export.blockstring import ACTIVATIONS, KINDS, Block, Rounding, make_divisible, parse_block
-from nas.files import explain, read_json
+from nas.files import read_json, read_model
 
 PAGE = "docs/architectures.md"
 MAX_BYTES = 1 << 20
@@ -82,12 +82,8 @@ def read_archdef(path: Path) -> Architecture:
 
 def parse_archdef(document: Any, path: Path = Path("arch-def")) -> Architecture:
     """The network that the content of an arch-def file stands for; `path` is what errors name."""
-    if not isinstance(document, dict):
-        raise ArchitectureError(f"{path}: an arch-def is a mapping with `blocks`, got {type(document).__name__}.")
-    try:
-        file = _ArchDefFile.model_validate(document)
-    except ValidationError as problem:
-        raise ArchitectureError(explain(path, problem, PAGE)) from None
+    rule = "an arch-def is a mapping with `blocks`"
+    file = read_model(_ArchDefFile, document, path, ArchitectureError, rule=rule, page=PAGE)
     try:
         return file.architecture()
     except ArchitectureError as problem:

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.kinds import check
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
-from nas.files import explain, read_json
+from nas.files import read_json, read_model
 
 FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
@@ -66,14 +66,9 @@ def to_config(
 
 def read_config(path: Path) -> Config:
     """The config in a file. Raises `ArchitectureError` naming the file, the place in it, the rule and the value."""
+    rule = f"a config is a mapping with `format: {FORMAT}`"
     document = read_json(path, ArchitectureError, MAX_BYTES)
-    if not isinstance(document, dict):
-        found = type(document).__name__
-        raise ArchitectureError(f"{path}: a config is a mapping with `format: {FORMAT}`, got {found}.")
-    try:
-        file = _ConfigFile.model_validate(document)
-    except ValidationError as problem:
-        raise ArchitectureError(explain(path, problem, PAGE)) from None
+    file = read_model(_ConfigFile, document, path, ArchitectureError, rule=rule, page=PAGE)
     try:
         architecture = file.architecture()
     except ArchitectureError as problem:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from nas.blocks.architecture import MAX_LAYERS
 from nas.blocks.kinds import KINDS
 from nas.blocks.layer import Layer
 from nas.catalog import space_path
 from nas.errors import ArchitectureError, SpaceError
-from nas.files import explain, read_yaml
+from nas.files import read_model, read_yaml
 from nas.space.canonical import Canonical, Condition, Effect, Exchange
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
@@ -44,15 +42,8 @@ def reads(kind: str) -> set[str]:
 def load_space(name: str | Path) -> Space:
     """A shipped space by name, or one from a YAML file. An error names the file, the place, the rule and what came."""
     path = space_path(name)
-    document = read_yaml(path, SpaceError)
-    if not isinstance(document, dict):
-        raise SpaceError(
-            f"{path}: a search space is a mapping with `format: nas-space/1`, got {type(document).__name__}."
-        )
-    try:
-        file = SpaceFile.model_validate(document)
-    except ValidationError as problem:
-        raise SpaceError(explain(path, problem, "docs/spaces.md")) from None
+    rule = "a search space is a mapping with `format: nas-space/1`"
+    file = read_model(SpaceFile, read_yaml(path, SpaceError), path, SpaceError, rule=rule, page="docs/spaces.md")
     try:
         return _Expansion(file).space()
     except (SpaceError, ArchitectureError) as problem:
