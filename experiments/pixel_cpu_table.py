@@ -387,15 +387,8 @@ def table(measured: Sequence[Measured], model: BlockModel, stem: Layer, top: Lay
     for row, spread in zip(measured, spreads, strict=True):
         count = len(row.repeats_ms)
         rows.append(Row(row.layer, row.ms, spread if count > 1 else usual * row.ms, count, "measured"))
-    space = load_space("mobile")
     known = {row.layer for row in rows}
-    rest = [
-        layer
-        for layer in dict.fromkeys(
-            layer for slot in space.slots for options in space.combinations(slot) for layer in slot.layers(*options)
-        )
-        if layer not in known
-    ]
+    rest = [layer for layer in load_space("mobile").layers() if layer not in known]
     for layer, ms, band in zip(rest, model.predict(rest), model.band(rest), strict=True):
         if refusal := model.covers(layer):
             raise ValueError(f"The model does not cover a block of `mobile`: {refusal}")

@@ -109,6 +109,14 @@ class Space:
         """Every combination of a slot's options, in the order of a C array over its axes."""
         return product(*(self.decisions[axis].options for axis in slot.decisions))
 
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer that a network of the space can have, once, in the order of first appearance."""
+        return tuple(
+            dict.fromkeys(
+                layer for slot in self.slots for options in self.combinations(slot) for layer in slot.layers(*options)
+            )
+        )
+
     def encode(self, choices: Sequence[Mapping[str, Option]]) -> Population:
         """Options by decision name → `uint8[N, D]`. Raises `SpaceError` for unknown, missing or foreign ones."""
         return np.array([self._encode_one(choice) for choice in choices], dtype=np.uint8).reshape(-1, self._width)

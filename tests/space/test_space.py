@@ -45,14 +45,18 @@ def test_mobile_is_the_published_space() -> None:
     assert space.size == (3 * 2 * 3 * 2) ** 6 * (4 * 2 * 3 * 2)  # stage 6 has one depth more
     assert [d.name for d in space.decisions[:4]] == ["stage1.depth", "stage1.kernel", "stage1.expansion", "stage1.se"]
     assert space.decisions[20].options == (1, 2, 3, 4)
-    layers = {
-        layer
-        for slot in space.slots
-        if slot.name.startswith("stage")
-        for options in space.combinations(slot)
-        for layer in slot.layers(*options)
-    }
-    assert len(layers) == 168
+    assert len(space.layers()) == 1 + 168 + 1  # stem, blocks, head
+
+
+def test_layers_are_those_of_its_networks_each_once_in_order(tiny: Space) -> None:
+    layers = tiny.layers()
+    assert len(set(layers)) == len(layers)
+    networks = tiny.enumerate()[::7]
+    assert {layer for genotype in networks for layer in tiny.decode(genotype).layers} <= set(layers)
+    stem, head = ([layer for layer in layers if layer.kind == kind] for kind in ("conv", "head"))
+    assert len(stem) == len(head) == 2 * 2  # resolutions, activations
+    assert layers == (*stem, *layers[4:-4], *head)
+    assert [layer.height for layer in stem] == [32, 32, 48, 48]
 
 
 def test_references_of_mobile_have_their_published_size() -> None:
