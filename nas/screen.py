@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nas.blocks.layer import Layer
 from nas.space.space import Space
-from nas.tables.table import PROVENANCES, LatencyTable
+from nas.tables.header import DeviceHeader
+from nas.tables.table import PROVENANCES, LatencyTable, describe
+
+if TYPE_CHECKING:
+    from nas.devices.listing import Found
 
 
 def search_summary(result: Mapping[str, Any]) -> str:
@@ -26,6 +31,7 @@ def search_summary(result: Mapping[str, Any]) -> str:
             f"{result['target']}: {result['device']} · of the winner's time {_coverage(winner['coverage'])} "
             f"(± {winner['latency_error_pct']:.0f} %, estimated)",
         ),
+        *_checked(result.get("networks_error")),
         (
             "search",
             f"{result['evaluations']:,} architectures in {result['seconds']:.1f} s, "
@@ -33,6 +39,11 @@ def search_summary(result: Mapping[str, Any]) -> str:
         ),
         ("winner", f"asked ≤ {bounds['latency_ms']:.1f} ms{further} · table {_figures(winner, accuracy)}"),
     ]
+    if result.get("measured"):
+        missed = "" if result["measured"]["measured_ms"] <= bounds["latency_ms"] else " · MISSED the bound"
+        lines.append(
+            ("measured", f"asked ≤ {bounds['latency_ms']:.1f} ms · {measured_line(result['measured'])}{missed}")
+        )
     for number, (name, reference) in enumerate(result["references"].items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
     if result["proof"]:
@@ -48,6 +59,7 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
         [
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
+            *_checked(result.get("networks_error")),
             ("size", f"{_millions(result['macs'])} MACs · {_millions(result['params'])} parameters"),
         ]
     )
@@ -55,7 +67,9 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
 
 def table_line(table: LatencyTable) -> str:
     """One table in a list."""
-    return f"{table.name:<16} {table.header.summary} · {_rows(table)}"
+    error = table.networks_error
+    checked = f" · networks {error['mape_pct']:.1f} % off" if error else ""
+    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}"
 
 
 def table_summary(table: LatencyTable) -> str:
@@ -64,25 +78,66 @@ def table_summary(table: LatencyTable) -> str:
     return _table(
         [
             ("table", f"{table.name} · {table.path}"),
-            ("device", " · ".join(str(part) for part in header.device.model_dump().values() if part is not None)),
+            ("device", _device(header.device)),
             ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
+            *_checked(table.networks_error, in_full=True),
             ("between", "a block model answers within its range" if table.model else "nothing: only rows answer"),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
+            ("sha256", table.fingerprint),
         ]
     )
 
 
+def added_summary(result: Mapping[str, Any]) -> str:
+    """A table that was taken in."""
+    where = f"{result['name']} · {result['path']}" + ("" if result["added"] else " · it was there already")
+    networks = f" · {result['networks']} whole networks" if result["networks"] else ""
+    return _table([("table", where), ("rows", f"{result['rows']}{networks}"), ("sha256", result["fingerprint"])])
+
+
+def diff_summary(result: Mapping[str, Any]) -> str:
+    """How two tables differ."""
+    rows = result["rows"]
+    lines = [(side.upper(), "{name} · {path} · {device}".format(**result[side])) for side in "ab"]
+    lines.append(("rows", f"{rows['both']} in both, {rows['only_a']} only in A, {rows['only_b']} only in B"))
+    if result["ratio"] is not None:
+        lines.append(("ratio", f"B / A {result['ratio']:.4f} in the middle"))
+    if result["agreeing_pct"] is not None:
+        lines.append(("agreeing", f"{result['agreeing_pct']:.1f} % within 2 % and their spreads"))
+    for number, row in enumerate(result["largest"]):
+        change = "" if row["ratio"] is None else f"{100 * (row['ratio'] - 1):>+9.1f} %"
+        figures = f"{row['a_ms']:>10.4f} → {row['b_ms']:<9.4f} ms{change}{'' if row['agrees'] else ' !'}"
+        lines.append(("largest" if not number else "", f"{figures:<40} {describe(Layer(**row['layer']))}"))
+    lines += [("note" if not number else "", note) for number, note in enumerate(result["notes"])]
+    return _table(lines)
+
+
+def merge_summary(result: Mapping[str, Any]) -> str:
+    """One table of two."""
+    rows = result["rows"]
+    lines = [
+        ("table", f"{result['name']} · {result['path']}"),
+        ("rows", f"{rows['all']}: {rows['both']} of both, {rows['only_a']} of A, {rows['only_b']} of B"),
+        *(("note" if not number else "", note) for number, note in enumerate(result["notes"])),
+        ("sha256", result["fingerprint"]),
+    ]
+    return _table(lines)
+
+
 def check_summary(result: Mapping[str, Any]) -> str:
     """Errors of a table."""
-    lines = [("table", f"{result['table']} · {result['rows']} rows")]
+    lines = [("table", f"{result['table']} · {result['rows']} rows"), *_checked(result.get("networks_error"))]
+    known = len(lines)
     for name, value in result["leave_one_stage_out"].items():
         lines.append(
-            ("left out" if len(lines) == 1 else "", f"{name.removesuffix('_pct').replace('_', ' ')}  {value} %")
+            ("left out" if len(lines) == known else "", f"{name.removesuffix('_pct').replace('_', ' ')}  {value} %")
         )
+    if not result["whole_networks"]:
+        return _table([*lines, ("networks", "no published ones are in its header")])
     lines.append(("networks", f"{'published':>34} ms   table ms    error"))
     for network in result["whole_networks"]:
         lines.append(
@@ -96,6 +151,40 @@ def check_summary(result: Mapping[str, Any]) -> str:
     for number, (source, scale) in enumerate(result["source_scales"].items()):
         lines.append(("scales" if not number else "", f"{scale['scale']:.3f} not applied · {source}"))
     return _table(lines)
+
+
+def devices_summary(found: Sequence[Found]) -> str:
+    """What can be measured, a line each, then what cannot and why."""
+    width = max(len(device.target) for device in found)
+    ordered = sorted(found, key=lambda device: not device.usable)
+    return "".join(f"{'yes' if d.usable else ' no'}  {d.target:<{width}}  {d.note}\n" for d in ordered)
+
+
+def profile_summary(table: LatencyTable) -> str:
+    """A table that was just made."""
+    return table_summary(table) + _table([("use it", f"nas search --space {table.header.space} --target {table.path}")])
+
+
+def verify_summary(result: Mapping[str, Any]) -> str:
+    """A network by its table and by the clock."""
+    return _table(
+        [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
+    )
+
+
+def measured_line(result: Mapping[str, Any]) -> str:
+    """Table and measured, side by side; how the device's pace has changed, where it has."""
+    line = (
+        f"table {result['latency_ms']:.2f} ms · measured {result['measured_ms']:.2f} ± "
+        f"{result['measured_halfwidth_ms']:.2f} ms ({result['error_pct']:+.1f} %)"
+    )
+    if result["drift_pct"]:
+        slower = "slower" if result["drift_pct"] > 0 else "faster"
+        line += (
+            f" · at the pace of the table's day: the device is {abs(result['drift_pct']):.1f} % {slower} now, "
+            f"{result['raw_ms']:.2f} ms by the clock"
+        )
+    return line
 
 
 def space_summary(space: Space) -> str:
@@ -128,6 +217,29 @@ def _proof(proof: Mapping[str, Any]) -> str:
         best = "the winner is the best there is" if proof["gap"] < 1e-6 else f"the best is {proof['gap']:.3f} above"
         return f"within these bounds, by this predictor and table, {best} {seconds}"
     return f"no architecture within these bounds beats the winner by more than {proof['gap']:.3f} {seconds}"
+
+
+def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tuple[str, str]]:
+    """The error of a table on whole networks, where one was measured; in full for the table itself."""
+    if error is None:
+        return []
+    text = (
+        f"on {error['count']} whole networks measured there the table was {error['mape_pct']:.1f} % off on average, "
+        f"{error['worst_pct']:.1f} % at most"
+    )
+    if not in_full:
+        return [("checked", text)]
+    shares = f"{error['within_5_pct']:.0f} % within 5 %, {error['within_10_pct']:.0f} % within 10 %"
+    tau = "" if error["kendall_tau"] is None else f" · Kendall tau {error['kendall_tau']:.3f}"
+    floor = "" if error["floor_pct"] is None else f" · halves of the measurements differ by {error['floor_pct']:.1f} %"
+    return [("checked", text), ("", f"{shares}{tau}{floor}")]
+
+
+def _device(device: DeviceHeader) -> str:
+    memory = None if device.memory_mb is None else f"{device.memory_mb:,} MB"
+    known = (device.model, device.soc, device.cores, device.architecture, memory, device.provider, device.system)
+    parts = [*known, device.governor, "emulated" if device.emulated else None]
+    return " · ".join(str(part) for part in parts if part is not None)
 
 
 def _coverage(coverage: Mapping[str, float]) -> str:

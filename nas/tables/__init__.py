@@ -1,2 +1,12 @@
-"""Latency tables: table.py reads and answers, header.py is the header's form, model.py fills between rows,
-check.py says how true a table is."""
+"""Latency tables.
+
+table.py       reads one, and answers from it
+header.py      the header's form
+model.py       fills between rows
+check.py       says how true a table is
+references.py  networks measured beside it, for holding a device against itself later
+write.py       writes one
+store.py       keeps the user's own
+diff.py        compares two
+merge.py       makes one of two
+"""

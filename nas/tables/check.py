@@ -36,6 +36,7 @@ def check_table(table: LatencyTable) -> dict[str, Any]:
     return {
         "table": table.name,
         "rows": len(table.keys),
+        "networks_error": table.networks_error,
         "leave_one_stage_out": table.header.error.leave_one_stage_out,
         "whole_networks": networks,
         "mape_pct": sum(errors) / len(errors) if errors else None,

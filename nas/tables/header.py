@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nas.space.schema import Name, Strict
 
+NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+"""Of a file of `networks/`, without its suffix."""
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a text is one line of printable characters")
+    return value
+
+
+Text = Annotated[str, Field(max_length=4_000), AfterValidator(_printable)]
+"""Tables come from elsewhere, and their texts are shown on terminals."""
+Phrase = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256."""
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 KeyColumn = Literal[
     "kind",
@@ -28,31 +45,41 @@ KeyColumn = Literal[
 
 
 class DeviceHeader(Strict):
-    """What the figures were measured on."""
+    """What the figures were measured on; own measurements fill all that their device tells."""
 
-    model: str
-    soc: str | None = None
-    cores: str | int | None = None
-    governor: str | None = None
+    model: Phrase
+    soc: Phrase | None = None
+    cores: Phrase | int | None = None
+    architecture: Phrase | None = None
+    """`x86_64`, `aarch64`, …"""
+    provider: Phrase | None = None
+    """ONNX Runtime's execution provider."""
+    memory_mb: Annotated[int, Field(ge=0)] | None = None
+    system: Phrase | None = None
+    governor: Phrase | None = None
+    emulated: bool = False
+    """Under an emulator: its times mean nothing."""
+    fingerprint: Digest | None = None
+    """`DeviceInfo.fingerprint`, over what figures depend on; equal where figures may stand in one table."""
 
 
 class RuntimeHeader(Strict):
     """What ran the layers."""
 
-    name: str
-    version: str
+    name: Phrase
+    version: Phrase
 
 
 class WholeNetwork(Strict):
     """A published network, as printed and as the table had it when it was made."""
 
-    name: str
-    network: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Phrase
+    network: Annotated[str, Field(pattern=NETWORK_NAME)]
     """Its arch-def file is `networks/{network}.json` in the table's folder."""
     published_ms: Annotated[float, Field(gt=0)]
     table_ms: Annotated[float, Field(ge=0)]
     error_pct: float
-    source: str
+    source: Text
 
 
 class SourceScale(Strict):
@@ -61,6 +88,31 @@ class SourceScale(Strict):
     scale: Annotated[float, Field(gt=0)]
     networks: Annotated[int, Field(ge=1)]
     applied: Literal[False]
+
+
+class NetworksError(Strict):
+    """How far the table was off on whole networks that were measured on the device and not fitted to, in percent."""
+
+    count: Annotated[int, Field(ge=1)]
+    mape_pct: Annotated[float, Field(ge=0)]
+    worst_pct: Annotated[float, Field(ge=0)]
+    """Largest error, without its sign."""
+    within_5_pct: Annotated[float, Field(ge=0, le=100)]
+    """Share of the networks."""
+    within_10_pct: Annotated[float, Field(ge=0, le=100)]
+    kendall_tau: Annotated[float, Field(ge=-1, le=1)] | None = None
+    floor_pct: Annotated[float, Field(ge=0)] | None = None
+    """Mean difference between two halves of the measurements, from disjoint sessions: no table is truer than that."""
+
+
+class ReferenceNetwork(Strict):
+    """A network that was measured when the table was made, for holding the device against itself later."""
+
+    network: Annotated[str, Field(pattern=NETWORK_NAME)]
+    """Its config is `networks/{network}.json` in the table's folder."""
+    measured_ms: Annotated[float, Field(gt=0)]
+    deviation_ms: Annotated[float, Field(ge=0)]
+    """Standard error."""
 
 
 class Bands(Strict):
@@ -76,9 +128,12 @@ class ErrorHeader(Strict):
     """How far the table is off."""
 
     band_pct: Bands
-    leave_one_stage_out: dict[str, float] = {}
+    networks: NetworksError | None = None
+    leave_one_stage_out: dict[Text, float] = {}
+    leave_one_out: dict[Text, float] = {}
+    """Of the block model on rows that it was not fitted on."""
     whole_networks: list[WholeNetwork] = []
-    source_scales: dict[str, SourceScale] = {}
+    source_scales: dict[Text, SourceScale] = {}
 
 
 class TableHeader(Strict):
@@ -86,22 +141,53 @@ class TableHeader(Strict):
 
     format: Literal["nas-latency-table/1"]
     name: Name
+    target: Phrase | None = None
+    """The `--target` that names the device: `cpu`, `ssh:pi@board`."""
+    space: Name | None = None
+    """The search space whose layers were measured."""
     device: DeviceHeader
     runtime: RuntimeHeader
     threads: Annotated[int, Field(ge=1, le=4_096)]
-    precision: str
+    precision: Phrase
     batch: Annotated[int, Field(ge=1)]
-    date: date | str
+    date: date | Phrase
     resolution: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    estimator: str
-    source: str
-    licence: str | None = None
+    estimator: Text
+    source: Text
+    licence: Phrase | None = None
     key_columns: list[KeyColumn]
-    calibration: str
+    rows_sha256: Digest | None = None
+    """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
+    calibration: Text
     model: dict[str, Any] | None = None
     error: ErrorHeader
+    references: Annotated[list[ReferenceNetwork], Field(max_length=64)] = []
+
+    def differences(self, other: TableHeader) -> list[str]:
+        """What figures depend on and these two headers do not share, a phrase each: `runtime.version '1.18' and …`."""
+        found = []
+        for name in _DECISIVE:
+            mine, theirs = (attrgetter(name)(header) for header in (self, other))
+            if mine != theirs:
+                found.append(f"{name} ({mine!r} and {theirs!r})")
+        return found
 
     @property
     def summary(self) -> str:
         """Device, runtime and threads in one phrase."""
-        return f"{self.device.model}, {self.runtime.name}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        emulated = ", emulated: its times mean nothing" if self.device.emulated else ""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.device.model}, {self.runtime.name}, {threads}{emulated}"
+
+
+_DECISIVE = (
+    "device.model",
+    "device.architecture",
+    "device.provider",
+    "device.emulated",
+    "runtime.name",
+    "runtime.version",
+    "threads",
+    "precision",
+    "batch",
+)

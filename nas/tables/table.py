@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -16,29 +17,41 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import KINDS, ops
+from nas.blocks.kinds import KINDS, check, ops
 from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, MAX_DIMENSION, Layer
 from nas.catalog import table_path
 from nas.cost.factors import Factors
-from nas.errors import LatencyMissing, TableError
-from nas.files import explain, read_text, read_yaml
+from nas.errors import ArchitectureError, LatencyMissing, TableError
+from nas.files import parse_yaml, read_model, read_text
 from nas.space.space import Space
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
 
+PAGE = "docs/tables.md"
 PROVENANCES = ("measured", "derived", "simulated", "interpolated")
 VALUE_COLUMNS = ("latency_ms", "spread_ms", "samples", "provenance")
 MAX_ROWS = 1_000_000
 MAX_TABLE_BYTES = 256 << 20
+MAX_HEADER_BYTES = 1 << 20
 
 _WORDS: dict[str, Iterable[str]] = {"kind": KINDS, "se_gate": GATES, "activation": ACTIVATIONS}
 _DEFAULTS = {
     name: field.default for name, field in Layer.__dataclass_fields__.items() if isinstance(field.default, int | str)
 }
 _key = attrgetter(*KEY_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table holds of one layer; the columns are described in docs/tables.md."""
+
+    layer: Layer
+    latency_ms: float
+    spread_ms: float
+    samples: int
+    provenance: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,28 @@ class LatencyTable:
     def name(self) -> str:
         """The target's name."""
         return self.header.name
+
+    @property
+    def networks_error(self) -> dict[str, Any] | None:
+        """The error reached on whole networks, as a JSON mapping; None where none were measured."""
+        networks = self.header.error.networks
+        return None if networks is None else networks.model_dump()
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order. Raises `TableError` for one whose key is no layer that could be."""
+        for key, row in self.keys.items():
+            try:
+                layer = Layer(**dict(zip(KEY_COLUMNS, key, strict=True)))
+                check(layer)
+            except ArchitectureError as problem:
+                raise TableError(f"{self.path / 'table.csv'}: line {row + 2}: {problem}") from None
+            yield Row(
+                layer,
+                float(self.latency_ms[row]),
+                float(self.spread_ms[row]),
+                int(self.samples[row]),
+                PROVENANCES[self.provenance[row]],
+            )
 
     def lookup(self, layers: Sequence[Layer]) -> Latencies:
         """Latency of each layer: its row, or the table's model. Raises `LatencyMissing` where neither answers."""
@@ -132,19 +167,29 @@ def describe(layer: Layer) -> str:
 def load_table(name: str | Path) -> LatencyTable:
     """A table by its name or the path of its folder. Raises `TableError`: file, line, rule and what came."""
     folder = table_path(name)
+    header_text = read_text(folder / "table.yaml", TableError, MAX_HEADER_BYTES)
+    return parse_table(folder, header_text, read_text(folder / "table.csv", TableError, MAX_TABLE_BYTES))
+
+
+def parse_table(folder: Path, header_text: str, rows_text: str) -> LatencyTable:
+    """The table that the texts of `table.yaml` and `table.csv` are; `folder` is what errors name."""
     header_file, rows_file = folder / "table.yaml", folder / "table.csv"
-    document = read_yaml(header_file, TableError)
-    if not isinstance(document, dict):
-        raise TableError(f"{header_file}: a table's header is a mapping with `format: nas-latency-table/1`.")
-    try:
-        header = TableHeader.model_validate(document)
-    except ValidationError as problem:
-        raise TableError(explain(header_file, problem, "docs/tables.md")) from None
+    header = parse_header(header_text, header_file)
+    if header.rows_sha256 not in (None, hashlib.sha256(rows_text.encode()).hexdigest()):
+        raise TableError(
+            f"{rows_file}: table.csv is not the one that table.yaml was written with. "
+            "Copy both files again, or measure the table anew."
+        )
     model = None if header.model is None else BlockModel.from_header(header.model, str(header_file))
-    text = read_text(rows_file, TableError, MAX_TABLE_BYTES)
-    columns = _Rows(rows_file, text, header.key_columns)
-    digest = hashlib.sha256(header_file.read_bytes() + text.encode()).hexdigest()
+    columns = _Rows(rows_file, rows_text, header.key_columns)
+    digest = hashlib.sha256(header_text.encode() + rows_text.encode()).hexdigest()
     return LatencyTable(folder, header, model, digest, *columns.parse())
+
+
+def parse_header(text: str, path: Path) -> TableHeader:
+    """The header that the text of a `table.yaml` is. Raises `TableError`: file, place, rule and what came."""
+    rule = "a table's header is a mapping with `format: nas-latency-table/1`"
+    return read_model(TableHeader, parse_yaml(text, path, TableError), path, TableError, rule=rule, page=PAGE)
 
 
 def latency(space: Space, table: LatencyTable) -> Factors:
@@ -159,7 +204,7 @@ class _Rows:
         self.path = path
         self.key_columns = key_columns
         try:
-            reader = csv.reader(text.splitlines(), strict=True)
+            reader = csv.reader(io.StringIO(text, newline=None), strict=True)
             self.names = next(reader, [])
             self.rows = [row for _, row in zip(range(MAX_ROWS + 1), reader, strict=False)]
         except csv.Error as problem:
@@ -170,7 +215,8 @@ class _Rows:
     def parse(self) -> tuple[Any, ...]:
         """Keys by row, then the value columns as arrays."""
         self._check_shape()
-        columns = dict(zip(self.names, zip(*self.rows, strict=True), strict=True)) if self.rows else {}
+        cells = zip(*self.rows, strict=True) if self.rows else [()] * len(self.names)
+        columns: dict[str, Sequence[str]] = dict(zip(self.names, cells, strict=True))
         keys = [self._key_column(name, columns.get(name)) for name in KEY_COLUMNS]
         index: dict[tuple[Any, ...], int] = {}
         for row, key in enumerate(zip(*keys, strict=True)):
@@ -184,17 +230,18 @@ class _Rows:
         return index, latency, spread, samples, np.array([PROVENANCES.index(p) for p in provenance], dtype=np.int64)
 
     def _check_shape(self) -> None:
-        repeated = {name for name in self.names if self.names.count(name) > 1}
-        if repeated:
-            raise TableError(f"{self.path}: columns are named once, got {sorted(repeated)[0]!r} twice.")
+        seen: set[str] = set()
+        for name in self.names:
+            if name in seen:
+                raise TableError(f"{self.path}: columns are named once, got {name[:40]!r} twice.")
+            seen.add(name)
         for name in (*self.key_columns, *VALUE_COLUMNS):
-            if name not in self.names:
-                raise TableError(
-                    f"{self.path}: the column {name!r} is missing; it has {', '.join(self.names) or 'none'}."
-                )
+            if name not in seen:
+                has = ", ".join(map(repr, self.names))[:400]
+                raise TableError(f"{self.path}: the column {name!r} is missing; it has {has or 'none'}.")
         for name in self.names:
             if name not in KEY_COLUMNS and name not in VALUE_COLUMNS:
-                raise TableError(f"{self.path}: no column {name!r} is known. See docs/tables.md.")
+                raise TableError(f"{self.path}: no column {name[:40]!r} is known. See {PAGE}.")
         for row, values in enumerate(self.rows):
             if len(values) != len(self.names):
                 raise self._error(row, f"a row has {len(self.names)} values, got {len(values)}.")

@@ -1,0 +1,60 @@
+"""Writing a table: what is written can be read, and a reader never takes rows for those of another header."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable
+from operator import attrgetter
+from pathlib import Path
+
+import yaml
+
+from nas.atomic import write_atomic
+from nas.blocks.layer import KEY_COLUMNS
+from nas.errors import TableError
+from nas.files import read_text
+from nas.tables.header import TableHeader
+from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, parse_header, parse_table
+
+_key = attrgetter(*KEY_COLUMNS)
+
+
+def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> LatencyTable:
+    """Write a table into a folder, and return it as a reader gets it; `key_columns` and `rows_sha256` are filled in.
+
+    The rows go first and the header, with their hash, last: meanwhile, and after a crash between the two, a reader
+    gets an error. Raises `TableError` for rows that break a rule, before anything is written, and where the folder
+    holds a table whose header has no such hash: `nas` did not write it.
+    """
+    rows_text = _rows_text(rows)
+    digest = hashlib.sha256(rows_text.encode()).hexdigest()
+    complete = header.model_copy(update={"key_columns": list(KEY_COLUMNS), "rows_sha256": digest})
+    table = parse_table(folder, header_text(complete), rows_text)
+    header_file = folder / "table.yaml"
+    if header_file.exists():
+        before = parse_header(read_text(header_file, TableError, MAX_HEADER_BYTES), header_file)
+        if before.rows_sha256 is None:
+            raise TableError(f"{folder} holds a table that nas did not write, and does not write over. Choose another.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "table.csv", rows_text)
+    write_atomic(header_file, header_text(complete))
+    return table
+
+
+def header_text(header: TableHeader) -> str:
+    """The content of a table.yaml."""
+    document = header.model_dump(exclude_defaults=True)
+    return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+
+
+def _rows_text(rows: Iterable[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*KEY_COLUMNS, *VALUE_COLUMNS))
+    for row in rows:
+        key = (int(value) if isinstance(value, bool) else value for value in _key(row.layer))
+        figures = (float(row.latency_ms), float(row.spread_ms))  # of numpy's floats, too: written by repr, exactly
+        writer.writerow((*key, *figures, row.samples, row.provenance))
+    return text.getvalue()
