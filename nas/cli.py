@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from nas.cli_devices import devices, profile, verify
+from nas.cli_output import ScreenTeller, json_option, print_json, search_bar
 from nas.errors import Interrupted, NasError
+
+if TYPE_CHECKING:
+    from nas.blocks.architecture import Architecture
 
 
 class _Commands(click.Group):
@@ -63,16 +65,9 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
     sys.exit(code)
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-
-
-def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=1))
-
-
 @cli.command()
 @click.option("--space", help="A shipped space's name (see `nas spaces list`) or the path of a YAML file.")
-@click.option("--target", help="A table's name (see `nas table list`) or the path of a table folder.")
+@click.option("--target", help="A table (see `nas table list`), a table folder's path, or a device: cpu, ssh:HOST, …")
 @click.option("--latency", metavar="75ms", help="Upper bound. Default: that of the space's first reference network.")
 @click.option("--at-most", multiple=True, metavar="macs=300M", help="Further upper bounds, on macs and params.")
 @click.option(
@@ -88,7 +83,7 @@ def _print_json(document: Any) -> None:
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, or with the newest of this space and target."
 )
-@_json_option
+@json_option
 def search(
     space: str | None,
     target: str | None,
@@ -129,10 +124,10 @@ def search(
 
     from nas.loop import carry_out  # only now: the request is on disk
 
-    with _progress_bar("search") as progress:
-        carry_out(run, progress)
+    with search_bar() as progress, ScreenTeller("profile") as teller:
+        carry_out(run, progress, teller)
     if as_json:
-        _print_json(run.result)
+        print_json(run.result)
     else:
         from nas.screen import search_summary
 
@@ -148,59 +143,56 @@ def _absolute(place: str) -> str:
 
 def _check_names(space: str, target: str) -> None:
     """Refuse names that nothing answers to, before anything is written or imported."""
-    from nas.catalog import space_path, table_path
+    from nas.catalog import space_path
+    from nas.target import check_target
 
     space_path(space)
-    table_path(target)
+    check_target(target)
 
 
 @cli.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--arch-def", type=click.Path(path_type=Path), metavar="FILE", help="A JSON file of timm block strings.")
 @click.option("--target", required=True, help="A table's name or the path of a table folder.")
-@_json_option
+@json_option
 def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: bool) -> None:
     """Latency, MACs and parameters of a network: a config.json, or an arch-def file."""
     from nas.tables.table import load_table
+    from nas.target import target_path
 
-    architecture = _architecture(config, arch_def)
-    table = load_table(target)
+    architecture, space = _architecture(config, arch_def)
+    table = load_table(target_path(target, space))
     found = table.estimate(architecture)
     result = {
         "target": table.name,
         "latency_ms": found.latency_ms,
         "coverage": found.coverage,
         "latency_error_pct": found.error_pct,
+        "networks_error": table.networks_error,
         "macs": architecture.macs,
         "params": architecture.params,
     }
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         from nas.screen import estimate_summary
 
         click.echo(estimate_summary(result), nl=False)
 
 
-def _architecture(config: Path | None, arch_def: Path | None) -> Any:
+def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
+    """The network, and the space that it names."""
     from nas.export.archdef import read_archdef
     from nas.export.config import read_config
+    from nas.run import config_file
 
     if (config is None) == (arch_def is None):
         raise NasError("Give a config.json or --arch-def FILE, and just one of them.")
     if arch_def is not None:
-        return read_archdef(arch_def)
+        return read_archdef(arch_def), None
     assert config is not None
-    return read_config(_config_file(config)).architecture
-
-
-def _config_file(place: Path) -> Path:
-    """A config's own path, or that of the winner in a run folder."""
-    if place.is_dir():
-        from nas.run import Run
-
-        return Run.load(place).path / "winner" / "config.json"
-    return place
+    found = read_config(config_file(config))
+    return found.architecture, found.space
 
 
 @cli.command()
@@ -208,7 +200,7 @@ def _config_file(place: Path) -> Path:
 @click.option("--format", "formats", help="Of config,timm,onnx,torch,study. Default: the first four.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to write into.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights in model.onnx.")
-@_json_option
+@json_option
 def export(source: Path, formats: str | None, out: Path, seed: int, as_json: bool) -> None:
     """Write a network as config.json, arch.txt (timm), model.onnx and model.py, or a run as an Optuna study."""
     names = None if formats is None else [name.strip() for name in formats.split(",")]
@@ -221,7 +213,7 @@ def export(source: Path, formats: str | None, out: Path, seed: int, as_json: boo
     if names != []:
         written += _export_network(source, names, out, seed)
     if as_json:
-        _print_json({"written": [str(path) for path in written]})
+        print_json({"written": [str(path) for path in written]})
     else:
         for path in written:
             click.echo(path)
@@ -230,8 +222,9 @@ def export(source: Path, formats: str | None, out: Path, seed: int, as_json: boo
 def _export_network(source: Path, names: list[str] | None, out: Path, seed: int) -> list[Path]:
     from nas.export.config import read_config
     from nas.export.winner import export as write
+    from nas.run import config_file
 
-    config = read_config(_config_file(source))
+    config = read_config(config_file(source))
     return write(
         config.architecture,
         out,
@@ -250,18 +243,30 @@ def table() -> None:
 
 
 @table.command("list")
-@_json_option
+@json_option
 def table_list(as_json: bool) -> None:
     """Every table that --target finds by name."""
     from nas.catalog import table_names
     from nas.screen import table_line
-    from nas.tables.table import load_table
+    from nas.tables.table import LatencyTable, load_table
 
-    tables = [load_table(folder) for folder in table_names().values()]
+    tables: list[LatencyTable] = []
+    for folder in table_names().values():
+        try:
+            tables.append(load_table(folder))
+        except NasError as problem:  # one that is broken hides none of the others
+            click.echo(f"nas: {problem}", err=True)
     if as_json:
-        _print_json(
+        print_json(
             [
-                {"name": t.name, "device": t.header.device.model, "rows": len(t.keys), "path": str(t.path)}
+                {
+                    "name": t.name,
+                    "device": t.header.device.model,
+                    "rows": len(t.keys),
+                    "path": str(t.path),
+                    "fingerprint": t.fingerprint,
+                    "networks_error": t.networks_error,
+                }
                 for t in tables
             ]
         )
@@ -272,15 +277,15 @@ def table_list(as_json: bool) -> None:
 
 @table.command("show")
 @click.argument("name", metavar="TABLE")
-@_json_option
+@json_option
 def table_show(name: str, as_json: bool) -> None:
-    """Device, runtime, provenance and rows of a table."""
+    """Device, runtime, provenance, rows and content hash of a table."""
     from nas.screen import table_summary
     from nas.tables.table import load_table
 
     found = load_table(name)
     if as_json:
-        _print_json(
+        print_json(
             {"header": found.header.model_dump(mode="json"), "rows": len(found.keys), "fingerprint": found.fingerprint}
         )
     else:
@@ -289,7 +294,7 @@ def table_show(name: str, as_json: bool) -> None:
 
 @table.command("check")
 @click.argument("name", metavar="TABLE")
-@_json_option
+@json_option
 def table_check(name: str, as_json: bool) -> None:
     """Error of a table: on stages left out of its fit, and on whole networks, estimated anew."""
     from nas.screen import check_summary
@@ -298,9 +303,60 @@ def table_check(name: str, as_json: bool) -> None:
 
     result = check_table(load_table(name))
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         click.echo(check_summary(result), nl=False)
+
+
+@table.command("add")
+@click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
+@click.option("--name", help="What to call it here. Default: the name in its header.")
+@json_option
+def table_add(path: Path, name: str | None, as_json: bool) -> None:
+    """Check a table folder, from a colleague for example, and copy it to your own tables."""
+    from nas.screen import added_summary
+    from nas.tables.store import add_table
+
+    result = add_table(path, name)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(added_summary(result), nl=False)
+
+
+@table.command("diff")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@json_option
+def table_diff(a: str, b: str, as_json: bool) -> None:
+    """Rows that two tables share and do not, and how far the shared ones are apart."""
+    from nas.screen import diff_summary
+    from nas.tables.diff import compare
+    from nas.tables.table import load_table
+
+    result = compare(load_table(a), load_table(b))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(diff_summary(result), nl=False)
+
+
+@table.command("merge")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder.")
+@json_option
+def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
+    """One table of two that were measured on the same device."""
+    from nas.screen import merge_summary
+    from nas.tables.merge import merge_tables
+    from nas.tables.table import load_table
+
+    result = merge_tables(load_table(a), load_table(b), out)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(merge_summary(result), nl=False)
 
 
 @cli.group(cls=_Commands)
@@ -309,7 +365,7 @@ def spaces() -> None:
 
 
 @spaces.command("list")
-@_json_option
+@json_option
 def spaces_list(as_json: bool) -> None:
     """Every shipped space."""
     from nas.catalog import space_names
@@ -317,9 +373,7 @@ def spaces_list(as_json: bool) -> None:
 
     found = [load_space(name) for name in space_names()]
     if as_json:
-        _print_json(
-            [{"name": s.name, "size": s.size, "decisions": len(s.decisions), "source": s.source} for s in found]
-        )
+        print_json([{"name": s.name, "size": s.size, "decisions": len(s.decisions), "source": s.source} for s in found])
     else:
         for s in found:
             click.echo(f"{s.name:<16} {float(s.size):.1e} architectures, {len(s.decisions)} decisions · {s.source}")
@@ -327,7 +381,7 @@ def spaces_list(as_json: bool) -> None:
 
 @spaces.command("show")
 @click.argument("name", metavar="SPACE")
-@_json_option
+@json_option
 def spaces_show(name: str, as_json: bool) -> None:
     """Decisions, options and reference networks of a space."""
     from nas.screen import space_summary
@@ -335,7 +389,7 @@ def spaces_show(name: str, as_json: bool) -> None:
 
     space = load_space(name)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "name": space.name,
                 "source": space.source,
@@ -348,31 +402,6 @@ def spaces_show(name: str, as_json: bool) -> None:
         click.echo(space_summary(space), nl=False)
 
 
-@contextmanager
-def _progress_bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
-    """A bar on stderr with the rate, or nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total, note: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn(f"{label:<9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None, rate="", note="")
-        first: list[int] = []
-
-        def show(done: int, total: int | None, note: str) -> None:
-            first.append(done) if not first else None
-            elapsed = bar.tasks[0].elapsed or 0
-            rate = f"{(done - first[0]) / elapsed:,.0f} arch/s" if elapsed > 0.2 else ""
-            bar.update(task, completed=done, total=total, rate=rate, note=note)
-
-        yield show
+cli.add_command(devices)
+cli.add_command(profile)
+cli.add_command(verify)

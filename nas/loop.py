@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,9 +22,11 @@ from nas.exact import solve
 from nas.ledger import Ledger
 from nas.problem import Problem
 from nas.request import Request
-from nas.result import conclude, proof_of, prove
+from nas.result import Verified, conclude, proof_of, prove
 from nas.run import Run
 from nas.standing import Standing
+from nas.target import device_name
+from nas.teller import Silent, Teller
 
 MOST_PER_BATCH = 1_000
 WARM_UP_SECONDS = 0.5
@@ -45,6 +48,7 @@ def search(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    teller: Teller | None = None,
     **request: Any,
 ) -> Run:
     """Search, and return the run. Keywords are those of `nas.request.Request`: space, target, latency_ms, seed, …
@@ -54,18 +58,39 @@ def search(
     """
     path = Path(out) if out is not None else None
     run = Run.resume(path, request) if resume else Run.create(path, Request(**request))
-    return carry_out(run, progress or (lambda done, total, note: None))
+    return carry_out(run, progress or (lambda done, total, note: None), teller or Silent())
 
 
-def carry_out(run: Run, progress: Progress) -> Run:
-    """Search in a run folder, from wherever it stands, to its result."""
+def carry_out(run: Run, progress: Progress, teller: Teller) -> Run:
+    """Search in a run folder, from wherever it stands, to its result.
+
+    Where the target is a device, its table is profiled first if there is none, and the winner is measured at the end.
+    """
     if run.finished:
         return run
+    if device_name(run.request.target) is None:
+        return _search(run, _load(run), progress, None)
+    from nas.profiler import bench  # only for devices: it imports what a table search has no use for
+
+    with bench.attached(run.request.target) as device:
+        try:
+            bench.have_table(run.request, device, teller)
+        except NasError:
+            run.discard_unless_begun()
+            raise
+        problem = _load(run)
+        return _search(run, problem, progress, partial(bench.verify, table=problem.table, device=device, teller=teller))
+
+
+def _load(run: Run) -> Problem:
     try:
-        problem = Problem.load(run.request)
+        return Problem.load(run.request)
     except NasError:
         run.discard_unless_begun()
         raise
+
+
+def _search(run: Run, problem: Problem, progress: Progress, verified: Verified | None) -> Run:
     planned = _set_up(run, problem)
     ledger = Ledger.open(run.path / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     try:
@@ -75,7 +100,7 @@ def carry_out(run: Run, progress: Progress) -> Run:
         else:
             seconds = _loop(run, problem, ledger, planned, progress)
         pace = {"seconds": seconds, "archs_per_second": (len(ledger) - before) / max(seconds, 1e-9)}
-        result = conclude(run, problem, ledger)
+        result = conclude(run, problem, ledger, verified)
         if run.request.prove:
             proof = prove(problem, result["winner"])
         run.write("result.json", result | pace | {"proof": proof})
@@ -112,12 +137,13 @@ def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progr
     request, objective = run.request, problem.objective
     inner = CONTROLLERS[request.controller](problem.space, problem.initial, problem.planned)
     controller = Unique(inner, problem.space, ledger.index)
+    standing = Standing(objective)
     asked = 0
     for batch in ledger.batches:
-        controller.tell(ledger.genotypes[batch.rows], *objective.judge(ledger.measures(batch.rows)))
+        judged = objective.judge(ledger.measures(batch.rows))
+        controller.tell(ledger.genotypes[batch.rows], *judged)
+        standing.update(*judged)
         asked += len(batch.rows)
-    standing = Standing(objective)
-    standing.update(ledger.measures())
     objective.accuracy(problem.initial[:1])  # what is prepared at the first call is not part of the pace
     start = perf_counter()
     with _interruptible() as interrupted:
@@ -126,12 +152,13 @@ def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progr
             population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.batches)]))
             before = len(ledger)
             batch = ledger.append(population, objective.measure)
-            controller.tell(population, *objective.judge(ledger.measures(batch.rows)))
+            judged = objective.judge(ledger.measures(batch.rows))
+            controller.tell(population, *judged)
             asked += n
             if planned is None and (elapsed := perf_counter() - start) > WARM_UP_SECONDS:
                 planned = max(asked, int(asked * (request.seconds or 0) / elapsed))
                 run.amend("setup.json", planned=planned)
-            progress(asked, planned, standing.update(ledger.measures(slice(batch.first_row, None))))
+            progress(asked, planned, standing.update(*judged))
             if len(ledger) == before and problem.space.size <= SMALL:
                 break  # every network of the space has been evaluated
             if interrupted():

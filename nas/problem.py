@@ -17,6 +17,7 @@ from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
+from nas.target import target_path
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Problem:
     def load(cls, request: Request) -> Problem:
         """Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets."""
         space = load_space(request.space)
-        table = load_table(request.target)
+        table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or default_accuracy(space)
         accuracy = make_evaluator(kind, space)
         costs = {

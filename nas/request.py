@@ -138,6 +138,14 @@ def parse_budget(text: str) -> dict[str, Any]:
     raise NasError(f"A budget is a number of evaluations or a time, such as 200000, 200k, 90s or 5m, got {text!r}.")
 
 
+def parse_percent(text: str) -> float:
+    """`5%` or `5` → 5.0. Raises `NasError`."""
+    value, unit = _split(text.strip().removesuffix("%"))
+    if value is None or unit or not 0 < value <= 100:
+        raise NasError(f"A share is above 0 and at most 100 percent, such as 5%, got {text!r}.")
+    return value
+
+
 def _split(text: str) -> tuple[float | None, str]:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?) ?([A-Za-z]*)", text.strip())
     return (float(match[1]), match[2]) if match else (None, "")

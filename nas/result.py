@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.atomic import write_atomic
+from nas.blocks.architecture import Architecture
 from nas.exact import Solution, solve
 from nas.export.winner import export
 from nas.front import pareto_front
@@ -18,9 +20,13 @@ from nas.problem import Problem
 from nas.run import Run
 from nas.space.space import Population
 
+Verified = Callable[[Architecture], dict[str, Any]]
+"""Measures a network on the device that was searched for: see `nas.profiler.verify.verify`."""
 
-def conclude(run: Run, problem: Problem, ledger: Ledger) -> dict[str, Any]:
-    """Write front.csv and winner/ from the ledger alone; returns the content of result.json.
+
+def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | None = None) -> dict[str, Any]:
+    """Write front.csv and winner/ from the ledger alone; returns the content of result.json. The winner is measured
+    where `verified` is given.
 
     Raises `Unattainable` where nothing evaluated meets all bounds.
     """
@@ -32,6 +38,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger) -> dict[str, Any]:
     estimate = problem.table.estimate(architecture)
     winner = described(problem, best[None], measures["accuracy"][[row]])[0]
     winner |= {"coverage": estimate.coverage, "latency_error_pct": estimate.error_pct}
+    measured = None if verified is None else verified(architecture)
     rows = pareto_front(measures["latency_ms"], measures["accuracy"])
     front = described(problem, ledger.genotypes[rows], measures["accuracy"][rows])
     write_atomic(run.path / "front.csv", _as_csv(front))
@@ -42,6 +49,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger) -> dict[str, Any]:
             "table": problem.table.fingerprint,
             "coverage": estimate.coverage,
             "error_pct": estimate.error_pct,
+            "measured": measured,
         },
         "accuracy": {
             "value": winner["accuracy"],
@@ -68,6 +76,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger) -> dict[str, Any]:
         "size": space.size,
         "target": problem.table.name,
         "device": problem.table.header.summary,
+        "networks_error": problem.table.networks_error,
         "attainable": list(problem.factors["latency_ms"].bounds()),
         "bounds": dict(objective.bounds),
         "accuracy": {
@@ -76,6 +85,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger) -> dict[str, Any]:
             "provenance": objective.accuracy.provenance,
         },
         "winner": winner,
+        "measured": measured,
         "references": dict(zip(space.references, references, strict=True)),
         "front": front,
         "written": ["front.csv", *(str(path.relative_to(run.path)) for path in exported)],

@@ -152,6 +152,11 @@ class Run:
         return _read(file) if file.is_file() else None
 
 
+def config_file(place: Path) -> Path:
+    """A config's own path, or that of the winner in a run folder. Raises `RunError` where that is not finished."""
+    return Run.load(place).path / "winner" / "config.json" if place.is_dir() else place
+
+
 def _clear_parts(folder: Path) -> None:
     """Remove what a killed process left half-written."""
     for part in (*folder.glob(f".*{PART}"), *folder.glob(f"winner/.*{PART}")):

@@ -13,14 +13,18 @@ from nas.profiler.rounds import Effort
 from nas.profiler.verify import verify
 from nas.request import Request
 from nas.space.load import load_space
+from nas.tables.table import LatencyTable
 from nas.target import DeviceName, device_name
 from nas.teller import Teller
 
 __all__ = ["attached", "have_table", "verify"]
 
 
+PLAIN = Ways()
+
+
 @contextmanager
-def attached(target: str, ways: Ways = Ways()) -> Iterator[Device]:
+def attached(target: str, ways: Ways = PLAIN) -> Iterator[Device]:
     """The device that a target names; let go of at the end. Raises `NasError` where it names none."""
     device = open_device(named(target), ways)
     try:
@@ -37,6 +41,15 @@ def named(target: str) -> DeviceName:
             f"{target!r} is no device: a device is cpu, cpu:4t, ssh:HOST, adb:SERIAL, … (see `nas devices`)."
         )
     return name
+
+
+def device_of(target: str, table: LatencyTable) -> str:
+    """The device to hold a table against: the target itself, or the one that the table's header names."""
+    if device_name(target) is not None:
+        return target
+    if table.header.target is None:
+        raise NasError(f"{table.name} names no device to measure on. Give one: --target cpu, ssh:HOST, adb:SERIAL, …")
+    return table.header.target
 
 
 def have_table(request: Request, device: Device, teller: Teller) -> None:

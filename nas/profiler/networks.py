@@ -15,8 +15,8 @@ CANDIDATES = 1_000
 def calibrating(space: Space, n: int, rng: Generator) -> list[Architecture]:
     """`n` networks in which every layer of the space stands about as often as any other.
 
-    Greedy: of a random thousand, each time the one whose layers stand least often in those chosen before. Networks drawn
-    uniformly would leave layers out: in `mobile` those of a stage's expansion 1 stand in a third as many.
+    Greedy: of a random thousand, each time the one whose layers stand least often in those chosen before. Networks
+    drawn uniformly would leave layers out.
     """
     candidates = [space.decode(genotype) for genotype in space.sample(CANDIDATES, rng)]
     has = counts([network.layers for network in candidates], space.layers()) > 0

@@ -24,6 +24,7 @@ from nas.errors import NasError, TableError
 from nas.files import read_json
 from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, fit
+from nas.profiler.interpolate import interpolator
 from nas.profiler.networks import calibrating, random_networks
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
@@ -117,7 +118,8 @@ def _adopt(samples: Samples, workload: Workload, folder: Path, info: DeviceInfo)
 def _warn(info: DeviceInfo, teller: Teller) -> None:
     if info.governor not in (None, "performance"):
         teller.say(
-            f"the processor's governor is {info.governor}: times will vary. As root: cpupower frequency-set -g performance"
+            f"the processor's governor is {info.governor}: times will vary. "
+            "As root: cpupower frequency-set -g performance"
         )
     if info.emulated:
         teller.say("this device is emulated: its times mean nothing")
@@ -150,6 +152,13 @@ def _write(
         for index in [CALIBRATING + number]
     }
     header = _header(folder.name, space, target, info, layers, found, fitted, error)
+    if (completed := interpolator(layers, fitted.ms, networks[0].height)) is not None:
+        model, left_out = completed
+        bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
+        error_header = header.error.model_copy(
+            update={"band_pct": bands, "leave_one_out": {"mean_pct": left_out, "p90_pct": model.band_pct["block"]}}
+        )
+        header = header.model_copy(update={"model": model.to_header(), "error": error_header})
     return write_table(folder, header.model_copy(update={"references": write_references(folder, kept)}), table_rows)
 
 
@@ -195,7 +204,8 @@ def _header(
         source="measured by nas",
         key_columns=["kind", "in_channels", "out_channels", "height", "width"],
         calibration=(
-            f"blocks alone, corrected by {CALIBRATING} whole networks (s = {fitted.s}, c = {fitted.c}; nas.profiler.fit)"
+            f"blocks alone, corrected by {CALIBRATING} whole networks "
+            f"(nas.profiler.fit with s = {fitted.s}, c = {fitted.c})"
         ),
         error=ErrorHeader(
             band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=100.0), networks=error

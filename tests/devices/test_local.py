@@ -88,7 +88,7 @@ def test_info_is_of_this_machine(weights: Path) -> None:
 
 def test_a_provider_that_is_not_there_is_told() -> None:
     device = local(provider="CUDAExecutionProvider")
-    with pytest.raises(Fault, match="onnxruntime here has .*CPUExecutionProvider, not CUDA"):
+    with pytest.raises(Fault, match=r"onnxruntime here has .*CPUExecutionProvider, not CUDA"):
         _ = device.info
     device.close()
 

@@ -1,0 +1,145 @@
+"""Commands about devices: `nas devices`, `nas profile`, `nas verify`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.cli_output import ScreenTeller, json_option, print_json
+from nas.errors import NasError
+
+
+@click.command()
+@click.option("--install", metavar="browser", help="Put onnxruntime-web, which a browser needs, into your data folder.")
+@click.option("--from", "source", type=click.Path(path_type=Path), metavar="TARBALL", help="Of a file, not of npm.")
+@json_option
+def devices(install: str | None, source: Path | None, as_json: bool) -> None:
+    """What can be measured from here; for the rest why not, and the next step."""
+    if install is not None or source is not None:
+        if install != "browser":
+            raise NasError(
+                f"`--install` takes browser, got {install!r}. Boards: nas profile --target ssh:HOST --install"
+            )
+        from nas.devices.browser.runtime import install_runtime
+
+        folder = install_runtime(source)
+        print_json({"installed": str(folder)}) if as_json else click.echo(folder)
+        return
+    from dataclasses import asdict
+
+    from nas.devices.listing import list_devices
+    from nas.screen import devices_summary
+
+    found = list_devices()
+    if as_json:
+        print_json([asdict(device) for device in found])
+    else:
+        click.echo(devices_summary(found), nl=False)
+
+
+def _on_stderr(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how a device is reached."""
+    for option in (
+        click.option("--https", is_flag=True, help="browser: encrypted, with a certificate of our own."),
+        click.option("--lan", is_flag=True, help="browser: for other machines too, such as a phone."),
+        click.option("--install", is_flag=True, help="ssh: put onnxruntime into a private folder on the board."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--space", required=True, help="A shipped space's name, or the path of a YAML file.")
+@click.option(
+    "--target", required=True, help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`)."
+)
+@click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
+@click.option("--budget", default="75s", show_default=True, help="Time of measuring; then what is sure enough is used.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Table folder. Default: among your tables.")
+@_ways
+@json_option
+def profile(
+    space: str, target: str, precision: str, budget: str, out: Path | None, as_json: bool, **ways: bool
+) -> None:
+    """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
+    from nas.request import parse_budget, parse_percent
+    from nas.target import check_target
+
+    seconds = parse_budget(budget)["seconds"]
+    if seconds is None:
+        raise NasError(f"The budget of a profile is a time, such as 75s or 5m, got {budget!r}.")
+    percent = parse_percent(precision)
+    check_target(target)
+
+    from nas.devices.find import Ways
+    from nas.profiler.bench import attached, named
+    from nas.profiler.profile import profile as measure
+    from nas.profiler.rounds import Effort
+    from nas.space.load import load_space
+
+    loaded = load_space(space)
+    folder = out or named(target).table_folder(loaded.name)
+    with ScreenTeller("profile") as teller, attached(target, Ways(**ways, show=_on_stderr)) as device:
+        table = measure(loaded, target, device, folder, Effort(percent, seconds), teller)
+    if as_json:
+        print_json(
+            {
+                "table": str(folder),
+                "rows": len(table.keys),
+                "fingerprint": table.fingerprint,
+                "header": table.header.model_dump(mode="json"),
+            }
+        )
+    else:
+        from nas.screen import profile_summary
+
+        click.echo(profile_summary(table), nl=False)
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="RUN|CONFIG")
+@click.option("--target", help="A device, or a table that names one. Default: the run's target.")
+@click.option("--tolerance", default="5%", show_default=True, help="Largest difference of measured and table.")
+@_ways
+@json_option
+def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
+    """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
+    from nas.export.config import read_config
+    from nas.request import parse_percent
+    from nas.run import Run, config_file
+
+    percent = parse_percent(tolerance)
+    config = read_config(config_file(source))
+    if target is None:
+        if not source.is_dir():
+            raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
+        target = Run.load(source).request.target
+
+    from nas.devices.find import Ways
+    from nas.profiler.bench import attached, device_of
+    from nas.profiler.verify import verify as measure
+    from nas.tables.table import load_table
+    from nas.target import target_path
+
+    table = load_table(target_path(target, config.space))
+    with (
+        ScreenTeller("verify") as teller,
+        attached(device_of(target, table), Ways(**ways, show=_on_stderr)) as device,
+    ):
+        result = measure(config.architecture, table, device, teller)
+    if as_json:
+        print_json(result)
+    else:
+        from nas.screen import verify_summary
+
+        click.echo(verify_summary(result), nl=False)
+    if abs(result["error_pct"]) > percent:
+        sys.exit(1)

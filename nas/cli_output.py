@@ -1,0 +1,96 @@
+"""What all commands print with: JSON, and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+
+
+def print_json(document: Any) -> None:
+    """On stdout."""
+    click.echo(json.dumps(document, indent=1))
+
+
+@contextmanager
+def search_bar() -> Iterator[Callable[[int, int | None, str], None]]:
+    """A bar on stderr with the rate, or nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, note: None
+        return
+    bar = _Bar("search", "arch/s")
+    with bar.live:
+        yield bar.show
+
+
+class _Bar:
+    """A rich progress bar that begins with its first figure."""
+
+    def __init__(self, label: str, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.live = Progress(
+            TextColumn(f"{label:<9}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self.unit = unit
+        self.task = self.live.add_task(label, total=None, rate="", note="")
+        self.first: int | None = None
+
+    def show(self, done: int, total: int | None, note: str) -> None:
+        """How much is done, of how much, and a word."""
+        if self.first is None:
+            self.first = done
+        elapsed = self.live.tasks[0].elapsed or 0
+        rate = f"{(done - self.first) / elapsed:,.0f} {self.unit}" if elapsed > 0.2 else ""
+        self.live.update(self.task, completed=done, total=total, rate=rate, note=note)
+
+
+class ScreenTeller:
+    """A `nas.teller.Teller` on stderr: a bar where it is a terminal, remarks in any case."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._bar: _Bar | None = None
+
+    def __enter__(self) -> ScreenTeller:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._bar is not None:
+            self._bar.live.stop()
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """See `Teller`."""
+        if self._bar is None and sys.stderr.isatty():
+            self._bar = _Bar(self.label, f"{note}/s")
+            self._bar.live.start()
+        if self._bar is not None:
+            self._bar.show(done, total, "")
+
+    def say(self, line: str) -> None:
+        """See `Teller`."""
+        if self._bar is not None:
+            self._bar.live.console.print(f"nas: {line}", highlight=False, markup=False)
+        else:
+            click.echo(f"nas: {line}", err=True)

@@ -1,0 +1,107 @@
+"""What can be measured from here, and for the rest why not and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.devices.device import Fault
+from nas.devices.find import Ways, open_device
+from nas.errors import NasError
+from nas.target import PROVIDERS, DeviceName, device_name, named_devices
+
+NEXT_STEP = {
+    "cuda": "pip install onnxruntime-gpu in place of onnxruntime, on a machine with an NVIDIA GPU",
+    "coreml": "it comes with onnxruntime on macOS",
+    "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
+    "xnnpack": "it needs an onnxruntime that was built with XNNPACK",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A device, or a way to one."""
+
+    target: str
+    """What `--target` takes."""
+    usable: bool
+    note: str
+    """What it is; or why it cannot be used, and the next step."""
+
+
+def list_devices() -> list[Found]:
+    """Everything that could be a target, usable or not; named devices are asked, for some seconds each."""
+    return [*_providers(), *_named(), *_ssh_hosts(), *_phones(), _browser(), _fake()]
+
+
+def _providers() -> Iterator[Found]:
+    import onnxruntime as ort
+
+    for kind, provider in PROVIDERS.items():
+        if provider in ort.get_available_providers():
+            yield _asked(DeviceName(kind, kind, "", 1), kind)
+        else:
+            yield Found(kind, False, f"the onnxruntime installed here has no {provider}: {NEXT_STEP[kind]}")
+
+
+def _named() -> list[Found]:
+    names = [name for text in named_devices() if (name := device_name(text)) is not None]
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda name: _asked(name, name.text), names))
+
+
+def _asked(name: DeviceName, target: str) -> Found:
+    if name.kind == "browser":
+        return Found(target, True, "by invitation: it prints the address of a page to open")
+    try:
+        device = open_device(name, Ways())
+        try:
+            info = device.info
+        finally:
+            device.close()
+    except (Fault, NasError) as problem:
+        return Found(target, False, str(problem))
+    return Found(target, True, f"{info.model}, {info.runtime} {info.runtime_version}, {info.cores} cores")
+
+
+def _ssh_hosts() -> Iterator[Found]:
+    """Hosts of the user's ssh config by their aliases, without patterns; they are not asked."""
+    try:
+        lines = (Path.home() / ".ssh" / "config").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    hosts = [word for line in lines if line.strip().lower().startswith("host ") for word in line.split()[1:]]
+    for host in dict.fromkeys(host for host in hosts if not set(host) & set("*?!")):
+        yield Found(f"ssh:{host}", True, "in your ssh config; not asked")
+    if not hosts:
+        yield Found("ssh:HOST", True, "any board that `ssh HOST` reaches without a password (docs/ssh.md)")
+
+
+def _phones() -> Iterator[Found]:
+    from nas.devices.adb import adb_devices
+
+    try:
+        attached = adb_devices()
+    except Fault as problem:
+        yield Found("adb:SERIAL", False, str(problem))
+        return
+    for phone in attached:
+        yield Found(f"adb:{phone.serial}", not phone.why, phone.why or phone.model or "Android")
+    if not attached:
+        yield Found("adb:SERIAL", False, "no phone is attached: plug one in with USB debugging on (docs/android.md)")
+
+
+def _browser() -> Found:
+    from nas.devices.browser.runtime import runtime_folder
+
+    try:
+        runtime_folder()
+    except NasError as problem:
+        return Found("browser", False, str(problem))
+    return Found("browser", True, "by invitation: it prints the address of a page to open")
+
+
+def _fake() -> Found:
+    return Found("fake", True, "computed times, for tutorials: nothing is measured")

@@ -1,0 +1,23 @@
+"""The error of a table, measured anew on networks that it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.devices.device import Device
+from nas.profiler.networks import random_networks
+from nas.profiler.verify import error_of, measure_networks
+from nas.space.space import Space
+from nas.tables.header import NetworksError
+from nas.tables.table import LatencyTable
+from nas.teller import Teller
+
+NETWORKS = 20
+
+
+def measured_error(table: LatencyTable, space: Space, device: Device, seed: int, teller: Teller) -> NetworksError:
+    """Twenty random networks by the table and by the clock. Raises as `measure_networks` does."""
+    networks = random_networks(space, NETWORKS, np.random.default_rng([seed, 7]))
+    measured = measure_networks(networks, table, device, teller)
+    estimated = np.array([table.estimate(network).latency_ms for network in networks])
+    return error_of(estimated, measured.ms, measured.floor_pct)

@@ -1,0 +1,86 @@
+"""A block model of a measured table: answers for layers without a row, with its leave-one-out error as the band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.blocks.kinds import ops
+from nas.blocks.layer import Layer
+from nas.blocks.ops import Conv
+from nas.errors import LatencyMissing
+from nas.tables.model import FEATURES, BlockModel, Range, features, fit
+
+T = TypeVar("T", int, str)
+
+FOLDS = 40
+"""At most this many fits without a part of the rows; with fewer rows each is left out alone."""
+MARGIN = 1.5
+"""Widths outside the measured ones by up to this factor are answered."""
+OUTSIDE_PCT = 20.0
+"""What is added to the band, as squares, outside the measured widths. A guess, and told as part of the band."""
+BAND_SHARE = 0.9
+"""Of the rows, when left out, that lie within the band."""
+
+
+def interpolator(layers: Sequence[Layer], ms: NDArray[np.float64], resolution: int) -> tuple[BlockModel, float] | None:
+    """The model of measured layers, and its mean error in percent on those left out; None where it does not fit."""
+    try:
+        work = features(layers)
+    except LatencyMissing:
+        return None
+    errors = _left_out(work, ms)
+    band = {"block": float(np.quantile(errors, BAND_SHARE)), "width": OUTSIDE_PCT}
+    parts = {name: band.get(name, 0.0) for name in ("block", "expansion1", "kernel7", "gate", "width", "plain")}
+    return BlockModel(coefficients=fit(work, ms, {}), range=_range(layers, resolution), band_pct=parts), float(
+        errors.mean()
+    )
+
+
+def _left_out(work: NDArray[np.float64], ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percent, float64[N]: how far off each row is by a model that was fitted without it."""
+    folds = np.random.default_rng(0).permutation(len(ms)) % min(FOLDS, len(ms))
+    errors = np.zeros(len(ms))
+    for fold in range(int(folds.max()) + 1):
+        out = folds == fold
+        if out.all():
+            return np.full(len(ms), 100.0)
+        coefficients = fit(work[~out], ms[~out], {})
+        errors[out] = 100 * np.abs(work[out] @ [coefficients[name] for name in FEATURES] / ms[out] - 1)
+    return errors
+
+
+def _range(layers: Sequence[Layer], resolution: int) -> Range:
+    blocks = [layer for layer in layers if layer.kind in {"mbconv", "sepconv"}]
+    heads = [layer for layer in layers if layer.kind in {"head", "pooled_head"}]
+    plain = [layer for layer in layers if layer not in set(blocks) | set(heads)]
+    bodies = [layer for layer in layers if layer not in set(heads)] or list(layers)
+    widths = [w for layer in bodies for w in (layer.in_channels, layer.out_channels) if w != 3] or [3]
+    mids = [layer.mid_channels for layer in layers if layer.mid_channels and layer.kind != "sepconv"] or [1]
+    classes = [layer.out_channels for layer in heads] or [1]
+    dense = {op.kernel for layer in plain for op in ops(layer) if isinstance(op, Conv)}
+    return Range(
+        kinds=_sorted(layer.kind for layer in layers),
+        resolutions=(resolution,),
+        depthwise_kernels=_sorted(layer.kernel for layer in blocks) or (3,),
+        dense_kernels=_sorted({1} | dense),
+        strides=_sorted(layer.stride for layer in layers),
+        groups=_sorted(layer.groups for layer in layers),
+        activations=_sorted(layer.activation for layer in layers),
+        channels=_widened(widths),
+        mid_channels=_widened(mids),
+        classes=_widened(classes),
+        fitted_channels=(min(widths), max(widths)),
+        fitted_mid_channels=(min(mids), max(mids)),
+    )
+
+
+def _sorted(values: Iterable[T]) -> tuple[T, ...]:
+    return tuple(sorted(set(values)))
+
+
+def _widened(values: Sequence[int]) -> tuple[int, int]:
+    return max(1, int(min(values) / MARGIN)), int(max(values) * MARGIN)
