@@ -294,14 +294,25 @@ def table_show(name: str, as_json: bool) -> None:
 
 @table.command("check")
 @click.argument("name", metavar="TABLE")
+@click.option("--space", help="Of own tables: whose networks to draw. Default: the space that was profiled.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of own tables: which networks are drawn.")
 @json_option
-def table_check(name: str, as_json: bool) -> None:
-    """Error of a table: on stages left out of its fit, and on whole networks, estimated anew."""
+def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
+    """Error of a table: published networks estimated anew; of your own, twenty fresh networks measured on its device."""
     from nas.screen import check_summary
     from nas.tables.check import check_table
     from nas.tables.table import load_table
 
-    result = check_table(load_table(name))
+    found = load_table(name)
+    result = check_table(found)
+    if found.header.target is not None and (space or found.header.space):
+        from nas.profiler.bench import attached
+        from nas.profiler.check import measured_error
+        from nas.space.load import load_space
+
+        drawn = load_space(space or found.header.space or "")
+        with ScreenTeller("check") as teller, attached(found.header.target) as device:
+            result["networks_error"] = measured_error(found, drawn, device, seed, teller).model_dump()
     if as_json:
         print_json(result)
     else:

@@ -26,7 +26,8 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     (tmp_path / "latency_tables").symlink_to(ROOT / "latency_tables")
     return tmp_path
 
