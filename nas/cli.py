@@ -298,7 +298,7 @@ def table_show(name: str, as_json: bool) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of own tables: which networks are drawn.")
 @json_option
 def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
-    """Error of a table: published networks estimated anew; of your own, twenty fresh networks measured on its device."""
+    """Error of a table: published networks estimated anew; of your own, fresh networks measured on its device."""
     from nas.screen import check_summary
     from nas.tables.check import check_table
     from nas.tables.table import load_table

@@ -10,10 +10,10 @@ from nas.devices.find import Ways, open_device
 from nas.errors import NasError
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
-from nas.profiler.verify import verify
+from nas.profiler.verify import check_device, verify
 from nas.request import Request
 from nas.space.load import load_space
-from nas.tables.table import LatencyTable
+from nas.tables.table import LatencyTable, load_table
 from nas.target import DeviceName, device_name
 from nas.teller import Teller
 
@@ -53,9 +53,14 @@ def device_of(target: str, table: LatencyTable) -> str:
 
 
 def have_table(request: Request, device: Device, teller: Teller) -> None:
-    """Profile a request's space on its device, unless that was done before."""
+    """Profile a request's space on its device, unless that was done before.
+
+    Raises `TableError` where the table there is of another device: a runtime of another version, for example.
+    """
     space = load_space(request.space)
     folder = named(request.target).table_folder(space.name)
-    if not (folder / "table.yaml").is_file():
+    if (folder / "table.yaml").is_file():
+        check_device(load_table(folder), device)
+    else:
         teller.say(f"{request.target} has no table of {space.name} yet: it is measured now, into {folder}")
         profile(space, request.target, device, folder, Effort(), teller)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
@@ -28,12 +30,13 @@ from nas.profiler.interpolate import interpolator
 from nas.profiler.networks import calibrating, random_networks
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
-from nas.profiler.samples import Samples
+from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import error_of
+from nas.space.schema import Name
 from nas.space.space import Space
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
-from nas.tables.table import LatencyTable, Row
+from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
 from nas.teller import Teller
 
@@ -59,12 +62,15 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
     workload = Workload([(layer,) for layer in layers] + [network.layers for network in networks])
     samples = Samples(folder / "samples.jsonl")
     try:
+        before = len(samples)
         _adopt(samples, workload, folder, info)
-        weights = folder / "weights.bin"
-        if not weights.exists():
-            write_weights(weights)
         _warn(info, teller)
-        Rounds(device, workload, samples, weights, teller).measure(effort)
+        with TemporaryDirectory(prefix="nas-profile-") as temporary:
+            weights = Path(temporary) / "weights.bin"
+            write_weights(weights)
+            Rounds(device, workload, samples, weights, teller).measure(effort)
+        if len(samples) == before and (folder / "table.yaml").is_file():
+            return load_table(folder)  # as it was, so that runs by it can be resumed
         rows = np.array([list(workload.probes).index(name) for name in workload.names])
         found = estimate(samples.slices(workload.probes), judged=np.unique(rows[len(layers) :]))
     finally:
@@ -91,9 +97,14 @@ def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
         names = {"target": "target", "space": "search space", "device": "device or runtime"}
         for name, what in names.items():
             if not isinstance(before, dict) or before.get(name) != mine[name]:
-                raise TableError(f"{folder}: a table of another {what} was begun here. Choose another --out.")
+                raise TableError(f"{folder} holds a table of another {what}. Move it away, or choose another --out.")
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    try:
+        TypeAdapter(Name).validate_python(folder.name)
+    except ValidationError:
+        rule = "a table's folder is named by a letter, then up to 63 letters, digits, `_` and `-`"
+        raise TableError(f"{folder}: {rule}. Choose another --out.") from None
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TableError(f"{folder}: a profile is written into a new or empty folder. Choose another --out.")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps(mine, indent=1) + "\n")
@@ -104,15 +115,14 @@ def _adopt(samples: Samples, workload: Workload, folder: Path, info: DeviceInfo)
     for file in sorted(own_tables_folder().glob("*/profile.json")):
         if file.parent.resolve() == folder.resolve() or folder.parent.resolve() != own_tables_folder().resolve():
             continue
+        missing = {name for name in workload.probes if not samples.sessions(name)}
         try:
             if read_json(file, TableError).get("device") != info.fingerprint:
                 continue
-            other = Samples(file.parent / "samples.jsonl")
-        except (NasError, AttributeError):
+            others, _ = read_samples(file.parent / "samples.jsonl")
+            samples.adopt((number, sample) for number, sample in others if sample.probe in missing)
+        except (NasError, AttributeError, OSError):
             continue  # somebody else's trouble: it is only not used
-        missing = {name for name in workload.probes if not samples.sessions(name)}
-        samples.adopt(other.of(missing))
-        other.close()
 
 
 def _warn(info: DeviceInfo, teller: Teller) -> None:

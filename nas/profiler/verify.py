@@ -117,7 +117,8 @@ def check_device(table: LatencyTable, device: Device) -> None:
     if expected != info.fingerprint:
         raise TableError(
             f"{table.name} is of {table.header.summary} ({table.header.runtime.version}); this device is {info.model}, "
-            f"{info.runtime} {info.runtime_version}, {info.threads} thread(s). Profile it: nas profile"
+            f"{info.runtime} {info.runtime_version}, {info.threads} thread(s). "
+            "It needs a table of its own: nas profile --out DIR"
         )
 
 
