@@ -523,3 +523,39 @@ def test_without_npm_the_next_step_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_wrong_requests(options: dict[str, Any]) -> None:
     with pytest.raises(NasError, match="a browser"):
         browser_device(**options)
+
+
+SPACE = """
+format: nas-space/1
+name: twenty
+source: this test
+input: {resolution: 32}
+num_classes: 10
+activation: relu
+stages:
+  - {name: stem, block: conv, width: 16, kernel: 3, stride: 2}
+  - {name: a, block: mbconv, width: 24, stride: 2, kernel: {choice: [3, 5]}, expansion: {choice: [2, 3, 4]}}
+  - {name: b, block: mbconv, width: 32, kernel: {choice: [3, 5]}, expansion: {choice: [2, 3, 4]}}
+  - {name: c, block: mbconv, width: 48, stride: 2, kernel: {choice: [3, 5]}, expansion: {choice: [2, 3, 4]}}
+head: {width: 64}
+"""
+
+
+def test_a_table_made_in_a_browser_is_searched_with(installed: Path, tmp_path: Path) -> None:
+    """As typed: twenty blocks profiled in Chromium, then a search by that table."""
+    (tmp_path / "twenty.yaml").write_text(SPACE)
+    nas = [sys.executable, "-m", "nas"]
+    words = ["profile", "--space", "twenty.yaml", "--target", "browser", "--budget", "5s", "--out", "table", "--json"]
+    profile = subprocess.Popen([*nas, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert profile.stderr is not None
+    url = next(line.strip() for line in profile.stderr if line.startswith("http://"))
+    with chromium(url):
+        printed, complaints = profile.communicate(timeout=180)
+    assert profile.returncode == 0, complaints
+    document = json.loads(printed)
+    assert document["rows"] == 20
+    assert document["header"]["runtime"]["name"] == "ONNX Runtime Web"
+    words = ["search", "--space", "twenty.yaml", "--target", "./table", "--latency", "1s", "--budget", "8", "--json"]
+    search = subprocess.run([*nas, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert search.returncode == 0, search.stderr
+    assert json.loads(search.stdout)["winner"]["coverage"]["measured"] == pytest.approx(1)
