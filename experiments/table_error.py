@@ -29,7 +29,7 @@ from nas.profiler.bench import attached
 from nas.profiler.estimate import estimate
 from nas.profiler.networks import random_networks
 from nas.profiler.probe import write_weights
-from nas.profiler.profile import calibrating_networks, profile
+from nas.profiler.profile import Survey, profile
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
 from nas.profiler.verify import error_of, measure_networks
@@ -133,7 +133,7 @@ def main() -> None:
             table = profile(space, "cpu", device, folder, Effort(), teller)
             networks = random_networks(space, arguments.networks, np.random.default_rng([arguments.seed, 2026]))
             measured = measure_networks(networks, table, device, teller)
-        calibrating = calibrating_networks(space)
+        calibrating = list(Survey.of(space).calibrating)
         samples, weights = Samples(folder / "samples.jsonl"), Path(temporary) / "weights.bin"
         write_weights(weights)
         layers = [layer for layer in space.layers() if ops(layer)]

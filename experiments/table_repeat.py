@@ -1,6 +1,6 @@
 """The same table made twice: how far are the rows apart?
 
-    python experiments/table_repeat.py
+python experiments/table_repeat.py
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     "--target", required=True, help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`)."
 )
 @click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
-@click.option("--budget", default="75s", show_default=True, help="Time of measuring; then what is sure enough is used.")
+@click.option("--budget", default="90s", show_default=True, help="Time of measuring; then what is sure enough is used.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Table folder. Default: among your tables.")
 @_ways
 @json_option

@@ -27,8 +27,8 @@ PROVIDERS = {
 }
 """Devices of this machine, by the ONNX Runtime provider that runs them."""
 KINDS = (*PROVIDERS, "ssh", "adb", "browser", "fake")
-_WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[^\s]*))?")
-_THREADS = re.compile(r"(?:(?P<place>.*):)?(?P<threads>[1-9][0-9]{0,3})t")
+_WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[!-~]{0,180}))?")
+_THREADS = re.compile(r"(?:(?P<place>.+):)?(?P<threads>[1-9][0-9]{0,3})t")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _parse(text: str, word: str) -> DeviceName | None:
         if not place or place.startswith("-"):
             example = "ssh:pi@board" if kind == "ssh" else "adb:SERIAL, with a serial of `adb devices`"
             raise NasError(f"A {kind} device is written {example}, got {text!r}.")
-    elif place and not (kind == "browser" and place in ("wasm", "webgpu")):
+    elif (place or word.endswith(":")) and not (kind == "browser" and place in ("wasm", "webgpu")):
         raise NasError(f"A {kind} device is written {kind} or {kind}:4t for four threads, got {text!r}.")
     return DeviceName(text, kind, place, threads)
 
@@ -87,7 +87,11 @@ def named_devices() -> dict[str, str]:
     for name, word in document.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name) or name in KINDS:
             raise NasError(f"{file}: a device's name is a word of letters, digits, `_` and `-`, got {name!r}.")
-        if not isinstance(word, str) or _parse(word, word) is None:
+        try:
+            known = isinstance(word, str) and _parse(word, word) is not None
+        except NasError as problem:
+            raise NasError(f"{file}: {name}: {problem}") from None
+        if not known:
             raise NasError(
                 f"{file}: {name}: a device is one of {', '.join(KINDS)}, such as ssh:pi@board, got {word!r}."
             )

@@ -13,9 +13,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nas.errors import NasError
 
@@ -201,11 +200,24 @@ class Device(Protocol):
         """Run a plan, yielding samples as they come. Raises `Fault`; nothing blocks longer than its timeout."""
 
     def close(self) -> None:
-        """Let go of the device; it can be called twice."""
+        """Let go of the device; it can be called twice, and after a fault the device be used again."""
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A device that is not closed for a fault: a person opened it, and would have to do so again."""
+
+    def reset(self) -> None:
+        """Let go of what a fault left behind; closing is for the end."""
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and isfinite(value)  # type: ignore[arg-type]
+    return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type] # isfinite() fails on long ints
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """What a device said, in one line and without what moves a cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:most]
 
 
 def _short(value: object, most: int = 60) -> str:

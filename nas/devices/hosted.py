@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
+from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample, one_line
 from nas.devices.transport import Transport
 
 SILENCE_S = 60.0
@@ -56,19 +57,24 @@ class Hosted:
     def info(self) -> DeviceInfo:
         """What the runner says of its device; asked once."""
         if self._info is None:
-            for document in self._run("info", str(self.threads), self.provider):
-                if "info" in document:
-                    self._info = DeviceInfo.read(document["info"])
+            with _system_errors_as_faults():
+                for document in self._run("info", str(self.threads), self.provider):
+                    if "info" in document:
+                        self._info = DeviceInfo.read(document["info"])
             if self._info is None:
                 raise Fault("the device ended without a word about itself.")
         return self._info
 
     def measure(self, plan: Plan) -> Iterator[Sample | Remark]:
         """Have the models there, run the job, check what comes; see `Device`."""
+        with _system_errors_as_faults():
+            yield from self._measure(plan)
+
+    def _measure(self, plan: Plan) -> Iterator[Sample | Remark]:
         probes = {probe.name: probe for group in plan.groups for probe in group}
         self._put({"weights.bin": plan.weights} | {f"{name}.onnx": probe.model for name, probe in probes.items()})
         self._link().put({"job.txt": job_text(plan, self.threads, self.provider).encode()})
-        at_s, done = 0.0, False
+        at_s, done, left = 0.0, False, sum(map(len, plan.groups)) * plan.passes
         for document in self._run("run", "job.txt"):
             if "done" in document:
                 done = True
@@ -78,9 +84,11 @@ class Hosted:
                 sample = Sample.read(document, probes)
                 if sample.at_s < at_s:
                     raise Fault(f"the device's clock went back, from {at_s:.3f} to {sample.at_s:.3f} s.")
-                at_s = sample.at_s
+                if not left:
+                    raise Fault("the device sent more samples than were asked for.")
+                at_s, left = sample.at_s, left - 1
                 yield sample
-        if not done:
+        if not done or left:
             raise Fault("the device ended in the middle of its job.")
 
     def close(self) -> None:
@@ -115,8 +123,17 @@ class Hosted:
             if not isinstance(document, dict):
                 raise Fault(f"the device speaks JSON, a line an object, got {line[:60]!r}.")
             if "error" in document:
-                raise Fault(" ".join(str(document["error"]).split())[:300])
+                raise Fault(one_line(str(document["error"])))
             yield document
+
+
+@contextmanager
+def _system_errors_as_faults() -> Iterator[None]:
+    """What this machine refuses, such as room in its temporary folder, costs no more than what a device does."""
+    try:
+        yield
+    except OSError as problem:
+        raise Fault(f"{problem.filename or 'this machine'}: {problem.strerror or problem}.") from None
 
 
 def job_text(plan: Plan, threads: int, provider: str) -> str:

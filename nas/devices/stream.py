@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from nas.devices.device import MAX_LINE, Fault
+from nas.devices.device import MAX_LINE, Fault, one_line
 
 
 def stream(argv: Sequence[str], silence_s: float, cwd: Path | None = None) -> Iterator[str]:
     """Lines that a program prints, as they come. Raises `Fault`.
 
-    It is a fault when the program cannot be started, is silent for longer than `silence_s`, prints a line of over a
+    It is a fault when the program cannot be started, prints no line for longer than `silence_s`, prints one of over a
     megabyte, or ends with another code than 0; the last line that it wrote on stderr is told. The program and
     its children are gone when the generator ends, however it ends.
     """
@@ -64,7 +64,8 @@ def _lines(process: subprocess.Popen[bytes], name: str, silence_s: float) -> Ite
                 raise Fault(f"a line has at most {MAX_LINE:,} bytes, {Path(name).name} sent more.")
             for line in lines:
                 yield line.decode("utf-8", "replace")
-            deadline = time.monotonic() + silence_s
+            if lines:  # bytes alone do not count: they could drip on for ever
+                deadline = time.monotonic() + silence_s
     if pending:
         yield pending.decode("utf-8", "replace")
 
@@ -80,5 +81,5 @@ def _last_line(handle: int) -> str:
     size = os.lseek(handle, 0, os.SEEK_END)
     os.lseek(handle, max(0, size - 4096), os.SEEK_SET)
     lines = os.read(handle, 4096).decode("utf-8", "replace").split("\n")
-    written = [" ".join(line.split()) for line in lines if line.strip()]
-    return written[-1][:300] if written else ""
+    written = [line for line in lines if line.strip()]
+    return one_line(written[-1]) if written else ""

@@ -17,6 +17,8 @@ from scipy import stats
 from nas.profiler.samples import Slices
 
 CONFIDENCE = 0.95
+LEAST_IN_PASS = 5
+"""Slices of a pass that tell its drift; fewer tell more of their own sessions than of the pass."""
 _SWEEPS = 6
 
 
@@ -89,10 +91,11 @@ def _drift(slices: Slices, logs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log factor of each pass, by alternating medians over probes and passes (Tukey's median polish), median 0."""
     passes = int(slices.passed.max()) + 1 if len(slices.passed) else 0
     factors = np.zeros(passes)
-    for _ in range(_SWEEPS):
+    told = np.bincount(slices.passed, minlength=passes) >= LEAST_IN_PASS
+    for _ in range(_SWEEPS if told.any() else 0):
         usual = _grouped_median(logs - factors[slices.passed], slices.probe, len(slices.names))
         factors = _grouped_median(logs - usual[slices.probe], slices.passed, passes)
-        factors -= np.median(factors) if passes else 0.0
+        factors = np.where(told, factors - np.median(factors[told]), 0.0)
     return factors
 
 

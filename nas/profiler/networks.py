@@ -13,16 +13,16 @@ CANDIDATES = 1_000
 
 
 def calibrating(space: Space, n: int, rng: Generator) -> list[Architecture]:
-    """`n` networks in which every layer of the space stands about as often as any other.
+    """`n` networks, or all of a smaller space, in which every layer of the space stands about as often as any other.
 
     Greedy: of a random thousand, each time the one whose layers stand least often in those chosen before. Networks
     drawn uniformly would leave layers out.
     """
-    candidates = [space.decode(genotype) for genotype in space.sample(CANDIDATES, rng)]
+    candidates = random_networks(space, CANDIDATES, rng)
     has = counts([network.layers for network in candidates], space.layers()) > 0
     chosen: list[int] = []
     seen = np.zeros(has.shape[1])
-    for _ in range(n):
+    for _ in range(min(n, len(candidates))):
         worth = has @ (1 / (1 + seen) ** 2) / has.sum(axis=1)
         worth[chosen] = -1
         chosen.append(int(worth.argmax()))

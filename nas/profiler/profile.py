@@ -7,7 +7,11 @@ samples.jsonl           every timing; what a killed profile goes on from
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,9 +61,8 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
     """
     info = device.info
     _claim(folder, target, space, info)
-    layers = [layer for layer in space.layers() if ops(layer)]
-    networks = calibrating_networks(space) + checking_networks(space)
-    workload = Workload([(layer,) for layer in layers] + [network.layers for network in networks])
+    survey = Survey.of(space)
+    workload = survey.workload
     samples = Samples(folder / "samples.jsonl")
     try:
         before = len(samples)
@@ -70,22 +73,45 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
             write_weights(weights)
             Rounds(device, workload, samples, weights, teller).measure(effort)
         if len(samples) == before and (folder / "table.yaml").is_file():
-            return load_table(folder)  # as it was, so that runs by it can be resumed
-        rows = np.array([list(workload.probes).index(name) for name in workload.names])
-        found = estimate(samples.slices(workload.probes), judged=np.unique(rows[len(layers) :]))
+            with suppress(TableError):  # of a crash between its two files: it is written again
+                return load_table(folder)  # as it was, so that runs by it can be resumed
+        whole = workload.names[len(survey.layers) :]
+        judged = np.array([number for number, name in enumerate(workload.probes) if name in set(whole)], np.int64)
+        found = estimate(samples.slices(workload.probes), judged)
     finally:
         samples.close()
-    return _write(folder, space, target, info, layers, networks, found, found.of(workload.names))
+    return _write(folder, space, target, info, survey, found)
 
 
-def calibrating_networks(space: Space) -> list[Architecture]:
-    """The networks that correct a table of this space; always the same."""
-    return calibrating(space, CALIBRATING, np.random.default_rng([SEED, 0]))
+@dataclass(frozen=True)
+class Survey:
+    """What is measured for a table; always the same of one space."""
 
+    layers: tuple[Layer, ...]
+    """All that do something, each of them alone."""
+    calibrating: tuple[Architecture, ...]
+    """Networks that the layers are corrected by."""
+    checking: tuple[Architecture, ...]
+    """Networks that the error is measured on; where a space has others, none that calibrate."""
 
-def checking_networks(space: Space) -> list[Architecture]:
-    """The networks that its error is measured on; always the same."""
-    return random_networks(space, CHECKING, np.random.default_rng([SEED, 1]))
+    @classmethod
+    def of(cls, space: Space) -> Survey:
+        """The survey of a space."""
+        calibrated = calibrating(space, CALIBRATING, np.random.default_rng([SEED, 0]))
+        drawn = random_networks(space, 3 * CHECKING, np.random.default_rng([SEED, 1]))
+        checking = [network for network in drawn if network not in set(calibrated)] or drawn
+        layers = tuple(layer for layer in space.layers() if ops(layer))
+        return cls(layers, tuple(calibrated), tuple(checking[:CHECKING]))
+
+    @cached_property
+    def workload(self) -> Workload:
+        """All of it, in the order of the fields."""
+        networks = (*self.calibrating, *self.checking)
+        return Workload([(layer,) for layer in self.layers] + [network.layers for network in networks])
+
+    def counts(self, networks: Sequence[Architecture]) -> NDArray[np.float64]:
+        """float64[N, L]: how often each network has each layer."""
+        return counts([[layer for layer in network.layers if ops(layer)] for network in networks], self.layers)
 
 
 def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
@@ -135,34 +161,25 @@ def _warn(info: DeviceInfo, teller: Teller) -> None:
         teller.say("this device is emulated: its times mean nothing")
 
 
-def _write(
-    folder: Path,
-    space: Space,
-    target: str,
-    info: DeviceInfo,
-    layers: list[Layer],
-    networks: list[Architecture],
-    found: Estimates,
-    rows: NDArray[np.int64],
-) -> LatencyTable:
-    blocks, whole = rows[: len(layers)], rows[len(layers) :]
-    has = counts([[layer for layer in network.layers if ops(layer)] for network in networks], layers)
-    errors = _standard_errors(found)[whole]
-    fitted = fit(layers, found.ms[blocks], has[:CALIBRATING], found.ms[whole[:CALIBRATING]], errors[:CALIBRATING])
-    checking = slice(CALIBRATING, None)
-    error = error_of(has[checking] @ fitted.ms, found.ms[whole[checking]], found.split_half_pct)
+def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Survey, found: Estimates) -> LatencyTable:
+    layers, first = list(survey.layers), len(survey.layers) + len(survey.calibrating)
+    rows = found.of(survey.workload.names)
+    blocks, calibrating, checking = rows[: len(layers)], rows[len(layers) : first], rows[first:]
+    errors = _standard_errors(found)
+    has = survey.counts(survey.calibrating)
+    fitted = fit(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
+    error = error_of(survey.counts(survey.checking) @ fitted.ms, found.ms[checking], found.split_half_pct)
     provenance = "simulated" if info.emulated else "measured"
     table_rows = [
         Row(layer, ms, _NORMAL_95 * deviation, int(found.slices[probe]), provenance)
         for layer, ms, deviation, probe in zip(layers, fitted.ms, fitted.deviation, blocks, strict=True)
     ]
     kept = {
-        f"reference-{number}": (networks[CALIBRATING + number], float(found.ms[whole[index]]), float(errors[index]))
-        for number in range(min(REFERENCES, len(networks) - CALIBRATING))
-        for index in [CALIBRATING + number]
+        f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
+        for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
     header = _header(folder.name, space, target, info, layers, found, fitted, error)
-    if (completed := interpolator(layers, fitted.ms, networks[0].height)) is not None:
+    if (completed := interpolator(layers, fitted.ms, survey.checking[0].height)) is not None:
         model, left_out = completed
         bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
         error_header = header.error.model_copy(
@@ -195,7 +212,7 @@ def _header(
 ) -> TableHeader:
     device: dict[str, Any] = {key: getattr(info, key) for key in _DEVICE_KEYS}
     drift = f"drift of {found.drift_pct:.1f} % between passes {'taken out' if found.corrected else 'left in'}"
-    worst = max(error.worst_pct, 0.1)
+    worst = min(max(error.worst_pct, 0.1), 1_000.0)
     return TableHeader(
         format="nas-latency-table/1",
         name=name,
@@ -215,7 +232,7 @@ def _header(
         key_columns=["kind", "in_channels", "out_channels", "height", "width"],
         calibration=(
             f"blocks alone, corrected by {CALIBRATING} whole networks "
-            f"(nas.profiler.fit with s = {fitted.s}, c = {fitted.c})"
+            f"(nas.profiler.fit with s = {fitted.s}, c = {fitted.c}), checked on {error.count}"
         ),
         error=ErrorHeader(
             band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=100.0), networks=error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from scipy import stats
 
 from nas.blocks.kinds import output_shape, params
 from nas.blocks.layer import Layer
-from nas.devices.device import Device, Fault, Plan, Probe, Remark
+from nas.devices.device import Device, Fault, Lasting, Plan, Probe, Remark, Sample
 from nas.errors import Interrupted, NasError
 from nas.profiler.estimate import CONFIDENCE, Estimates, estimate
 from nas.profiler.probe import INPUT_SLICE, make_probe
@@ -24,10 +25,10 @@ LEAST_SESSIONS = 3
 MOST_SESSIONS = 60
 MOST_ROUNDS = 4
 """In one job; what they give decides what is measured next."""
-PASSES = 3
-RUNS = 3
+PASSES = 8
+RUNS = 2
 FAULTS_IN_A_ROW = 4
-"""Faults without a sample between them after which a device is given up."""
+"""Faults without anything new between them after which a device is given up."""
 ANCHORS = 12
 """Probes that stand in every group: what the drift of passes is told by."""
 MEMORY_SHARE = 0.25
@@ -45,8 +46,9 @@ class Effort:
 
     precision_pct: float = 1.0
     """Half-width of the 95 % interval of each probe, percent of its time."""
-    seconds: float = 75.0
-    """Of measuring; each probe gets its first sessions however long they take."""
+    seconds: float = 90.0
+    """Of measuring, by the device's clock, so that a second run finds it spent; each probe gets its first sessions
+    however long they take."""
 
 
 class Workload:
@@ -107,18 +109,18 @@ class Rounds:
                 self.teller.say(line)
 
     def _measure(self, effort: Effort) -> None:
-        began, spent_before = time.monotonic(), self._spent()
         pace = 0.0  # seconds of one round, known after the first job
         while wanted := self._wanted(effort):
-            left = effort.seconds - spent_before - (time.monotonic() - began)
+            left = effort.seconds - self._spent()
             fresh = {name: n for name, n in wanted.items() if self.samples.sessions(name) < LEAST_SESSIONS}
             if left <= 0 and not fresh:
                 break
             rounds = min(MOST_ROUNDS, max(wanted.values()), max(1, int(left / pace)) if pace else 1)
             if fresh:
                 rounds = max(fresh.values())
+            total = self._done(self.workload.probes) + sum(wanted.values())
             started = time.monotonic()
-            self._job(list(fresh if left <= 0 else wanted), rounds, self._done() + sum(wanted.values()))
+            self._job(fresh if left <= 0 else wanted, rounds, total)
             pace = (time.monotonic() - started) / rounds
 
     def _spent(self) -> float:
@@ -128,8 +130,8 @@ class Rounds:
             longest[number] = max(longest.get(number, 0.0), sample.at_s)
         return sum(longest.values())
 
-    def _done(self) -> int:
-        return sum(map(self.samples.sessions, self.workload.probes))
+    def _done(self, names: Iterable[str]) -> int:
+        return sum(map(self.samples.sessions, names))
 
     def _wanted(self, effort: Effort) -> dict[str, int]:
         """Probes that are not sure enough, and about how many sessions each still needs."""
@@ -161,27 +163,52 @@ class Rounds:
             except Fault as fault:
                 self._note(fault)
 
-    def _job(self, wanted: list[str], rounds: int, total: int) -> None:
-        """A session more, `rounds` times, of each wanted probe, in one job: memory that is warm is used again."""
-        number, done = self.samples.next_round, self._done()
-        groups = [group for turn in range(rounds) for group in self._groups(wanted, number + turn)]
+    def _job(self, wanted: Mapping[str, int], rounds: int, total: int) -> None:
+        """So many sessions more of each wanted probe, at most `rounds`, in one job: warm memory is used again."""
+        number, done, before = self.samples.next_round, self._done(self.workload.probes), self._done(wanted)
+        seed = number + 10_000 * self._faults  # after a fault in another order: one bad probe need not be the first
+        groups = [
+            group
+            for turn in range(rounds)
+            for group in self._groups([name for name, more in wanted.items() if more > turn], seed + turn)
+        ]
         probes = tuple(tuple(map(self.workload.probes.__getitem__, group)) for group in groups)
         try:
-            for item in self.device.measure(Plan(probes, self.weights, PASSES, RUNS, number, INPUT_SLICE)):
+            for item in self.device.measure(Plan(probes, self.weights, PASSES, RUNS, seed, INPUT_SLICE)):
                 if isinstance(item, Remark):
                     self.remarks[item.kind] = max(self.remarks.get(item.kind, 0.0), item.value)
                     continue
-                self.samples.add(number, item)
-                self._faults = 0
+                self._keep(number, item)
                 done += item.slice % PASSES == PASSES - 1
                 self.teller.progress(done, max(total, done), "sessions")
+            if self._done(wanted) == before:
+                raise Fault("the device ended its job and measured nothing that it was asked for.")
         except Fault as fault:
+            if self._done(wanted) > before:
+                self._faults = 0
             self._note(fault)
+        else:
+            self._faults = 0
+
+    def _keep(self, number: int, sample: Sample) -> None:
+        """Add a sample. Raises `NasError` where it cannot be written; what is cut off in the file is left out later."""
+        try:
+            self.samples.add(number, sample)
+        except OSError as problem:
+            with suppress(OSError):
+                self.samples.close()
+            raise NasError(
+                f"{self.samples.path}: {problem.strerror}. "
+                f"{len(self.samples):,} samples are kept: make room and run the same command to go on."
+            ) from None
 
     def _note(self, fault: Fault) -> None:
         """Tell a fault, let go of the device and wait. Raises `NasError` where it is one too many."""
         self._faults += 1
-        self.device.close()
+        if isinstance(self.device, Lasting):
+            self.device.reset()
+        else:
+            self.device.close()
         if self._faults >= FAULTS_IN_A_ROW:
             raise NasError(
                 f"The device failed {self._faults} times in a row, last: {fault} "

@@ -5,9 +5,10 @@ A line is a sample and the number of its round. A last line that was cut off by 
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +34,38 @@ class Slices:
     ms: NDArray[np.float64]
 
 
+def read_samples(path: Path) -> tuple[list[tuple[int, Sample]], int]:
+    """Round and sample of every whole line of a file, and the bytes of those lines; the file is left as it is.
+
+    Raises `TableError` with the first line that is no sample.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise TableError(f"{path}: at most {MAX_BYTES:,} bytes of samples are read. Profile into a new --out.")
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    return [_read(path, number, line) for number, line in enumerate(data[:whole].splitlines(), 1)], whole
+
+
 class Samples:
-    """The samples in a file, and those that are added to it."""
+    """The samples in a file, and those that are added to it. Raises `TableError` where another process has it open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._taken: list[tuple[int, Sample]] = []
         self._checksums: dict[str, float] = {}
         self._sessions: dict[str, set[str]] = {}
-        whole = 0
-        if path.exists():
-            if path.stat().st_size > MAX_BYTES:
-                raise TableError(f"{path}: at most {MAX_BYTES:,} bytes of samples are read. Profile into a new --out.")
-            data = path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            for number, line in enumerate(data[:whole].splitlines(), 1):
-                self._take(*self._read(number, line))
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file = path.open("r+b" if path.exists() else "x+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken, whole = read_samples(path)
+        except BlockingIOError:
+            self._file.close()
+            raise TableError(f"{path.parent}: another process measures into this. Wait for it, or stop it.") from None
+        except TableError:
+            self._file.close()
+            raise
+        for number, sample in taken:
+            self._take(number, sample)
         self._file.truncate(whole)
         self._file.seek(whole)
 
@@ -74,10 +90,10 @@ class Samples:
         self._take(number, sample)
 
     def adopt(self, others: Iterable[tuple[int, Sample]]) -> None:
-        """Keep samples of another file, of the same device, in rounds of their own."""
+        """Keep samples of another file, of the same device, in rounds of their own that took no time here."""
         base = self.next_round
         for number, sample in others:
-            self.add(base + number, sample)
+            self.add(base + number, replace(sample, at_s=0.0))
 
     def of(self, names: Container[str]) -> list[tuple[int, Sample]]:
         """Round and sample of these probes."""
@@ -91,12 +107,12 @@ class Samples:
         """All slices of these probes, as arrays."""
         wanted = {name: index for index, name in enumerate(names)}
         taken = [(number, sample) for number, sample in self._taken if sample.probe in wanted]
-        sessions = {key: index for index, key in enumerate(dict.fromkeys(s.session for _, s in taken))}
+        sessions = {key: index for index, key in enumerate(dict.fromkeys((s.probe, s.session) for _, s in taken))}
         passes = {key: index for index, key in enumerate(dict.fromkeys((n, s.slice) for n, s in taken))}
         return Slices(
             tuple(wanted),
             np.array([wanted[s.probe] for _, s in taken], np.int64),
-            np.array([sessions[s.session] for _, s in taken], np.int64),
+            np.array([sessions[s.probe, s.session] for _, s in taken], np.int64),
             np.array([passes[n, s.slice] for n, s in taken], np.int64),
             np.array([min(s.ns) / 1e6 for _, s in taken], np.float64),
         )
@@ -110,13 +126,14 @@ class Samples:
         self._checksums.setdefault(sample.probe, sample.checksum)
         self._sessions.setdefault(sample.probe, set()).add(sample.session)
 
-    def _read(self, number: int, line: bytes) -> tuple[int, Sample]:
-        try:
-            document: Any = json.loads(line)
-            taken = document.pop("round")
-            if type(taken) is not int or not 0 <= taken < 2**31:
-                raise Fault(f"`round` is a whole number, got {taken!r}")
-            name = document.get("probe")
-            return taken, Sample.read(document, {name: Probe(name, b"", ())} if isinstance(name, str) else {})
-        except (ValueError, RecursionError, AttributeError, KeyError, TypeError, Fault) as problem:
-            raise TableError(f"{self.path}: line {number}: not a sample: {str(problem)[:120]}") from None
+
+def _read(path: Path, number: int, line: bytes) -> tuple[int, Sample]:
+    try:
+        document: Any = json.loads(line)
+        taken = document.pop("round")
+        if type(taken) is not int or not 0 <= taken < 2**31:
+            raise Fault(f"`round` is a whole number, got {taken!r}")
+        name = document.get("probe")
+        return taken, Sample.read(document, {name: Probe(name, b"", ())} if isinstance(name, str) else {})
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError, Fault) as problem:
+        raise TableError(f"{path}: line {number}: not a sample: {str(problem)[:120]}") from None

@@ -29,7 +29,7 @@ from nas.tables.references import References, read_references
 from nas.tables.table import LatencyTable
 from nas.teller import Teller
 
-SECONDS = 12.0
+SECONDS = 15.0
 """Of measuring, for one network and the references beside it."""
 SECONDS_PER_NETWORK = 1.5
 
@@ -68,9 +68,11 @@ def measure_networks(
         write_weights(weights)
         samples = Samples(Path(temporary) / "samples.jsonl")
         effort = Effort(precision_pct, SECONDS + SECONDS_PER_NETWORK * (len(networks) - 1))
-        Rounds(device, workload, samples, weights, teller).measure(effort)
-        slices = samples.slices(workload.probes)
-        samples.close()
+        try:
+            Rounds(device, workload, samples, weights, teller).measure(effort)
+            slices = samples.slices(workload.probes)
+        finally:
+            samples.close()
     found = estimate(slices)
     rows = found.of(workload.names)
     drift = _drift(found, rows[len(networks) :], references)

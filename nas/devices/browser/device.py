@@ -66,6 +66,10 @@ class Browser:
         if self.desk.hidden_s >= 1:
             self.show(f"The page was in the background for {self.desk.hidden_s:.0f} s, where browsers slow it down.")
 
+    def reset(self) -> None:
+        """Take the round off the desk; the page that is open, or opened next, runs the next one. See `Lasting`."""
+        self.desk.end()
+
     def close(self) -> None:
         """Send the page home and stop the server; it can be called twice."""
         self.desk.close()

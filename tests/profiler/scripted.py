@@ -1,0 +1,68 @@
+"""A fake device that follows a script: it fails, lies, is noisy or takes its time just where a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from nas.blocks.layer import Layer
+from nas.devices.device import Fault, Plan, Remark, Sample
+from nas.devices.fake import Fake
+
+Act = Callable[[int, Sample], Sample | Remark | None]
+"""What becomes of the n-th sample (from 1): itself, another, None for silence; or it raises."""
+
+
+class Scripted:
+    """`Fake`, and an act for each of its samples; keeps the plans that it was asked for and what it gave."""
+
+    def __init__(self, act: Act = lambda number, sample: sample, memory_mb: int | None = 1 << 16) -> None:
+        self.inner = Fake()
+        self.info = replace(self.inner.info, memory_mb=memory_mb)
+        self.act = act
+        self.plans: list[Plan] = []
+        self.taken = 0
+        self.given: list[Sample] = []
+        self.closed = 0
+
+    def measure(self, plan: Plan) -> Iterator[Sample | Remark]:
+        self.plans.append(plan)
+        for sample in self.inner.measure(plan):
+            self.taken += 1
+            assert self.taken < 50_000, "a device is asked again and again, without an end"
+            item = self.act(self.taken, sample)
+            if isinstance(item, Sample):
+                self.given.append(item)
+            if item is not None:
+                yield item
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Said:
+    """A teller that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.steps: list[tuple[int, int]] = []
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        self.steps.append((done, total))
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def faults_at(*numbers: int) -> Act:
+    def act(number: int, sample: Sample) -> Sample:
+        if number in numbers:
+            raise Fault(f"unplugged at sample {number}.")
+        return sample
+
+    return act
+
+
+def small_chains(n: int) -> list[tuple[Layer, ...]]:
+    """n chains of one small convolution each, the k-th with k + 1 output channels."""
+    return [(Layer(kind="conv", in_channels=4, out_channels=k + 1, kernel=3, height=8, width=8),) for k in range(n)]
