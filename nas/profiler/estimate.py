@@ -1,7 +1,8 @@
 """From slices to milliseconds: one estimator for blocks and networks alike.
 
 A slice counts with its best run. What a whole pass was slower or faster than usual is taken out (drift: frequency,
-heat, the neighbours on a shared machine), if that makes halves of the measurement agree better. A session counts with
+heat, the neighbours on a shared machine), if that makes halves of the measurement agree better; of whole networks and
+of blocks for themselves, since what others do to the caches slows down networks more. A session counts with
 the lower quartile of its slices, since what disturbs a slice only ever slows it down; a probe with the mean of
 its sessions, since the placement of a session in memory alone moves it by some percent, and both ways.
 """
@@ -34,7 +35,7 @@ class Estimates:
     corrected: bool
     """Whether drift was taken out."""
     drift_pct: float
-    """Range of the passes' common factor, 5th to 95th percentile, in percent."""
+    """Range of the common factor of a pass, 5th to 95th percentile over slices, in percent."""
     split_half_pct: float
     """Mean absolute difference between halves of disjoint sessions, in percent: what any estimate can be held to."""
 
@@ -44,16 +45,16 @@ class Estimates:
         return np.array([index[name] for name in names], np.int64)
 
 
-def estimate(slices: Slices, judged: NDArray[np.int64] | None = None) -> Estimates:
+def estimate(slices: Slices, networks: NDArray[np.int64] | None = None) -> Estimates:
     """Estimates of all probes of `slices`; every one needs a slice.
 
-    The split-half error is that of the probes `judged` (indices; all by default): it decides on the drift
-    correction and is told.
+    `networks` are the indices of those that drift in their own way; the split-half error is theirs, and decides on the
+    drift correction. By default all probes are alike.
     """
     logs = np.log(slices.ms)
-    factors = _drift(slices, logs)
-    which = np.arange(len(slices.names)) if judged is None else judged
-    plain, steady = (_sessions(slices, values) for values in (logs, logs - factors[slices.passed]))
+    which = np.arange(len(slices.names)) if networks is None else networks
+    factors = _drift(slices, logs, np.isin(slices.probe, which))
+    plain, steady = (_sessions(slices, values) for values in (logs, logs - factors))
     errors = [split_half_pct(slices, found, which) for found in (plain, steady)]
     corrected = bool(errors[1] < errors[0])
     ms, halfwidth, sessions = _over_sessions(slices, steady if corrected else plain)
@@ -87,16 +88,18 @@ def split_half_pct(slices: Slices, sessions: NDArray[np.float64], judged: NDArra
     return float(100 * np.abs(halves[0] / halves[1] - 1).mean())
 
 
-def _drift(slices: Slices, logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log factor of each pass, by alternating medians over probes and passes (Tukey's median polish), median 0."""
-    passes = int(slices.passed.max()) + 1 if len(slices.passed) else 0
-    factors = np.zeros(passes)
-    told = np.bincount(slices.passed, minlength=passes) >= LEAST_IN_PASS
+def _drift(slices: Slices, logs: NDArray[np.float64], networks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Log factor of each slice's pass, for networks and the rest apart: alternating medians over probes and passes
+    (Tukey's median polish), median 0 over passes."""
+    passes, place = np.unique(2 * slices.passed + networks, return_inverse=True)
+    factors, told = np.zeros(len(passes)), np.bincount(place, minlength=len(passes)) >= LEAST_IN_PASS
     for _ in range(_SWEEPS if told.any() else 0):
-        usual = _grouped_median(logs - factors[slices.passed], slices.probe, len(slices.names))
-        factors = _grouped_median(logs - usual[slices.probe], slices.passed, passes)
-        factors = np.where(told, factors - np.median(factors[told]), 0.0)
-    return factors
+        usual = _grouped_median(logs - factors[place], slices.probe, len(slices.names))
+        factors = np.where(told, _grouped_median(logs - usual[slices.probe], place, len(passes)), 0.0)
+        for kind in (0, 1):
+            alike = told & (passes % 2 == kind)
+            factors[alike] -= np.median(factors[alike]) if alike.any() else 0.0
+    return factors[place]
 
 
 def _grouped_median(values: NDArray[np.float64], groups: NDArray[np.int64], count: int) -> NDArray[np.float64]:

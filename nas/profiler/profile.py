@@ -75,9 +75,8 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
         if len(samples) == before and (folder / "table.yaml").is_file():
             with suppress(TableError):  # of a crash between its two files: it is written again
                 return load_table(folder)  # as it was, so that runs by it can be resumed
-        whole = workload.names[len(survey.layers) :]
-        judged = np.array([number for number, name in enumerate(workload.probes) if name in set(whole)], np.int64)
-        found = estimate(samples.slices(workload.probes), judged)
+        names = list(workload.probes)
+        found = estimate(samples.slices(names), workload.whole(names))
     finally:
         samples.close()
     return _write(folder, space, target, info, survey, found)

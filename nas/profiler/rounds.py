@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from nas.blocks.kinds import output_shape, params
@@ -62,6 +63,11 @@ class Workload:
             probe = make_probe(chain)
             self.probes[probe.name], self.chains[probe.name] = probe, chain
             self.names.append(probe.name)
+
+    def whole(self, names: Sequence[str]) -> NDArray[np.int64] | None:
+        """Indices of the networks among `names`: chains of more than one layer; None where all or none are."""
+        found = np.flatnonzero([len(self.chains[name]) > 1 for name in names])
+        return found if 0 < len(found) < len(names) else None
 
     def anchors(self) -> list[str]:
         """A dozen probes from the smallest to the largest."""
@@ -138,7 +144,9 @@ class Rounds:
         sessions = {name: self.samples.sessions(name) for name in self.workload.probes}
         wanted = {name: LEAST_SESSIONS - n for name, n in sessions.items() if n < LEAST_SESSIONS}
         known = [name for name in sessions if name not in wanted]
-        return wanted | (_still(estimate(self.samples.slices(known)), effort) if known else {})
+        return wanted | (
+            _still(estimate(self.samples.slices(known), self.workload.whole(known)), effort) if known else {}
+        )
 
     def _groups(self, wanted: list[str], seed: int) -> list[list[str]]:
         """The groups of one round: they fit the device's memory, and every one has the anchors."""

@@ -154,7 +154,7 @@ def test_figures_by_hand() -> None:
 def test_halves_are_every_other_session() -> None:
     found = estimate(slices_of((0, [1.0]), (0, [2.0]), (0, [1.0]), (0, [2.0])))
     assert found.split_half_pct == pytest.approx(50)
-    only = estimate(slices_of((0, [1.0]), (0, [2.0]), (1, [5.0]), (1, [5.0])), judged=np.array([1]))
+    only = estimate(slices_of((0, [1.0]), (0, [2.0]), (1, [5.0]), (1, [5.0])), networks=np.array([1]))
     assert only.split_half_pct == 0
 
 
@@ -236,3 +236,22 @@ def test_no_loop_over_slices() -> None:
     began = time.process_time()
     estimate(large)
     assert time.process_time() - began < 1
+
+
+def test_networks_drift_in_their_own_way() -> None:
+    """Two kinds of probes whose passes go up and down against each other: one factor for both would help neither."""
+    rng = np.random.default_rng(3)
+    probes, passes = 40, 24
+    drift = np.where(np.arange(probes)[:, None] < 20, 1, -1) * rng.normal(0, 0.05, passes)
+    ms = np.exp(drift + rng.normal(0, 0.002, (probes, passes)))
+    sessions = np.arange(probes)[:, None] * 6 + np.arange(passes) // 4
+    slices = Slices(
+        tuple(map(str, range(probes))),
+        np.repeat(np.arange(probes), passes),
+        sessions.ravel(),
+        np.tile(np.arange(passes), probes),
+        ms.ravel(),
+    )
+    apart, together = estimate(slices, np.arange(20, 40)), estimate(slices)
+    assert apart.corrected
+    assert apart.split_half_pct < 0.3 < 1.5 < together.split_half_pct
