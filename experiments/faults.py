@@ -2,7 +2,7 @@
 
     python experiments/faults.py [--sample]
 
-All 200 take about four minutes, the sample of 40 one. Needs sshd, adb, a C compiler and leave to mount a small disk;
+All 200 take about four minutes, the sample of 20 half a one. Needs sshd, adb, a C compiler and leave to mount a small disk;
 what cannot be done here is counted as skipped. Prints JSON: of each kind and transport, held / of how many.
 """
 

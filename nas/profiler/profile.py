@@ -177,8 +177,9 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
         f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
         for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
-    header = _header(folder.name, space, target, info, layers, found, fitted, error)
-    if (completed := interpolator(layers, fitted.ms, survey.checking[0].height)) is not None:
+    resolution = survey.checking[0].height
+    header = _header(folder.name, space, target, info, resolution, found, fitted, error)
+    if (completed := interpolator(layers, fitted.ms, resolution)) is not None:
         model, left_out = completed
         bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
         error_header = header.error.model_copy(
@@ -204,7 +205,7 @@ def _header(
     space: Space,
     target: str,
     info: DeviceInfo,
-    layers: list[Layer],
+    resolution: int,
     found: Estimates,
     fitted: Fit,
     error: NetworksError,
@@ -223,6 +224,7 @@ def _header(
         precision="float32",
         batch=1,
         date=date.today(),
+        resolution=resolution,
         estimator=(
             "best run of a slice, lower quartile of a session's slices, mean over sessions; "
             f"{int(np.median(found.sessions))} sessions a probe; {drift}"
