@@ -2,8 +2,8 @@
 
     python experiments/faults.py [--sample]
 
-All 200 take about four minutes, the sample of 20 half a one. Needs sshd, adb, a C compiler and leave to mount a small disk;
-what cannot be done here is counted as skipped. Prints JSON: of each kind and transport, held / of how many.
+All 200 take about five minutes, the sample of 20 half a minute. Needs sshd, adb, a C compiler and leave to mount a
+small disk; what cannot be done here is counted as skipped. Prints JSON: of each kind and transport, held / of how many.
 """
 
 from __future__ import annotations
