@@ -12,6 +12,7 @@ import click
 
 from nas.cli_devices import devices, profile, verify
 from nas.cli_output import ScreenTeller, json_option, print_json, search_bar
+from nas.cli_train import train
 from nas.errors import Interrupted, NasError
 
 if TYPE_CHECKING:
@@ -74,9 +75,22 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
     "--objective",
     help="bound, front[:macs,params], mnasnet-soft or mnasnet-hard. Default: front for nsga2, else bound.",
 )
-@click.option("--controller", help="evolution (default), nsga2, surrogate, exact, random or optuna:NAME.")
-@click.option("--accuracy", help="predictor (default where there is one), zero-cost or table:PATH.")
-@click.option("--budget", metavar="N|5m", help="Evaluations, or a time. Default: 500000 with a predictor.")
+@click.option(
+    "--controller",
+    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME; with --data also fbnet, single-path, "
+    "proxyless, reinforce.",
+)
+@click.option(
+    "--accuracy",
+    help="predictor (default where there is one), zero-cost, table:PATH; with --data supernet (default) or train.",
+)
+@click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
+@click.option("--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's.")
+@click.option("--proxy-resolution", type=int, metavar="PX", help="Of the pictures that a supernet is trained on.")
+@click.option("--skip-broken", is_flag=True, default=None, help="Leave broken pictures out.")
+@click.option(
+    "--budget", metavar="N|5m", help="Evaluations (of policies: training steps), or a time. Default: by the accuracy."
+)
 @click.option("--prove", is_flag=True, default=None, help="Also bound how much better any architecture could be.")
 @click.option("--seed", type=int, help="Default: 0. One seed, one result.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder. Default: runs/SPACE-TARGET-N.")
@@ -106,6 +120,8 @@ def search(
     kind, colon, place = asked.get("accuracy", "").partition("table:")
     if colon and not kind and place:
         asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept
+    if "data" in asked:
+        asked["data"] = _absolute_data(asked["data"])
     if latency is not None:
         asked["latency_ms"] = parse_latency(latency)
     if at_most:
@@ -139,6 +155,12 @@ def _absolute(place: str) -> str:
     from nas.catalog import is_path
 
     return str(Path(place).resolve()) if is_path(place) else place
+
+
+def _absolute_data(data: str) -> str:
+    """`KIND:PATH` with an absolute path; what is no path stays."""
+    kind, colon, place = data.partition(":")
+    return f"{kind}:{Path(place).resolve()}" if colon and Path(place).exists() else data
 
 
 def _check_names(space: str, target: str) -> None:
@@ -197,44 +219,77 @@ def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architect
 
 @cli.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN|CONFIG")
-@click.option("--format", "formats", help="Of config,timm,onnx,torch,study. Default: the first four.")
+@click.option("--format", "formats", help="Of config,timm,onnx,torch,hf,int8,study. Default: the first four.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to write into.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights in model.onnx.")
+@click.option("--data", metavar="NAME[:PATH]", help="int8: the pictures to calibrate on and to test with.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of random weights in model.onnx.")
 @json_option
-def export(source: Path, formats: str | None, out: Path, seed: int, as_json: bool) -> None:
+def export(source: Path, formats: str | None, out: Path, data: str | None, seed: int, as_json: bool) -> None:
     """Write a network as config.json, arch.txt (timm), model.onnx and model.py, or a run as an Optuna study."""
     names = None if formats is None else [name.strip() for name in formats.split(",")]
+    if data is not None and "int8" not in (names or ()):
+        raise NasError("--data is for the format int8, which is calibrated on it. Add it to --format, or leave it out.")
     written: list[Path] = []
     if names and "study" in names:
         from nas.export.study import to_study
 
         names.remove("study")
         written.append(to_study(source, out))
+    report = None
     if names != []:
-        written += _export_network(source, names, out, seed)
+        found, report = _export_network(source, names, out, seed, data)
+        written += found
     if as_json:
-        print_json({"written": [str(path) for path in written]})
-    else:
-        for path in written:
-            click.echo(path)
+        print_json({"written": [str(path) for path in written]} | ({} if report is None else {"int8": report}))
+        return
+    for path in written:
+        click.echo(path)
+    if report is not None:
+        from nas.export.int8 import int8_summary
+
+        click.echo(int8_summary(report), nl=False)
 
 
-def _export_network(source: Path, names: list[str] | None, out: Path, seed: int) -> list[Path]:
-    from nas.export.config import read_config
+def _export_network(
+    place: Path, names: list[str] | None, out: Path, seed: int, data: str | None
+) -> tuple[list[Path], dict[str, Any] | None]:
+    """Files written, and the report of int8 where that was asked for."""
+    from nas.export.source import find_source
     from nas.export.winner import export as write
-    from nas.run import config_file
 
-    config = read_config(config_file(source))
-    return write(
-        config.architecture,
-        out,
-        names,
-        decisions=config.decisions,
-        space=config.space,
-        metrics=config.metrics,
-        seed=seed,
-        skipped=lambda reason: click.echo(f"nas: {reason}", err=True),
-    )
+    source = find_source(place)
+    config, weights, quantised = source.config, source.weights, names is not None and "int8" in names
+    if names is not None and quantised:
+        if data is None:
+            raise NasError("int8 needs --data, the pictures to calibrate on and to test with.")
+        names = [name for name in names if name != "int8"]
+    written: list[Path] = []
+    if names != []:
+        written = write(
+            config.architecture,
+            out,
+            names,
+            decisions=config.decisions,
+            space=config.space,
+            metrics=config.metrics,
+            seed=seed,
+            weights=weights,
+            weights_from=config.weights,
+            pictures=config.pictures,
+            skipped=lambda reason: click.echo(f"nas: {reason}", err=True),
+        )
+    if not quantised:
+        return written, None
+    from nas.data import load_data
+    from nas.export.int8 import to_int8
+    from nas.export.winner import Origin
+    from nas.profiler.bench import attached
+
+    origin = Origin(config.decisions, config.space, config.metrics, seed, weights, config.weights, config.pictures)
+    with ScreenTeller("int8") as teller, attached("cpu") as device:
+        pictures = load_data(data or "", config.architecture.height, teller=teller)
+        more, report = to_int8(config.architecture, origin, pictures, device, out)
+    return written + more, report
 
 
 @cli.group(cls=_Commands)
@@ -416,3 +471,4 @@ def spaces_show(name: str, as_json: bool) -> None:
 cli.add_command(devices)
 cli.add_command(profile)
 cli.add_command(verify)
+cli.add_command(train)

@@ -55,7 +55,7 @@ def solve(
     known: Population | None = None,
     seconds: float = 60.0,
 ) -> Solution:
-    """The architecture of largest value with every cost within its bound.
+    """The architecture of largest value with every cost within its bound; costs and bounds may be negative.
 
     `known` are genotypes `uint8[N, D]` to start from; by default a short evolution finds some. After `seconds`
     the best found is returned with the upper bound reached by then. Raises `Unattainable` where nothing
@@ -87,7 +87,9 @@ def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]
         known.add(population)
         if len(known) == before:
             break
-        excess = sum((np.maximum(cost(population) / limit - 1, 0) for cost, limit in limits), np.zeros(500))
+        excess = np.zeros(len(population))
+        for cost, limit in limits:
+            excess += np.maximum(cost(population) - limit, 0) / max(abs(limit), 1e-12)
         controller.tell(population, value(population)[:, None], excess)
     return known.genotypes
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,12 +12,14 @@ from typing import Any
 import numpy as np
 
 import nas
+from nas.atomic import write_atomic
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Interrupted, NasError, RunError
 from nas.exact import solve
+from nas.interrupt import interruptible
 from nas.ledger import Ledger
-from nas.problem import Problem
+from nas.problem import Problem, Subject
 from nas.request import Request
 from nas.result import Verified, conclude, proof_of, prove
 from nas.run import Run
@@ -68,42 +67,42 @@ def carry_out(run: Run, progress: Progress, teller: Teller) -> Run:
     """
     if run.finished:
         return run
-    if device_name(run.request.target) is None:
-        return _search(run, _load(run), progress, None)
-    from nas.profiler import bench  # only for devices: it imports what a table search has no use for
-
-    with bench.attached(run.request.target) as device:
-        try:
-            bench.have_table(run.request, device, teller)
-        except NasError:
-            run.discard_unless_begun()
-            raise
-        problem = _load(run)
-        return _search(run, problem, progress, partial(bench.verify, table=problem.table, device=device, teller=teller))
-
-
-def _load(run: Run) -> Problem:
     try:
-        return Problem.load(run.request)
+        subject = Subject.load(run.request, teller)
+        if device_name(run.request.target) is None:
+            return _search(run, _load(run, subject, teller), progress, None, teller)
+        from nas.profiler import bench  # only for devices: it imports what a table search has no use for
+
+        with bench.attached(run.request.target) as device:
+            bench.have_table(run.request.target, subject.space, device, teller)
+            problem = _load(run, subject, teller)
+            verified = partial(bench.verify, table=problem.table, device=device, teller=teller)
+            return _search(run, problem, progress, verified, teller)
     except NasError:
         run.discard_unless_begun()
         raise
 
 
-def _search(run: Run, problem: Problem, progress: Progress, verified: Verified | None) -> Run:
+def _load(run: Run, subject: Subject, teller: Teller) -> Problem:
+    return Problem.load(run.request, subject=subject, folder=run.path, teller=teller)
+
+
+def _search(run: Run, problem: Problem, progress: Progress, verified: Verified | None, teller: Teller) -> Run:
     planned = _set_up(run, problem)
     ledger = Ledger.open(run.path / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     try:
-        before, proof = len(ledger), None
+        before, proof, policy = len(ledger), None, None
         if run.request.controller == "exact":
             seconds, proof = _solve(problem, ledger)
+        elif run.request.learns:
+            seconds, policy = _descend(run, problem, ledger, planned, teller)
         else:
             seconds = _loop(run, problem, ledger, planned, progress)
         pace = {"seconds": seconds, "archs_per_second": (len(ledger) - before) / max(seconds, 1e-9)}
         result = conclude(run, problem, ledger, verified)
         if run.request.prove:
             proof = prove(problem, result["winner"])
-        run.write("result.json", result | pace | {"proof": proof})
+        run.write("result.json", result | pace | {"proof": proof, "policy": policy})
     finally:
         ledger.close()
     return run
@@ -146,7 +145,7 @@ def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progr
         asked += len(batch.rows)
     objective.accuracy(problem.initial[:1])  # what is prepared at the first call is not part of the pace
     start = perf_counter()
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         while planned is None or asked < planned:
             n = _batch_size(planned, asked, len(ledger.batches))
             population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.batches)]))
@@ -183,22 +182,22 @@ def _solve(problem: Problem, ledger: Ledger) -> tuple[float, dict[str, Any]]:
     return perf_counter() - start, proof_of(solution)
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM are noted, to be answered between two batches; a second one is answered at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    received: list[int] = []
+def _descend(
+    run: Run, problem: Problem, ledger: Ledger, planned: int | None, teller: Teller
+) -> tuple[float, dict[str, Any]]:
+    """Train a policy and its supernet, then take the policy's best architecture into the ledger; returns seconds and
+    what became of the policy."""
+    from nas.policies.search import PolicySearch  # brings torch
 
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    search = PolicySearch(run.request, problem)
+    if planned is None:
+        planned = search.steps_in(run.request.seconds or 0)
+        run.amend("setup.json", planned=planned)
     try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        seconds, genotype, told = search.run(planned, teller)
+    except Interrupted as interrupted:
+        raise Interrupted(f"{interrupted} Go on: nas search --resume --out {run.path}") from None
+    write_atomic(run.path / "policy.csv", told.pop("csv"))
+    ledger.append(problem.space.canonical(genotype[None]), problem.objective.measure)
+    ledger.sync()
+    return seconds, told

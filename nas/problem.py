@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.accuracy import default_accuracy, make_evaluator
+from nas.accuracy import Means, default_accuracy, make_evaluator
 from nas.cost import counts
 from nas.cost.factors import Factors
 from nas.errors import NasError
@@ -18,6 +20,37 @@ from nas.space.space import Population, Space
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
 from nas.target import target_path
+from nas.teller import Silent, Teller
+
+if TYPE_CHECKING:
+    from nas.data.data import Data
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is searched and on which pictures: the space, adapted to resolution and classes, and the data, if any."""
+
+    space: Space
+    data: Data | None
+
+    @classmethod
+    def load(cls, request: Request, teller: Teller) -> Subject:
+        """Raises `NasError` for what cannot be loaded, and for pictures that are smaller than the strides allow."""
+        if request.data is None:
+            return cls(load_space(request.space, resolution=request.resolution), None)
+        from nas.data import load_data
+
+        space = load_space(request.space, resolution=request.resolution)
+        side = request.proxy_resolution or space.resolution
+        if side < space.shrinkage:
+            raise NasError(
+                f"Pictures of {side} px are smaller than the strides of {space.name} allow, which make "
+                f"{space.shrinkage} pixels one. Give at least --proxy-resolution {space.shrinkage}."
+            )
+        data = load_data(request.data, side, seed=request.seed, skip_broken=request.skip_broken, teller=teller)
+        for note in data.notes:
+            teller.say(note)
+        return cls(load_space(request.space, resolution=request.resolution, classes=len(data.classes)), data)
 
 
 @dataclass(frozen=True)
@@ -30,15 +63,26 @@ class Problem:
     initial: Population
     """Reference networks, and the one of least latency."""
     planned: int | None
-    """Evaluations to ask for; None where a time is to be turned into a number."""
+    """Evaluations to ask for, or steps of a policy; None where a time is to be turned into a number."""
 
     @classmethod
-    def load(cls, request: Request) -> Problem:
-        """Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets."""
-        space = load_space(request.space)
+    def load(
+        cls,
+        request: Request,
+        *,
+        subject: Subject | None = None,
+        folder: Path | None = None,
+        teller: Teller = Silent(),  # noqa: B008  # has no state
+    ) -> Problem:
+        """What was loaded already is passed as `subject`; `folder` is where what is trained is kept.
+
+        Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets.
+        """
+        subject = subject or Subject.load(request, teller)
+        space, data = subject.space, subject.data
         table = load_table(target_path(request.target, space.name))
-        kind = request.accuracy or default_accuracy(space)
-        accuracy = make_evaluator(kind, space)
+        kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
+        accuracy = make_evaluator(kind, space, Means(data, request, folder, teller))
         costs = {
             "latency_ms": compile_latency(space, table),
             "macs": counts.macs(space),

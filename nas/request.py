@@ -10,18 +10,25 @@ from typing import Any
 from nas.errors import NasError, RunError
 
 OPTUNA_NAMES = ("optuna:gp", "optuna:nsga2", "optuna:nsga3", "optuna:random", "optuna:tpe")
-CONTROLLER_NAMES = ("evolution", "random", "nsga2", "surrogate", "exact", *OPTUNA_NAMES)
+POLICY_NAMES = ("fbnet", "single-path", "proxyless", "reinforce")
+"""Controllers that learn together with a supernet's weights."""
+CONTROLLER_NAMES = ("evolution", "random", "nsga2", "surrogate", "exact", *POLICY_NAMES, *OPTUNA_NAMES)
 FRONT_CONTROLLERS = ("nsga2", "random", *OPTUNA_NAMES)
 """Controllers that can be asked for a whole front; `nsga2` is unless told otherwise."""
 OBJECTIVE_NAMES = ("bound", "mnasnet-soft", "mnasnet-hard", "front")
-ACCURACY_NAMES = ("predictor", "table", "zero-cost")
+ACCURACY_NAMES = ("predictor", "table", "zero-cost", "supernet", "train")
+DATA_ACCURACIES = ("supernet", "train")
+"""Those that need pictures."""
 COST_NAMES = ("macs", "params")
 
-DEFAULT_BUDGETS = {"predictor": 500_000, "table": 500, "zero-cost": 150}
+DEFAULT_BUDGETS = {"predictor": 500_000, "table": 500, "zero-cost": 150, "supernet": 300, "train": 30}
 """Evaluations by the kind of accuracy."""
+DEFAULT_STEPS = 2_000
+"""Training steps of a policy."""
 SLOW_CONTROLLERS = {"surrogate": 300, "optuna": 300}
 """Evaluations by default with controllers that think long about each."""
 MAX_BUDGET = 10**9
+MAX_RESOLUTION = 4_096
 
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
@@ -48,6 +55,14 @@ class Request:
     seconds: float | None = None
     prove: bool = False
     """Bound the best possible value too, and report the gap to it."""
+    data: str | None = None
+    """Pictures to train on, such as `digits` or `imagefolder:PATH`."""
+    resolution: int | None = None
+    """Of the deployed network, in pixels; None is the space's own."""
+    proxy_resolution: int | None = None
+    """Of the pictures that a supernet is trained on; None is that of the deployed network."""
+    skip_broken: bool = False
+    """Leave broken pictures out."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,10 +77,12 @@ class Request:
             )
         if (self.prove or self.controller == "exact") and self.goal != "bound":
             raise NasError(f"A proof is of the objective `bound`, got {self.goal!r}. Leave one of the two out.")
-        if type(self.prove) is not bool:
-            raise NasError(f"`prove` is true or false, got {self.prove!r}.")
+        for name, flag in {"prove": self.prove, "skip_broken": self.skip_broken}.items():
+            if type(flag) is not bool:
+                raise NasError(f"`{name}` is true or false, got {flag!r}.")
         if self.accuracy is not None:
             _one_of("accuracy", self.accuracy.partition(":")[0], ACCURACY_NAMES)
+        self._check_training()
         for name, value in {"latency_ms": self.latency_ms, "seconds": self.seconds}.items():
             if value is not None and not (_is_number(value) and 0 < value < 1e9):
                 raise NasError(f"`{name}` is a positive number, got {value!r}.")
@@ -80,6 +97,34 @@ class Request:
         if not (type(self.seed) is int and 0 <= self.seed < 2**63):
             raise NasError(f"The seed is a whole number of at least 0, got {self.seed!r}.")
 
+    def _check_training(self) -> None:
+        """What concerns pictures and what learns from them."""
+        kind = None if self.accuracy is None else self.accuracy.partition(":")[0]
+        for name, size in {"resolution": self.resolution, "proxy_resolution": self.proxy_resolution}.items():
+            if size is not None and not (type(size) is int and 1 <= size <= MAX_RESOLUTION):
+                raise NasError(f"`{name}` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {size!r}.")
+        if self.data is not None and (type(self.data) is not str or not self.data):
+            raise NasError(f"`data` is text such as digits or imagefolder:PATH, got {self.data!r}.")
+        if self.learns:
+            if kind not in (None, "supernet"):
+                raise NasError(
+                    f"The controller {self.controller!r} trains a supernet of its own; leave --accuracy out."
+                )
+            if self.goal != "bound" or self.prove:
+                raise NasError(f"The controller {self.controller!r} has the objective `bound`, and no proof.")
+        if self.data is None:
+            if self.learns or kind in DATA_ACCURACIES:
+                what = f"controller {self.controller!r}" if self.learns else f"accuracy {kind!r}"
+                raise NasError(f"The {what} learns from pictures: add --data, such as digits or imagefolder:PATH.")
+            for name in ("proxy_resolution", "skip_broken"):
+                if getattr(self, name):
+                    raise NasError(f"--{name.replace('_', '-')} is about pictures, and there is no --data.")
+
+    @property
+    def learns(self) -> bool:
+        """Whether the controller is a policy."""
+        return self.controller in POLICY_NAMES
+
     @property
     def goal(self) -> str:
         """The objective, settled."""
@@ -89,6 +134,8 @@ class Request:
         """Evaluations to ask for with this accuracy; None where a time is to be turned into a number."""
         if self.budget is not None or self.seconds is not None:
             return self.budget
+        if self.learns:
+            return DEFAULT_STEPS
         most = DEFAULT_BUDGETS[accuracy.partition(":")[0]]
         return min(most, SLOW_CONTROLLERS.get(self.controller.partition(":")[0], most))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,26 @@ from numpy.typing import NDArray
 from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.exact import Solution, solve
+from nas.export.config import Pictures
 from nas.export.winner import export
 from nas.front import pareto_front
 from nas.ledger import Ledger
 from nas.problem import Problem
 from nas.run import Run
 from nas.space.space import Population
+
+
+@runtime_checkable
+class Inheriting(Protocol):
+    """An evaluator whose networks have weights to take along."""
+
+    @property
+    def pictures(self) -> Pictures:
+        """What the weights were made for."""
+
+    def weights(self, genotype: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Of a genotype `uint8[D]`, under the names of its network's state."""
+
 
 Verified = Callable[[Architecture], dict[str, Any]]
 """Measures a network on the device that was searched for: see `nas.profiler.verify.verify`."""
@@ -59,7 +73,13 @@ def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | No
             "provenance": objective.accuracy.provenance,
         },
     }
-    notes = ["model.onnx has random weights: it is untrained, for timing and for looking at"]
+    shared = objective.accuracy if isinstance(objective.accuracy, Inheriting) else None
+    if shared is None:
+        notes = ["model.onnx has random weights: it is untrained, for timing and for looking at"]
+        inherited: dict[str, Any] = {}
+    else:
+        notes = ["weights are the supernet's, not yet trained on their own: nas train goes on from them"]
+        inherited = {"weights": shared.weights(best), "weights_from": "supernet", "pictures": shared.pictures}
     exported = export(
         architecture,
         run.path / "winner",
@@ -68,6 +88,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | No
         metrics=metrics,
         seed=run.request.seed,
         skipped=notes.append,
+        **inherited,
     )
     known = space.encode(list(space.references.values()))
     references = described(problem, known, objective.accuracy(known))

@@ -4,24 +4,69 @@ evaluator.py  the contract
 predictor.py  fitted beforehand on trained networks of a space, compiled to factors
 tabular.py    looked up in a CSV of networks that were trained
 zero_cost.py  ranked by proxies of the untrained network, combined; proxies.py has them
+shared.py     measured on held-out pictures, with weights inherited from a supernet
+short_training.py  measured on held-out pictures, after a short training of each network by itself
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.accuracy.evaluator import Evaluator
 from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
+from nas.request import Request
 from nas.space.space import Space
+from nas.teller import Teller
 
-EVALUATORS: dict[str, Callable[[Space, str], Evaluator]] = {
-    "predictor": lambda space, argument: predictor_of(space),
-    "table": load_tabular,
-    "zero-cost": load_zero_cost,
+if TYPE_CHECKING:
+    from nas.data.data import Data
+
+
+@dataclass(frozen=True)
+class Means:
+    """What an evaluator may train with."""
+
+    data: Data | None
+    request: Request
+    folder: Path | None
+    """Where it keeps what it trains."""
+    teller: Teller
+
+
+def _shared(space: Space, argument: str, means: Means | None) -> Evaluator:
+    from nas.accuracy.shared import Shared, SharedSettings  # brings torch
+    from nas.policies import SUPERNET_OF
+
+    assert means is not None  # the request was checked
+    assert means.data is not None
+    settings = SharedSettings.parse(argument)
+    request = means.request
+    if request.learns:
+        settings = SharedSettings(steps=request.planned("supernet") or 0, kind=SUPERNET_OF[request.controller])
+    return Shared(space, means.data, settings, request.seed, means.folder, means.teller)
+
+
+def _short(space: Space, argument: str, means: Means | None) -> Evaluator:
+    from nas.accuracy.short_training import ShortTraining  # brings torch
+
+    assert means is not None  # the request was checked
+    assert means.data is not None
+    return ShortTraining.parse(space, argument, means.data, means.request.seed, means.teller)
+
+
+EVALUATORS: dict[str, Callable[[Space, str, Means | None], Evaluator]] = {
+    "predictor": lambda space, argument, means: predictor_of(space),
+    "table": lambda space, argument, means: load_tabular(space, argument),
+    "zero-cost": lambda space, argument, means: load_zero_cost(space, argument),
+    "supernet": _shared,
+    "train": _short,
 }
-"""By name: a function of the space and of what follows the colon in `--accuracy NAME:ARGUMENT`."""
+"""By name: a function of the space, of what follows the colon in `--accuracy NAME:ARGUMENT`, and of its means."""
 
 
 def default_accuracy(space: Space) -> str:
@@ -29,7 +74,7 @@ def default_accuracy(space: Space) -> str:
     return "predictor" if has_predictor(space) else "zero-cost"
 
 
-def make_evaluator(accuracy: str, space: Space) -> Evaluator:
+def make_evaluator(accuracy: str, space: Space, means: Means | None = None) -> Evaluator:
     """The evaluator that `--accuracy` names. Raises `NasError` where it cannot evaluate this space."""
     name, _, argument = accuracy.partition(":")
-    return EVALUATORS[name](space, argument)
+    return EVALUATORS[name](space, argument, means)

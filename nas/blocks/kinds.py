@@ -85,14 +85,17 @@ class Kind:
     """Fields of Layer beyond kind, channels and size that the kind reads; others must keep their defaults."""
     needs_mid: bool = False
     pools: bool = False
+    family: str = ""
+    """Kinds of one family are one superkernel in a supernet: their operations agree counted from the last one.
+    Empty for a kind that shares its weights with no other."""
 
 
 _BLOCK = frozenset({"mid_channels", "kernel", "stride", "se_channels", "se_gate", "activation", "residual"})
 
 KINDS: dict[str, Kind] = {
     "conv": Kind(conv, frozenset({"kernel", "stride", "groups", "activation", "residual"})),
-    "sepconv": Kind(sepconv, _BLOCK),
-    "mbconv": Kind(mbconv, _BLOCK | {"groups"}, needs_mid=True),
+    "sepconv": Kind(sepconv, _BLOCK, family="inverted bottleneck"),
+    "mbconv": Kind(mbconv, _BLOCK | {"groups"}, needs_mid=True, family="inverted bottleneck"),
     "fused": Kind(fused, _BLOCK, needs_mid=True),
     "identity": Kind(identity, frozenset({"stride"})),
     "head": Kind(head, frozenset({"mid_channels", "activation"}), needs_mid=True, pools=True),

@@ -11,8 +11,7 @@ from nas.errors import NasError
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
 from nas.profiler.verify import check_device, verify
-from nas.request import Request
-from nas.space.load import load_space
+from nas.space.space import Space
 from nas.tables.table import LatencyTable, load_table
 from nas.target import DeviceName, device_name
 from nas.teller import Teller
@@ -52,15 +51,14 @@ def device_of(target: str, table: LatencyTable) -> str:
     return table.header.target
 
 
-def have_table(request: Request, device: Device, teller: Teller) -> None:
-    """Profile a request's space on its device, unless that was done before.
+def have_table(target: str, space: Space, device: Device, teller: Teller) -> None:
+    """Profile a space on a target's device, unless that was done before.
 
     Raises `TableError` where the table there is of another device: a runtime of another version, for example.
     """
-    space = load_space(request.space)
-    folder = named(request.target).table_folder(space.name)
+    folder = named(target).table_folder(space.name)
     if (folder / "table.yaml").is_file():
         check_device(load_table(folder), device)
     else:
-        teller.say(f"{request.target} has no table of {space.name} yet: it is measured now, into {folder}")
-        profile(space, request.target, device, folder, Effort(), teller)
+        teller.say(f"{target} has no table of {space.name} yet: it is measured now, into {folder}")
+        profile(space, target, device, folder, Effort(), teller)

@@ -13,6 +13,7 @@ from nas.blocks.layer import Layer
 from nas.catalog import space_path
 from nas.errors import ArchitectureError, SpaceError
 from nas.files import read_model, read_yaml
+from nas.space.adapt import adapted
 from nas.space.canonical import Canonical, Condition, Effect, Exchange
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
@@ -39,11 +40,16 @@ def reads(kind: str) -> set[str]:
     return found if registered.needs_mid else found - {"expansion"}
 
 
-def load_space(name: str | Path) -> Space:
-    """A shipped space by name, or one from a YAML file. An error names the file, the place, the rule and what came."""
+def load_space(name: str | Path, *, resolution: int | None = None, classes: int | None = None) -> Space:
+    """A shipped space by name, or one from a YAML file. An error names the file, the place, the rule and what came.
+
+    With a `resolution` in pixels or a number of `classes` the space is another one, with a name of its own: see
+    `nas.space.adapt`.
+    """
     path = space_path(name)
     rule = "a search space is a mapping with `format: nas-space/1`"
     file = read_model(SpaceFile, read_yaml(path, SpaceError), path, SpaceError, rule=rule, page="docs/spaces.md")
+    file = adapted(file, resolution, classes)
     try:
         return _Expansion(file).space()
     except (SpaceError, ArchitectureError) as problem:

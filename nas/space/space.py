@@ -117,6 +117,17 @@ class Space:
             )
         )
 
+    @cached_property
+    def resolution(self) -> int:
+        """Pixels that the largest picture of a network of the space is wide."""
+        return max(layer.width for layer in self.layers())
+
+    @cached_property
+    def shrinkage(self) -> int:
+        """Pixels of the picture, in one direction, that may become one of the last feature map: product of strides."""
+        slots = ([slot.layers(*options) for options in self.combinations(slot)] for slot in self.slots)
+        return prod(max(prod(layer.stride for layer in layers) for layers in built) for built in slots)
+
     def encode(self, choices: Sequence[Mapping[str, Option]]) -> Population:
         """Options by decision name → `uint8[N, D]`. Raises `SpaceError` for unknown, missing or foreign ones."""
         return np.array([self._encode_one(choice) for choice in choices], dtype=np.uint8).reshape(-1, self._width)

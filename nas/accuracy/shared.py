@@ -1,0 +1,212 @@
+"""Shared weights: accuracy of a network with the weights that it inherits from a supernet (`--accuracy supernet`).
+
+`supernet:WORD,WORD,…` sets how it is trained: a number of steps, a rule (uniform, fair, sandwich) and a kind
+(superkernel, multi-path). Every network evaluated gets statistics of its own for its batch normalisation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.data.batches import evaluation_batches, picture_tensor
+from nas.data.data import Data, Split
+from nas.errors import Interrupted, NasError
+from nas.export.config import Pictures
+from nas.index import GenotypeIndex
+from nas.interrupt import interruptible
+from nas.policies import SUPERNETS
+from nas.space.space import Population, Space
+from nas.supernet.rules import RULES
+from nas.supernet.subnet import CALIBRATION, recalibrate
+from nas.supernet.supernet import Genotype
+from nas.supernet.training import Checkpoints, WeightTraining, memory_told
+from nas.teller import Teller
+
+VERSION = "supernet/1"
+FILE = "supernet.safetensors"
+MOST_PICTURES = 2_000
+"""Held-out pictures that a network is evaluated on, at most."""
+BATCH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """How the supernet is trained."""
+
+    steps: int = 2_000
+    rule: str = "uniform"
+    kind: str = "superkernel"
+
+    @classmethod
+    def parse(cls, argument: str) -> SharedSettings:
+        """What follows `supernet:`. Raises `NasError` for a word that is none of these."""
+        found: dict[str, Any] = {}
+        for word in filter(None, argument.split(",")):
+            if word.isdecimal() and 1 <= int(word) <= 10**8:
+                found["steps"] = int(word)
+            elif word in RULES:
+                found["rule"] = word
+            elif word in SUPERNETS:
+                found["kind"] = word
+            else:
+                raise NasError(
+                    f"`supernet:` takes a number of steps, a rule ({', '.join(RULES)}) and a kind "
+                    f"({', '.join(SUPERNETS)}), separated by commas; got {word[:40]!r}."
+                )
+        return cls(**found)
+
+
+class Shared:
+    """Accuracy on held-out pictures with inherited weights; calling it gives `float64[N]`, in percent.
+
+    The supernet is trained at the first call, unless a policy has trained it before.
+    """
+
+    label: ClassVar[str] = "supernet top-1"
+    unit: ClassVar[str] = "%"
+
+    def __init__(
+        self, space: Space, data: Data, settings: SharedSettings, seed: int, folder: Path | None, teller: Teller
+    ) -> None:
+        self.space = space
+        self.data = data
+        self.settings = settings
+        self.seed = seed
+        self._folder = folder
+        self._teller = teller
+        self._trained = False
+        self._index = GenotypeIndex(len(space.decisions))
+        self._known: list[float] = []
+
+    @property
+    def provenance(self) -> str:
+        """One line on what the estimate rests on."""
+        return (
+            f"weights inherited from a {self.settings.kind} supernet trained on {self.data.name} at "
+            f"{self.data.resolution} px, on {min(len(self.data.validation), MOST_PICTURES):,} pictures held out"
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that the weights depend on."""
+        parts = (VERSION, self.settings, self.seed, self.space.fingerprint, self.data.fingerprint)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def training(self) -> WeightTraining:
+        """The supernet and its optimiser, as far as they are trained."""
+        return self.fresh_training()
+
+    def fresh_training(self) -> WeightTraining:
+        """A supernet whose weights are drawn from the seed, and its optimiser."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            supernet = SUPERNETS[self.settings.kind](self.space)
+        return WeightTraining(supernet, self.data, self.settings.steps, self.seed)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where the training is kept; nowhere without a run folder."""
+        return Checkpoints(None if self._folder is None else self._folder / FILE, self.fingerprint)
+
+    def plan(self, steps: int) -> None:
+        """Train for so many steps, where their number was not known at first."""
+        self.settings = replace(self.settings, steps=steps)
+
+    def trained_by_policy(self) -> None:
+        """What a policy did to the weights is their training."""
+        self._trained = True
+
+    def __call__(self, population: Population) -> NDArray[np.float64]:
+        canonical = self.space.canonical(population)
+        for row in np.flatnonzero(self._index.first_new(canonical)):
+            self._known.append(self._measure(canonical[row]))
+            self._index.add(canonical[row : row + 1])
+        return np.array([self._known[row] for row in self._index.find(canonical)])
+
+    def uncertainty(self, population: Population) -> NDArray[np.float64]:
+        """Standard error by the number of pictures, in points; it says nothing of what training alone would give."""
+        share = self(population) / 100
+        return np.asarray(100 * np.sqrt(share * (1 - share) / max(1, min(len(self.data.validation), MOST_PICTURES))))
+
+    def network(self, genotype: Genotype) -> torch.nn.Sequential:
+        """The network of a genotype `uint8[D]` with inherited weights and statistics of its own, ready to evaluate."""
+        if not self._trained:
+            self._train()
+        with torch.no_grad():
+            network = self.training.supernet.standalone(genotype)
+        recalibrate(network, self._calibration)
+        return network
+
+    @property
+    def pictures(self) -> Pictures:
+        """What networks of these weights are to be shown, and what their outputs stand for."""
+        return Pictures(self.data.mean, self.data.std, self.data.classes)
+
+    def weights(self, genotype: Genotype) -> dict[str, NDArray[np.float32]]:
+        """The state of that network, by the names of `nas.blocks.build.build(architecture).state_dict()`."""
+        return {
+            name: value.cpu().contiguous().numpy()
+            for name, value in self.network(genotype).state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+
+    @torch.inference_mode()
+    def _measure(self, genotype: Genotype) -> float:
+        network = self.network(genotype)
+        right = 0
+        for x, y in self._held_out:
+            right += int((network(x).argmax(1) == y).sum())
+        return 100 * right / sum(len(y) for _, y in self._held_out)
+
+    @cached_property
+    def _held_out(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        split = self.data.validation
+        most = Split(split.pictures[:MOST_PICTURES], split.labels[:MOST_PICTURES])
+        return [(x.to(self._device), y.to(self._device)) for x, y in evaluation_batches(self.data, most, BATCH)]
+
+    @cached_property
+    def _calibration(self) -> list[torch.Tensor]:
+        pictures = self.data.train.pictures[:CALIBRATION]
+        starts = range(0, max(1, len(pictures) - 1), BATCH)  # never a batch of one picture
+        return [picture_tensor(self.data, pictures[i : i + BATCH]).to(self._device) for i in starts]
+
+    @property
+    def _device(self) -> torch.device:
+        return self.training.device
+
+    def _train(self) -> None:
+        training, checkpoints = self.training, self.checkpoints
+        step, rule, batch = 0, RULES[self.settings.rule], training.settings.batch
+        found = checkpoints.read()
+        if found is not None:
+            training.restore(found[0])
+            step = int(found[1]["step"])
+        with interruptible() as interrupted, memory_told():
+            while step < training.planned:
+                x, y = training.batch(step)
+                training.step(step, _bound(rule, training.supernet, x, y, training.rng(step, 0)))
+                step += 1
+                self._teller.progress(step * batch, training.planned * batch, "pictures trained on")
+                if checkpoints.due() or step == training.planned:
+                    checkpoints.write(training.tensors(), {"step": step})
+                if interrupted():
+                    checkpoints.write(training.tensors(), {"step": step})
+                    raise Interrupted(
+                        f"step {step:,} of {training.planned:,} of the supernet is kept. "
+                        f"Go on: nas search --resume --out {self._folder}"
+                    )
+        self._trained = True
+
+
+def _bound(rule: Callable[..., float], *arguments: Any) -> Callable[[], float]:
+    return lambda: rule(*arguments)

@@ -1,0 +1,48 @@
+"""Checkpoint: tensors and the JSON that belongs to them, in one safetensors file, written as a whole.
+
+Nothing in it is ever unpickled. A reader sees the previous checkpoint or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from nas.atomic import write_atomic
+from nas.errors import RunError
+
+FORMAT = "nas-checkpoint/1"
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
+    """Write tensors by name and a JSON mapping. Raises `RunError` where the file cannot be written."""
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"format": FORMAT, "state": json.dumps(state)}
+    try:
+        write_atomic(path, save(own, metadata))
+    except OSError as problem:
+        raise RunError(
+            f"{path}: the checkpoint cannot be written ({problem.strerror}); the last one is kept."
+        ) from None
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What `write_checkpoint` wrote. Raises `RunError` for anything else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise RunError(f"{path}: a checkpoint has the format {FORMAT!r}, got {metadata.get('format')!r}.")
+            state = json.loads(metadata.get("state", ""))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as problem:
+        raise RunError(f"{path}: this is no checkpoint of nas ({problem}).") from None
+    if not isinstance(state, dict):
+        raise RunError(f"{path}: a checkpoint's state is a JSON mapping.")
+    return tensors, state

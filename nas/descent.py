@@ -1,0 +1,295 @@
+"""Descent: a policy and its supernet, trained together; then the policy's best architecture within the bounds.
+
+In each step the supernet's weights follow a batch of training pictures. After a warm-up, in which all options are
+equally likely, the policy follows a batch of pictures held out of them, with the bounds and the entropy in its loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.cost.factors import Factors
+from nas.errors import Interrupted, NasError, RunError, Unattainable
+from nas.exact import Solution, solve
+from nas.policies.bound import TWO_SIDED, Bounds
+from nas.policies.policy import Policy
+from nas.space.space import Space
+from nas.supernet.rules import uniform
+from nas.supernet.supernet import Genotype
+from nas.supernet.training import Checkpoints, WeightTraining, memory_told
+from nas.teller import Teller
+
+FLOOR = 0.95
+"""Share of the latency bound that the derived architecture uses at least, where the space allows it."""
+SOLVE_SECONDS = 30.0
+RECORDS = 200
+"""Rows of the record at most."""
+SKIPS_TOLD = 0.7
+"""Chance of skipping, over all layers that can be skipped, from which on it is told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings:
+    """How a policy is trained: Adam on its parameters, as in the papers."""
+
+    warm_up: float = 0.3
+    """Share of the steps in which only weights are trained, every option equally likely."""
+    reach: float = 12.0
+    """How far a parameter can move over the whole search: it sets the learning rate, within the two below."""
+    least_rate: float = 0.003
+    most_rate: float = 0.1
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Of ProxylessNAS and DARTS."""
+    hot: float = -0.05
+    """Weight of the entropy, summed over decisions, in the loss when learning starts: below 0 keeps options open."""
+    cold: float = 0.2
+    """At the end: above 0 decides. In between it rises with the square of the progress."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a search stood at one step."""
+
+    step: int
+    loss: float
+    expected_ms: float
+    multiplier: float
+    entropy: float
+    skips: float
+    """Mean chance that a layer which can be skipped is; 0 where none can."""
+
+
+class Descent:
+    """A policy and a supernet in training."""
+
+    def __init__(
+        self,
+        training: WeightTraining,
+        policy: Policy,
+        bounds: Bounds,
+        checkpoints: Checkpoints,
+        settings: PolicySettings | None = None,
+    ) -> None:
+        self.training = training
+        self.policy = policy
+        self.bounds = bounds
+        self.settings = settings or PolicySettings()
+        self.step = 0
+        self.records: list[Record] = []
+        self._checkpoints = checkpoints
+        first = int(self.settings.warm_up * training.planned)
+        self.first = first if first < training.planned else 0
+        rate = self.settings.reach / max(1, training.planned - self.first)
+        self._parameters = [p for p in policy.parameters() if p.requires_grad]
+        self._optimiser = torch.optim.Adam(
+            self._parameters or [torch.zeros(1, requires_grad=True)],
+            lr=min(max(rate, self.settings.least_rate), self.settings.most_rate),
+            betas=self.settings.betas,
+        )
+        self._skipping = _skipping(policy.space, training)
+        self._restore()
+
+    def run(self, teller: Teller, interrupted: Callable[[], bool]) -> float:
+        """Train to the planned step; returns seconds. Raises `Interrupted`, with everything kept, where it is asked to
+        stop, and `NasError` where the loss diverges or the memory does not suffice."""
+        start = perf_counter()
+        batch, planned = self.training.settings.batch, self.training.planned
+        with memory_told():
+            while self.step < planned:
+                self.advance()
+                teller.progress(self.step * batch, planned * batch, "pictures trained on")
+                if self._checkpoints.due() or self.step == planned:
+                    self._write()
+                if interrupted():
+                    self._write()
+                    raise Interrupted(f"step {self.step:,} of {planned:,} is kept.")
+        skips = self.records[-1].skips if self.records else 0.0
+        if skips > SKIPS_TOLD:
+            teller.say(
+                f"the policy has come to skip nearly everything it can ({skips:.0%} on average), as happens while the "
+                "weights are hardly trained: a larger --budget, or another --controller, may tell more."
+            )
+        return perf_counter() - start
+
+    def advance(self) -> None:
+        """One step."""
+        training, policy, step = self.training, self.policy, self.step
+        x, y = training.batch(step)
+        learns = step >= self.first
+        if not learns and training.supernet.space.decisions:
+            loss = training.step(step, lambda: self._warm(x, y))
+        else:
+            policy.begin_step((step - self.first) / max(1, training.planned - self.first - 1))
+            loss = training.step(step, lambda: self._weights(x, y))
+            if not policy.joint:
+                self._learn()
+        self.step += 1
+        if self.step % max(1, training.planned // RECORDS) == 0 or self.step == training.planned:
+            self.records.append(self._record(loss))
+
+    def _warm(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        """Every option equally likely; a multi-path supernet trains the branches of one network a step."""
+        return uniform(self.training.supernet, x, y, self.training.rng(self.step, 0))
+
+    def _weights(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        loss = self.policy.weights_loss(self.training.supernet, x, y, self.training.rng(self.step, 0))
+        if not self.policy.joint:
+            torch.autograd.backward(loss)
+            return loss.item()
+        self._optimiser.zero_grad(set_to_none=True)
+        excesses = self._constrained(loss)
+        self._optimiser.step()
+        self.bounds.ascend(excesses)
+        return loss.item()
+
+    def _learn(self) -> None:
+        training = self.training
+        x, y = training.batch(self.step, training.data.validation)
+        self._optimiser.zero_grad(set_to_none=True)
+        frozen = [p for p in training.supernet.parameters() if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)  # the weights' gradients are not wanted here
+        loss = self.policy.policy_loss(training.supernet, x, y, training.rng(self.step, 1))
+        excesses = self._constrained(loss)
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        self._optimiser.step()
+        self.bounds.ascend(excesses)
+
+    def _constrained(self, loss: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Backward of a loss with the bounds' term and the entropy's; returns the excesses over the bounds."""
+        excesses = self.bounds.excesses(self.policy.probabilities())
+        done = (self.step - self.first) / max(1, self.training.planned - self.first)
+        weight = self.settings.hot + (self.settings.cold - self.settings.hot) * done**2
+        decisions = int((self.policy.space.cardinalities > 1).sum())
+        entropy = weight * decisions * self.policy.entropy()
+        term = self.bounds.term(excesses).float()
+        torch.autograd.backward(loss + (entropy.cpu() + term).to(loss.device))
+        return excesses
+
+    @torch.no_grad()
+    def _record(self, loss: float) -> Record:
+        chances = self.policy.probabilities()
+        latency = self.bounds.costs[TWO_SIDED]
+        skips = self._skipping.expected_cost([p.cpu() for p in chances])
+        return Record(
+            self.step,
+            loss,
+            float(latency.expected_cost([p.cpu() for p in chances])),
+            self.bounds.multipliers[TWO_SIDED],
+            float(self.policy.entropy()),
+            float(skips),
+        )
+
+    def _write(self) -> None:
+        policy = {f"policy/{name}": value for name, value in self.policy.state_dict().items()}
+        moments = {
+            f"adam/{index}/{name}": value
+            for index, parameter in enumerate(self._parameters)
+            for name, value in self._optimiser.state.get(parameter, {}).items()
+        }
+        state = {
+            "step": self.step,
+            "multipliers": self.bounds.multipliers,
+            "records": [asdict(record) for record in self.records],
+        }
+        self._checkpoints.write(self.training.tensors() | policy | moments, state)
+
+    def _restore(self) -> None:
+        found = self._checkpoints.read()
+        if found is None:
+            return
+        tensors, state = found
+        self.training.restore(tensors)
+        try:
+            self.policy.load_state_dict(
+                {name.removeprefix("policy/"): v for name, v in tensors.items() if name.startswith("policy/")}
+            )
+            for index, parameter in enumerate(self._parameters):
+                prefix = f"adam/{index}/"
+                moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+                if moments:
+                    self._optimiser.state[parameter] = moments
+            self.step = int(state["step"])
+            self.bounds.multipliers = {name: float(state["multipliers"][name]) for name in self.bounds.multipliers}
+            self.records = [Record(**record) for record in state["records"]]
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise RunError("The checkpoint is of another policy. Start a new run with another --out.") from None
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What a policy amounts to within the bounds, and what the bounds changed of it."""
+
+    solution: Solution
+    """Of the largest log-probability; its value is that logarithm."""
+    argmax: Genotype
+    """The likeliest options, whatever they cost."""
+    argmax_ms: float
+    expected_ms: float
+    changed: int
+    """Decisions in which the two differ."""
+    floored: bool
+    """Whether at least 0.95 of the latency bound was asked for; not where the space has no such network."""
+
+
+def derive(space: Space, policy: Policy, costs: Mapping[str, Factors], bounds: Mapping[str, float]) -> Derived:
+    """The likeliest architecture of a policy within all bounds, which uses at least 0.95 of that on latency.
+
+    Raises `Unattainable` where nothing meets the bounds.
+    """
+    value = policy.log_probability()
+    latency = costs[TWO_SIDED]
+    floor = {"floor": -FLOOR * bounds[TWO_SIDED]}
+    floored = latency.bounds()[1] >= FLOOR * bounds[TWO_SIDED]
+    with_floor = {**costs, "floor": latency * -1.0}
+    try:
+        if not floored:
+            raise Unattainable("The largest network of the space is faster than that.")
+        solution = solve(space, value, with_floor, {**bounds, **floor}, seconds=SOLVE_SECONDS)
+    except NasError:
+        floored = False
+        solution = solve(space, value, costs, bounds, seconds=SOLVE_SECONDS)
+    argmax = policy.argmax()
+    canonical = space.canonical(np.stack([argmax, solution.genotype]))
+    chances = [p.detach().cpu() for p in policy.probabilities()]
+    return Derived(
+        solution,
+        canonical[0],
+        float(latency(canonical[:1])[0]),
+        float(latency.expected_cost(chances)),
+        int((canonical[0] != canonical[1]).sum()),
+        floored,
+    )
+
+
+def _skipping(space: Space, training: WeightTraining) -> Factors:
+    """Mean over the slots that can be left out or skipped of whether they are, as Factors."""
+    able = {
+        choice.name
+        for choice in training.supernet.choices
+        if any(_skips(c) for c in choice.candidates) and not all(_skips(c) for c in choice.candidates)
+    }
+    terms = [
+        (slot, [float(_skips(slot.layers(*options))) for options in space.combinations(slot)])
+        for slot in space.slots
+        if slot.name in able
+    ]
+    from nas.cost.factors import Factor
+
+    cards = [int(n) for n in space.cardinalities]
+    factors = [
+        Factor(slot.decisions, np.array(values).reshape([cards[d] for d in slot.decisions]) / len(terms))
+        for slot, values in terms
+    ]
+    return Factors.of(cards, 0.0, factors)
+
+
+def _skips(layers: tuple[Any, ...]) -> bool:
+    return not layers or all(layer.kind == "identity" for layer in layers)

@@ -1,0 +1,49 @@
+"""Bounds inside the loss: dual ascent on log(E[cost] / bound), so that one run ends at the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from nas.cost.factors import Factors
+
+RATE = 0.1
+"""Of dual ascent."""
+DAMPING = 4.0
+"""Weight of the squared excess (augmented Lagrangian), which keeps multiplier and expectation from circling."""
+TWO_SIDED = "latency_ms"
+"""The bound that is aimed at rather than only kept: latency that is not used is accuracy given away, as in the
+absolute reward of TuNAS (arXiv:2008.06120, section 3.2)."""
+
+
+class Bounds:
+    """Multipliers of the bounds, and the term that they add to a policy's loss.
+
+    The Lagrangian of `min loss subject to E[cost_k] ≤ bound_k` with logarithms of both sides; its multiplier moves
+    along the logarithm of the excess after each step and stays at or above 0, but for latency.
+    """
+
+    def __init__(self, costs: Mapping[str, Factors], bounds: Mapping[str, float]) -> None:
+        self.bounds = dict(bounds)
+        self.costs = {name: costs[name] for name in bounds}
+        self.multipliers = dict.fromkeys(bounds, 0.0)
+
+    def excesses(self, probabilities: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """log(E[cost] / bound) of each, float64 scalars with gradients; the expectation is exact."""
+        own = [p.cpu() for p in probabilities]
+        return {name: torch.log(cost.expected_cost(own) / self.bounds[name]) for name, cost in self.costs.items()}
+
+    def term(self, excesses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the loss gets, a float64 scalar."""
+        total = torch.zeros((), dtype=torch.float64)
+        for name, excess in excesses.items():
+            squared = excess if name == TWO_SIDED else excess.clamp_min(0)
+            total = total + self.multipliers[name] * excess + DAMPING / 2 * squared**2
+        return total
+
+    def ascend(self, excesses: Mapping[str, torch.Tensor]) -> None:
+        """Move the multipliers."""
+        for name, excess in excesses.items():
+            moved = self.multipliers[name] + RATE * float(excess.detach())
+            self.multipliers[name] = moved if name == TWO_SIDED else max(0.0, moved)

@@ -1,0 +1,45 @@
+"""ProxylessNAS (arXiv:1812.00332): one sampled path for the weights, two for the architecture."""
+
+from __future__ import annotations
+
+import torch
+from numpy.random import Generator
+from torch.nn.functional import cross_entropy
+
+from nas.policies.policy import Logits, Policy
+from nas.space.space import Space
+from nas.supernet.supernet import Supernet
+
+
+class Proxyless(Policy):
+    """The logits follow the loss of two networks at once, each slot weighted by their probabilities.
+
+    The paper samples two candidates a layer; here, where a decision may settle several layers, two genotypes are
+    sampled, and a slot's weights are those of their options there, scaled to sum to 1 (section 3.2.1). The gradient is
+    then opposite for the two and zero for all other options, so that their total chance stays what it was.
+    """
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.free = Logits(space)
+
+    def logits(self) -> list[torch.Tensor]:
+        """See `Policy`."""
+        return self.free()  # type: ignore[no-any-return]
+
+    def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
+        """Of one sampled network."""
+        return cross_entropy(supernet(x, self.sample(rng)), y)
+
+    def policy_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
+        """Of two."""
+        first, second = self.sample(rng), self.sample(rng)
+        chances = self.probabilities()
+        shares = []
+        for choice in supernet.choices:
+            one, other = (
+                torch.stack([chances[d][int(genotype[d])] for d in choice.decisions] or [torch.ones(())]).prod()
+                for genotype in (first, second)
+            )
+            shares.append(one / (one + other).clamp_min(1e-12))
+        return cross_entropy(supernet.paired(x, first, second, shares), y)

@@ -1,0 +1,53 @@
+"""TuNAS (arXiv:2008.06120): policy gradient on shared weights, with the absolute reward."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from nas.cost.factors import Factors
+from nas.policies.policy import LEAST, Logits, Policy
+from nas.space.space import Space
+from nas.supernet.supernet import Supernet
+
+SAMPLES = 4
+"""Networks a step; the mean of the others is each one's baseline."""
+BETA = -0.07
+"""Of the absolute reward, section 3.2."""
+
+
+class Reinforce(Policy):
+    """REINFORCE (Williams 1992) on the reward `accuracy + β |latency / target - 1|` (eq. 3).
+
+    The paper has one sample a step and a moving average for a baseline. On small batches, accuracy varies more from
+    batch to batch than from network to network, so several networks see the same batch here, and each one's baseline is
+    the mean of the others.
+    """
+
+    def __init__(self, space: Space, latency: Factors, target_ms: float) -> None:
+        super().__init__(space)
+        self.free = Logits(space)
+        self.latency = latency
+        self.target_ms = target_ms
+
+    def logits(self) -> list[torch.Tensor]:
+        """See `Policy`."""
+        return self.free()  # type: ignore[no-any-return]
+
+    def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
+        """Of one sampled network."""
+        return torch.nn.functional.cross_entropy(supernet(x, self.sample(rng)), y)
+
+    def policy_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
+        """Minus the advantage times the log-probability, averaged over the networks."""
+        genotypes = np.stack([self.sample(rng) for _ in range(SAMPLES)])
+        with torch.no_grad():
+            right = [float((supernet(x, genotype).argmax(1) == y).float().mean()) for genotype in genotypes]
+        rewards = np.array(right) + BETA * np.abs(self.latency(genotypes) / self.target_ms - 1)
+        advantages = (rewards - rewards.mean()) * SAMPLES / (SAMPLES - 1)
+        logs = [p.clamp_min(LEAST).log() for p in self.probabilities()]
+        total = torch.zeros(())
+        for genotype, advantage in zip(genotypes, advantages, strict=True):
+            total = total - advantage * torch.stack([log[int(o)] for log, o in zip(logs, genotype, strict=True)]).sum()
+        return total / SAMPLES

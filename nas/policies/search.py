@@ -1,0 +1,95 @@
+"""PolicySearch: from a problem to a trained policy and the architecture that it amounts to within the bounds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import astuple, fields
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+
+from nas.accuracy.shared import Shared
+from nas.descent import Descent, Record, derive
+from nas.interrupt import interruptible
+from nas.policies import POLICIES
+from nas.policies.bound import Bounds
+from nas.problem import Problem
+from nas.request import Request
+from nas.supernet.supernet import Genotype
+from nas.supernet.training import Checkpoints, WeightTraining
+from nas.teller import Teller
+
+PACE_STEPS = 4
+
+
+class PolicySearch:
+    """The policy that a request names, on the supernet of its evaluator."""
+
+    def __init__(self, request: Request, problem: Problem) -> None:
+        self._request = request
+        self._problem = problem
+        self._shared = cast(Shared, problem.objective.accuracy)
+
+    def steps_in(self, seconds: float) -> int:
+        """Steps that fit into a time, by the pace of a few of them on weights that are then thrown away."""
+        self._shared.plan(1_000)
+        descent = self._descent(self._shared.fresh_training(), Checkpoints(None, ""))
+        descent.first = 0
+        descent.advance()
+        start = perf_counter()
+        for _ in range(PACE_STEPS):
+            descent.advance()
+        return max(1, round(seconds * PACE_STEPS / (perf_counter() - start)))
+
+    def run(self, planned: int, teller: Teller) -> tuple[float, Genotype, dict[str, Any]]:
+        """Train, or go on, to the planned step and derive; returns seconds, the genotype, and how it came about."""
+        self._shared.plan(planned)
+        descent = self._descent(self._shared.training, self._shared.checkpoints)
+        with interruptible() as interrupted:
+            seconds = descent.run(teller, interrupted)
+        self._shared.trained_by_policy()
+        problem = self._problem
+        derived = derive(problem.space, descent.policy, problem.factors, problem.objective.bounds)
+        last = descent.records[-1]
+        told = {
+            "steps": planned,
+            "argmax": problem.space.choices(derived.argmax),
+            "argmax_ms": derived.argmax_ms,
+            "expected_ms": derived.expected_ms,
+            "changed": derived.changed,
+            "decisions": len(problem.space.decisions),
+            "floored": derived.floored,
+            "proven": derived.solution.proven,
+            "entropy": last.entropy,
+            "skips": last.skips,
+            "probabilities": _probabilities(descent),
+            "csv": _csv(descent.records),
+        }
+        return seconds, derived.solution.genotype, told
+
+    def _descent(self, training: WeightTraining, checkpoints: Checkpoints) -> Descent:
+        problem, request = self._problem, self._request
+        latency, bound = problem.factors["latency_ms"], problem.objective.bounds["latency_ms"]
+        policy = POLICIES[request.controller](problem.space, training.supernet, latency, bound)
+        return Descent(
+            training, policy.to(training.device), Bounds(problem.factors, problem.objective.bounds), checkpoints
+        )
+
+
+@torch.no_grad()
+def _probabilities(descent: Descent) -> dict[str, list[float]]:
+    decisions = descent.policy.space.decisions
+    return {
+        decision.name: [round(float(p), 4) for p in chances]
+        for decision, chances in zip(decisions, descent.policy.probabilities(), strict=True)
+    }
+
+
+def _csv(records: list[Record]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(Record)])
+    writer.writerows(astuple(record) for record in records)
+    return text.getvalue()

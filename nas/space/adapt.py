@@ -1,0 +1,33 @@
+"""Adapting a space to pictures of another size and to another number of classes."""
+
+from __future__ import annotations
+
+from math import prod
+
+from nas.space.schema import Global, SpaceFile
+
+LEAST_SIDE = 4
+"""Pixels that the last feature map is wide at least, if need be by strides that are left out."""
+
+
+def adapted(file: SpaceFile, resolution: int | None, classes: int | None) -> SpaceFile:
+    """The file for this resolution and this many classes; None leaves what it says.
+
+    For small pictures early strides become 1, one stage after another from the stem on, until the last feature map is
+    4 pixels wide: as is done by hand where networks for ImageNet are used on CIFAR-10. The name says what changed.
+    """
+    name = file.name
+    if resolution is not None and resolution not in file.input.resolution.choice:
+        strides = [stage.stride for stage in file.stages]
+        for index in range(len(strides)):
+            if resolution >= LEAST_SIDE * prod(strides):
+                break
+            strides[index] = 1
+        stages = [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
+        size = file.input.model_copy(update={"resolution": Global[int](choice=[resolution])})
+        file = file.model_copy(update={"input": size, "stages": stages})
+        name += f"-{resolution}px"
+    if classes is not None and classes != file.num_classes:
+        file = file.model_copy(update={"num_classes": classes})
+        name += f"-{classes}c"
+    return file.model_copy(update={"name": name})

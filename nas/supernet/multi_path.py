@@ -1,0 +1,68 @@
+"""Multi-path: one branch with weights of its own for every candidate of every slot (FBNet, arXiv:1812.03443)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from nas.blocks.build import build_layer
+from nas.errors import NasError
+from nas.space.space import Space
+from nas.supernet.supernet import Supernet, scale_of, widened
+
+MAX_BRANCHES = 64
+"""At a slot: more would not fit any memory, and a superkernel does."""
+
+
+class MultiPath(Supernet):
+    """A supernet of branches."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        most = max(self.choices, key=lambda choice: len(choice.candidates))
+        if len(most.candidates) > MAX_BRANCHES:
+            raise NasError(
+                f"A multi-path supernet has at most {MAX_BRANCHES} branches a slot; {most.name} of {space.name} has "
+                f"{len(most.candidates)}. Use a superkernel: --controller single-path, proxyless or reinforce."
+            )
+        self.branches = nn.ModuleList(
+            nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.candidates)
+            for choice in self.choices
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.normal_(module.weight, std=scale_of(module.weight[0].numel(), True))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
+        """See `Supernet`."""
+        return self._branch(slot, candidate)(x)  # type: ignore[no-any-return]
+
+    def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
+        """See `Supernet`."""
+        for layer in self._branch(slot, candidate).children():
+            yield dict(layer.named_parameters())
+
+    def mixed(self, x: torch.Tensor, shares: Sequence[torch.Tensor]) -> torch.Tensor:
+        """All candidates of every slot, each times its share float[candidates] (eq. 4); logits float32[N, classes]."""
+        for slot, choice in enumerate(self.choices):
+            if len(choice.candidates) == 1:
+                x = self.run(slot, 0, x)
+                continue
+            outputs = [self.run(slot, c, self.fitted(x, slot, c)) for c in range(len(choice.candidates))]
+            width = max(output.shape[1] for output in outputs)
+            mixture = outputs[0].new_zeros(())
+            for share, output in zip(shares[slot], outputs, strict=True):
+                mixture = mixture + share * widened(output, width)
+            x = mixture
+        return x
+
+    def _branch(self, slot: int, candidate: int) -> nn.Module:
+        return self.branches[slot][candidate]  # type: ignore[index,no-any-return]

@@ -1,0 +1,120 @@
+"""Supernet: the networks of a space in one set of weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from math import sqrt
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import interpolate, pad
+
+from nas.blocks.build import build
+from nas.space.space import Space
+from nas.supernet.choices import choices_of
+
+Genotype = NDArray[np.uint8]
+"""uint8[D]"""
+
+
+class Supernet(nn.Module, ABC):
+    """The networks of a space in one set of weights.
+
+    Batch normalisation uses the statistics of the batch: running ones would mix those of different networks. A
+    network that leaves by `standalone` gets its own by `nas.supernet.subnet.recalibrate`.
+    """
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        self.choices = choices_of(space)
+        stems = [layers[0].height for layers in self.choices[0].candidates if layers]
+        self._largest = max(stems)
+        self.one_size = min(stems) == self._largest
+        """Whether all networks see pictures of one size."""
+
+    @abstractmethod
+    def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
+        """One candidate of one slot: float32[N,C,H,W] to the candidate's own output."""
+
+    @abstractmethod
+    def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
+        """For each layer of a candidate the parameters that it takes along, under the names of its own module."""
+
+    def forward(self, x: torch.Tensor, genotype: Genotype) -> torch.Tensor:
+        """The network of one genotype on pictures float32[N,C,H,W]: logits float32[N, classes]."""
+        for slot, choice in enumerate(self.choices):
+            candidate = choice.candidate(genotype)
+            if not slot:
+                x = self._sized(x, candidate)
+            x = self.run(slot, candidate, x)
+        return x
+
+    def paired(
+        self, x: torch.Tensor, first: Genotype, second: Genotype, shares: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Two networks at once, slot by slot: `shares[s]` of the first's output and the rest of the second's.
+
+        Where both have the same candidate it runs once. Logits float32[N, classes].
+        """
+        for slot, choice in enumerate(self.choices):
+            one, other = choice.candidate(first), choice.candidate(second)
+            if one == other:
+                x = self.run(slot, one, self.fitted(x, slot, one))
+                continue
+            left = self.run(slot, one, self.fitted(x, slot, one))
+            right = self.run(slot, other, self.fitted(x, slot, other))
+            width = max(left.shape[1], right.shape[1])
+            x = shares[slot] * widened(left, width) + (1 - shares[slot]) * widened(right, width)
+        return x
+
+    def standalone(self, genotype: Genotype) -> nn.Sequential:
+        """The network of one genotype by itself, with a copy of its weights.
+
+        It computes the same function in training mode; its running statistics are not set.
+        """
+        with torch.device("meta"):
+            network = build(self.space.decode(genotype))
+        network = network.to_empty(device=next(self.parameters()).device)
+        layers = iter(network.children())
+        with torch.no_grad():
+            for slot, choice in enumerate(self.choices):
+                for weights in self.weights_of(slot, choice.candidate(genotype)):
+                    own = dict(next(layers).named_parameters())
+                    for name, value in weights.items():
+                        own[name].copy_(value)
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.reset_running_stats()
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def fitted(self, x: torch.Tensor, slot: int, candidate: int) -> torch.Tensor:
+        """The input that a candidate takes: the first of its channels, where another path had more or less."""
+        layers = self.choices[slot].candidates[candidate]
+        if not layers or x.shape[1] == layers[0].in_channels:
+            return x
+        return (
+            x[:, : layers[0].in_channels] if x.shape[1] > layers[0].in_channels else widened(x, layers[0].in_channels)
+        )
+
+    def _sized(self, x: torch.Tensor, stem: int) -> torch.Tensor:
+        """Pictures in proportion to the resolution that a network is for, where the space has several."""
+        layers = self.choices[0].candidates[stem]
+        if self.one_size or not layers or layers[0].height == self._largest:
+            return x
+        size = [max(1, round(side * layers[0].height / self._largest)) for side in x.shape[2:]]
+        return interpolate(x, size, mode="bilinear", antialias=True)
+
+
+def widened(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """With channels of zeros behind, up to so many."""
+    return x if x.shape[1] == channels else pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+
+
+def scale_of(fan_in: int, activated: bool) -> float:
+    """Standard deviation of first weights: variance 2 / fan-in before an activation, else 1 / fan-in
+    (arXiv:1502.01852, section 2.2)."""
+    return sqrt((2 if activated else 1) / fan_in)

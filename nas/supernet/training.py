@@ -1,0 +1,170 @@
+"""WeightTraining: the weights of a supernet following a loss, step by step, resumable from a checkpoint.
+
+Whatever a step uses follows from its number and the seed: its batch, its networks, its learning rate. So a run that
+goes on from a checkpoint does what it would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from nas.checkpoint import read_checkpoint, write_checkpoint
+from nas.data.batches import Augmentation, train_batch
+from nas.data.data import Data, Split
+from nas.errors import NasError, RunError
+from nas.supernet.supernet import Supernet
+
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSettings:
+    """How weights are trained: SGD with Nesterov's momentum, a short warm-up, then a cosine to zero."""
+
+    batch: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    """Of convolutions and linear layers."""
+    clip: float = 5.0
+    """Largest norm of a gradient."""
+    warm_up: int = 50
+    """Steps in which the learning rate rises."""
+
+
+class WeightTraining:
+    """A supernet with its optimiser and its data."""
+
+    def __init__(
+        self, supernet: Supernet, data: Data, planned: int, seed: int, settings: WeightSettings | None = None
+    ) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.supernet = supernet.to(self.device)
+        self.data = data
+        self.planned = planned
+        self.seed = seed
+        self.settings = settings or WeightSettings()
+        named = list(supernet.named_parameters())
+        groups = [
+            {"params": [p for _, p in named if p.dim() > 1], "weight_decay": self.settings.weight_decay},
+            {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        self._names = [name for dims in (True, False) for name, p in named if (p.dim() > 1) == dims]
+        self.optimiser = torch.optim.SGD(
+            groups, lr=self.settings.learning_rate, momentum=self.settings.momentum, nesterov=True
+        )
+
+    def rng(self, step: int, purpose: int) -> Generator:
+        """The generator of one use of randomness in one step."""
+        return np.random.default_rng([self.seed, 2, step, purpose])
+
+    def batch(self, step: int, split: Split | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split unless told otherwise."""
+        x, y = train_batch(self.data, step, self.settings.batch, self.seed, Augmentation(), split)
+        return x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+
+    def step(self, step: int, backward: Callable[[], float]) -> float:
+        """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns.
+
+        Raises `NasError` where the loss is not finite.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate(step)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = backward()
+        if not isfinite(loss):
+            raise NasError(
+                f"The loss of step {step:,} is {loss}: training has diverged. The last checkpoint is kept; start again "
+                "with another --seed, or with more --budget, which lowers the learning rate more slowly."
+            )
+        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
+        self.optimiser.step()
+        return loss
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        rising = min(1.0, (step + 1) / min(self.settings.warm_up, max(1, self.planned // 10)))
+        return self.settings.learning_rate * rising * (1 + cos(pi * step / self.planned)) / 2
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything that a checkpoint needs of it."""
+        weights = {f"weight/{name}": value for name, value in self.supernet.named_parameters()}
+        return weights | {f"momentum/{name}": value for name, value in self._momenta().items()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take a checkpoint's tensors. Raises `RunError` where they are not of this supernet."""
+        own = dict(self.supernet.named_parameters())
+        if {f"weight/{name}" for name in own} != {name for name in tensors if name.startswith("weight/")} or any(
+            tensors[f"weight/{name}"].shape != value.shape for name, value in own.items()
+        ):
+            raise RunError("The checkpoint is of another supernet. Start a new run with another --out.")
+        with torch.no_grad():
+            for name, value in own.items():
+                value.copy_(tensors[f"weight/{name}"])
+                moment = tensors.get(f"momentum/{name}")
+                if moment is not None:
+                    self.optimiser.state[value]["momentum_buffer"] = torch.empty_like(value).copy_(
+                        moment
+                    )  # in the weight's own memory format
+
+    def _momenta(self) -> dict[str, torch.Tensor]:
+        states = {name: self.optimiser.state.get(value, {}) for name, value in self.supernet.named_parameters()}
+        found = {name: state.get("momentum_buffer") for name, state in states.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Checkpoints:
+    """One checkpoint file, written every few seconds and on request."""
+
+    def __init__(self, path: Path | None, fingerprint: str) -> None:
+        self._path = path
+        self._fingerprint = fingerprint
+        self._last = monotonic()
+
+    def read(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """What the file holds; None where there is none. Raises `RunError` where it is of something else."""
+        if self._path is None or not self._path.is_file():
+            return None
+        tensors, state = read_checkpoint(self._path)
+        if state.get("fingerprint") != self._fingerprint:
+            raise RunError(
+                f"{self._path}: this checkpoint is of another space, data set or seed. Choose another --out."
+            )
+        return tensors, state
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return self._path is not None and monotonic() - self._last > CHECKPOINT_SECONDS
+
+    def write(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
+        """Replace the file. Raises `RunError` where it cannot be written."""
+        if self._path is not None:
+            write_checkpoint(self._path, tensors, {**state, "fingerprint": self._fingerprint})
+            self._last = monotonic()
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Running out of memory is a message: how to need less."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as problem:
+        text = str(problem)
+        if isinstance(problem, RuntimeError) and not any(
+            part in text for part in ("out of memory", "not enough memory", "can't allocate memory")
+        ):
+            raise
+        raise NasError(
+            "Training ran out of memory; the last checkpoint is kept. Lower --proxy-resolution, or search with a "
+            "superkernel (--controller single-path, proxyless or reinforce) rather than with fbnet."
+        ) from None
