@@ -1,0 +1,102 @@
+"""Data: the pictures that networks are trained on. One source a file; `DATA_KINDS` is where they are registered.
+
+data.py         the contract: `Data` and its splits
+source.py       Source: pictures as they come
+digits.py       scikit-learn's digits, which need no file
+imagefolder.py  a folder or an archive with a folder for each class; archive.py reads tar files
+cifar10.py      as its author distributes it, binary or pickles
+idx.py          the MNIST family
+hf.py           Hugging Face datasets
+python.py       a function of one's own
+pictures.py     from a file's bytes to pixels of the right size
+splits.py       which pictures train, validate and test
+decoding.py     many pictures, in worker processes
+store.py        decoded pictures, kept on the disk
+batches.py      tensors for training and evaluation (imports torch)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from nas.data.cifar10 import load_cifar10
+from nas.data.data import Data, DataError, Split
+from nas.data.digits import load_digits
+from nas.data.hf import load_hf
+from nas.data.idx import load_idx
+from nas.data.imagefolder import load_imagefolder
+from nas.data.python import load_python
+from nas.data.source import Source
+from nas.data.splits import split
+from nas.data.store import stored
+from nas.teller import Silent, Teller
+
+__all__ = ["DATA_KINDS", "Data", "DataError", "Split", "load_data"]
+
+FORMAT = 1
+"""To be raised when the same files give other pictures than before."""
+MAX_RESOLUTION = 4096
+
+DATA_KINDS: dict[str, Callable[[str], Source]] = {
+    "digits": load_digits,
+    "imagefolder": load_imagefolder,
+    "cifar10": load_cifar10,
+    "idx": load_idx,
+    "hf": load_hf,
+    "python": load_python,
+}
+"""By name: a function of what follows the colon in `--data NAME:ARGUMENT`."""
+
+
+def load_data(
+    name: str,
+    resolution: int,
+    *,
+    seed: int = 0,
+    held_out: float = 0.2,
+    skip_broken: bool = False,
+    teller: Teller = Silent(),  # noqa: B008  # has no state
+) -> Data:
+    """The pictures that `--data` names, decoded for networks of this resolution.
+
+    `held_out` is the share of each class's training pictures that becomes `validation`, where the source has no such
+    split; it and `seed` decide the splits. Decoded pictures are kept on the disk, see `store.py`. Raises `DataError`.
+    """
+    kind, _, argument = name.partition(":")
+    if kind not in DATA_KINDS:
+        raise DataError(
+            f"no data named {name[:80]!r}; it is one of {', '.join(DATA_KINDS)}, all but digits with what to load: "
+            f"imagefolder:PATH, for instance."
+        )
+    if kind != "digits" and not argument:
+        raise DataError(f"`{kind}` needs to be told what to load, as in {kind}:PATH; see docs/data.md.")
+    if not 1 <= resolution <= MAX_RESOLUTION:
+        raise DataError(f"a resolution lies in 1..{MAX_RESOLUTION} pixels, got {resolution}.")
+    if not 0 <= held_out < 1:
+        raise DataError(f"the share of training pictures held out lies in 0..1, below 1, got {held_out}.")
+    if seed < 0:
+        raise DataError(f"a seed is a whole number from 0, got {seed}.")
+    source = DATA_KINDS[kind](argument)
+    splits = split(source, seed, held_out, name)
+    identity = [FORMAT, source.fingerprint, resolution, seed, held_out]
+    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    result = stored(source, splits, resolution, fingerprint, skip_broken=skip_broken, teller=teller)
+    train, validation, test = result.splits
+    notes = splits.notes
+    if result.about.broken:
+        notes += (f"{result.about.broken:,} broken pictures were left out, first {result.about.first_broken}.",)
+    return Data(
+        name=name,
+        classes=source.classes,
+        resolution=resolution,
+        train=train,
+        validation=validation,
+        test=test,
+        mean=result.about.mean,
+        std=result.about.std,
+        mirrors=source.mirrors,
+        fingerprint=fingerprint,
+        notes=notes,
+    )

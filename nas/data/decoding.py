@@ -1,0 +1,105 @@
+"""Decoding: every picture of a source brought to one size, in worker processes where there are many."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data.data import DataError
+from nas.data.pictures import BrokenPicture, picture_array
+from nas.data.source import Encoded, Source
+
+FEW = 300
+"""Up to so many pictures are decoded in this process: workers take a second to start."""
+CHUNK = 64
+CHUNK_BYTES = 16 << 20
+"""A worker gets pictures until either is reached."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Some of a source's pictures: numbers, uint8[side, side, 3] each, and the broken ones with reasons."""
+
+    rows: list[int]
+    pictures: list[NDArray[np.uint8]]
+    broken: list[tuple[int, str]]
+
+
+Chunk = list[tuple[int, Encoded]]
+
+
+def decode_chunk(chunk: Chunk, resolution: int) -> Decoded:
+    """The pictures of one chunk, in this process."""
+    decoded = Decoded([], [], [])
+    for row, encoded in chunk:
+        try:
+            picture = picture_array(encoded, resolution)
+        except BrokenPicture as problem:
+            decoded.broken.append((row, str(problem)))
+        else:
+            decoded.rows.append(row)
+            decoded.pictures.append(picture)
+    return decoded
+
+
+def decode_all(source: Source, resolution: int, *, alone: bool) -> Generator[Decoded, None, None]:
+    """Every picture of the source once, in any order; `alone` starts no workers. Raises what reading it raises."""
+    chunks = _chunks(source)
+    workers = _processors()
+    if alone or len(source.labels) <= FEW or workers == 1 or multiprocessing.parent_process() is not None:
+        for chunk in chunks:
+            yield decode_chunk(chunk, resolution)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads that it lacks
+    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+    waiting: deque[Future[Decoded]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(decode_chunk, chunk, resolution))
+            if len(waiting) > 3 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise DataError(
+            "A process that decoded pictures ended without a result: it was killed, for instance for want of memory, "
+            'or the script that loads data lacks `if __name__ == "__main__":`.'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def refuse_being_imported() -> None:
+    """Raise where a worker's start has run the user's script again: it would start workers without end."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise DataError('A script that loads data does so below `if __name__ == "__main__":`, since workers import it.')
+
+
+def _chunks(source: Source) -> Iterator[Chunk]:
+    chunk: Chunk = []
+    size = 0
+    for row, encoded in source.read():
+        chunk.append((row, encoded))
+        size += encoded.nbytes if isinstance(encoded, np.ndarray) else len(bytes(encoded))
+        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one

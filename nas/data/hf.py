@@ -1,0 +1,116 @@
+"""`hf:PATH_OR_NAME`: a data set of Hugging Face `datasets`, which is installed by `pip install "nas[hf]"`.
+
+    hf:./pets                 a folder that `save_to_disk` wrote
+    hf:uoft-cs/cifar10        a name on the hub, downloaded by `load_dataset`
+    hf:owner/name#config      with the name of a configuration
+
+The column of pictures is the one of type `Image`; the labels are the one of type `ClassLabel` (of
+several, the one called `label`), or else whole numbers or texts in `label`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data.data import DataError
+from nas.data.source import Encoded, Source, printable
+from nas.data.splits import SPELLINGS, named_parts
+
+LABELS = ("label", "labels")
+
+
+def load_hf(argument: str) -> Source:
+    """The data set that the argument names. Raises `DataError` naming it, the rule and what came."""
+    place = f"hf:{argument}"
+    try:
+        datasets = importlib.import_module("datasets")
+    except ModuleNotFoundError as problem:
+        raise DataError(
+            f'{place}: needs Hugging Face datasets, which are missing ({problem}): pip install "nas[hf]"'
+        ) from None
+    found = _load(datasets, place, argument)
+    if not isinstance(found, dict):
+        found = {"train": found}
+    parts, notes = named_parts([name for name in found if name in SPELLINGS] or list(found), place)
+    image, label = _columns(datasets, place, found[next(name for name in parts if parts[name] == "train")])
+    values = {name: found[name][label][:] for name in parts}
+    unlabelled = [name for name in parts if parts[name] != "train" and all(value == -1 for value in values[name])]
+    if unlabelled:  # as competitions publish their tests
+        parts, notes = named_parts([name for name in parts if name not in unlabelled], place)
+        notes += (f"`{unlabelled[0]}` has no labels and was passed over.",)
+    some = found[next(iter(parts))].features[label]
+    names = getattr(some, "names", None) or sorted({value for name in parts for value in values[name]})
+    labels = [_numbers(place, names, values[name], hasattr(some, "names")) for name in parts]
+    ends = np.cumsum([len(part) for part in labels])
+    rows = [np.arange(end - len(part), end) for part, end in zip(labels, ends, strict=True)]
+    tables = [found[name].select_columns([image]).cast_column(image, datasets.Image(decode=False)) for name in parts]
+    identity = repr([(parts[name], found[name]._fingerprint, image, label, names) for name in parts])
+    return Source(
+        classes=tuple(printable(str(name)) for name in names),
+        labels=np.concatenate(labels),
+        parts=dict(zip(parts.values(), rows, strict=True)),
+        read=lambda: _read(image, tables),
+        title=lambda row: f"{place}: picture {row:,}",
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        notes=notes,
+    )
+
+
+def _load(datasets: Any, place: str, argument: str) -> Any:
+    name, _, configuration = argument.partition("#")
+    folder = Path(name).expanduser()
+    if folder.is_dir() and not any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json")):
+        raise DataError(f"{folder}: `save_to_disk` of datasets did not write this folder. Try imagefolder:{name}.")
+    try:
+        if folder.is_dir():
+            return datasets.load_from_disk(str(folder))
+        return datasets.load_dataset(name, configuration or None)
+    except Exception as problem:  # of the network, the hub, the files
+        why = printable(" ".join(str(problem).split()), 300).rstrip(".")
+        raise DataError(f"{place}: cannot be loaded ({type(problem).__name__}: {why}).") from None
+
+
+def _columns(datasets: Any, place: str, table: Any) -> tuple[str, str]:
+    """Names of the columns of pictures and of labels."""
+    features = dict(table.features)
+    images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    if len(labels) != 1:
+        types = {
+            "string",
+            "large_string",
+            "bool",
+            *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        }
+        labels = [name for name in LABELS if name in labels or str(getattr(features.get(name), "dtype", "")) in types]
+    if len(images) != 1 or not labels:
+        columns = printable(", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items()), 300)
+        raise DataError(f"{place}: one column of type Image and one of type ClassLabel or called label, got {columns}.")
+    return images[0], labels[0]
+
+
+def _numbers(place: str, names: list[Any], values: Any, numbered: bool) -> NDArray[np.int64]:
+    """Labels int64[N]: places in `names`."""
+    numbers = range(len(names)) if numbered else names
+    places = {value: number for number, value in enumerate(numbers)}
+    try:
+        return np.array([places[value] for value in values], dtype=np.int64)
+    except KeyError as problem:
+        raise DataError(f"{place}: labels lie in 0..{len(names) - 1}, got {printable(str(problem))}.") from None
+
+
+def _read(image: str, tables: list[Any]) -> Iterator[tuple[int, Encoded]]:
+    number = 0
+    for table in tables:
+        for row in table:
+            cell = row[image] or {}
+            data, path = cell.get("bytes"), cell.get("path")
+            yield number, Path(path) if data is None and path else data or b""
+            number += 1

@@ -1,0 +1,126 @@
+"""Pictures: from a file's bytes to uint8[side, side, 3], as torchvision's recipes resize and crop.
+
+Above 64 pixels the shorter side becomes round(resolution / 0.875) and the middle square of that side is kept, from
+which training crops at random. Up to 64 the shorter side becomes the resolution itself, and training pads.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from nas.data.source import Encoded, printable
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+MAX_BYTES = 64 << 20
+"""Of one picture's file."""
+PADDED = 64
+"""Up to this resolution pictures are stored at it, and padded for training."""
+
+
+class BrokenPicture(ValueError):
+    """A picture that cannot be used; the text is the reason, without a full stop."""
+
+
+def stored_side(resolution: int) -> int:
+    """Pixels, high and wide, of the stored pictures."""
+    return resolution if resolution <= PADDED else round(resolution / 0.875)
+
+
+def centre_offset(length: int, crop: int) -> int:
+    """Where torchvision's CenterCrop begins."""
+    return round((length - crop) / 2.0)
+
+
+def picture_array(encoded: Encoded, resolution: int) -> NDArray[np.uint8]:
+    """uint8[side, side, 3] of a picture in any form. Raises `BrokenPicture`."""
+    side = stored_side(resolution)
+    if isinstance(encoded, np.ndarray):
+        if encoded.shape[:2] == (side, side):
+            return encoded if encoded.ndim == 3 else np.repeat(encoded[..., None], 3, axis=2)
+        image = Image.fromarray(encoded).convert("RGB")
+    else:
+        image = decode(_file_bytes(encoded) if isinstance(encoded, Path) else encoded)
+    return np.asarray(_fit(image, resolution))
+
+
+def decode(data: bytes) -> Image.Image:
+    """The RGB picture in a file's bytes, the right way up, on white. Raises `BrokenPicture`."""
+    if not data:
+        raise BrokenPicture("the file is empty")
+    if len(data) > MAX_BYTES:
+        raise BrokenPicture(f"a file of {len(data):,} bytes, at most {MAX_BYTES:,} are read")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of metadata that nothing here reads
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                image.load()
+                return to_rgb(image)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise BrokenPicture(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+        except UnidentifiedImageError:
+            raise BrokenPicture(f"not a picture of a known format ({', '.join(FORMATS)})") from None
+        except MemoryError:
+            raise BrokenPicture("there is not enough memory to decode it") from None
+        except BrokenPicture:
+            raise
+        except Exception as problem:  # Pillow's decoders raise what they happen to
+            raise BrokenPicture(printable(f"cannot be decoded: {problem}").rstrip(".")) from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as RGB: turned as its EXIF says, alpha on white, 16 bits to 8."""
+    image = _upright(image)
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64) >> 8
+        return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise BrokenPicture("pixels are whole numbers, these are floats")
+    if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block raises all kinds; the pixels are none the worse
+        return image
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as problem:
+        raise BrokenPicture(f"cannot be read ({problem.strerror})") from None
+
+
+def _fit(image: Image.Image, resolution: int) -> Image.Image:
+    """Resize and CenterCrop in one step, which only computes what is kept.
+
+    The crop lies so that the middle `resolution` of it is the one that torchvision takes from the whole picture.
+    """
+    side = stored_side(resolution)
+    width, height = image.size
+    short = min(width, height)
+    inner = centre_offset(side, resolution)
+    box = []
+    for length in (width, height):
+        resized = int(side * length / short)  # as torchvision computes the longer side
+        begin = centre_offset(resized, resolution) - inner
+        scale = length / resized
+        box += [(begin * scale, min((begin + side) * scale, length))]
+    (left, right), (upper, lower) = box
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, upper, right, lower))

@@ -1,0 +1,171 @@
+"""One picture: every mode comes out as RGB, resized and cropped as torchvision does it; broken ones say why."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.data import pictures
+from nas.data.pictures import BrokenPicture, decode, picture_array, stored_side
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 65, 96, 127, 192, 224])
+@pytest.mark.parametrize("size", [(128, 96), (97, 131), (300, 40), (33, 33), (64, 64), (256, 256), (257, 320)])
+def test_the_centre_is_what_torchvision_takes(size: tuple[int, int], resolution: int) -> None:
+    import torchvision.transforms as transforms
+
+    image = Image.fromarray(noise(size[1], size[0], 3)).resize((400, 300)).resize(size)  # noise, less rough
+    side = stored_side(resolution)
+    theirs = transforms.CenterCrop(resolution)(transforms.Resize(side)(image))
+    begin = round((side - resolution) / 2)
+    ours = picture_array(encoded(image), resolution)[begin : begin + resolution, begin : begin + resolution]
+    assert np.abs(ours.astype(int) - np.asarray(theirs).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("resolution", [48, 96])
+def test_real_photos_as_torchvision(images: Path, resolution: int) -> None:
+    import torchvision.transforms as transforms
+
+    side = stored_side(resolution)
+    begin = round((side - resolution) / 2)
+    recipe = transforms.Compose([transforms.Resize(side), transforms.CenterCrop(resolution)])
+    with tarfile.open(images / "trashnet-128x96" / "trashnet-128x96.tar") as archive:
+        for member in list(archive)[::250]:
+            data = archive.extractfile(member).read()
+            theirs = np.asarray(recipe(Image.open(io.BytesIO(data)))).astype(int)
+            ours = picture_array(data, resolution)[begin : begin + resolution, begin : begin + resolution]
+            assert np.abs(ours.astype(int) - theirs).max() <= 1, member.name
+
+
+def test_stored_sides() -> None:
+    assert [stored_side(resolution) for resolution in (1, 32, 64, 65, 96, 224)] == [1, 32, 64, 74, 110, 256]
+
+
+@pytest.mark.parametrize(("resolution", "side"), [(32, 32), (224, 256)])
+def test_a_picture_of_the_right_size_is_untouched(resolution: int, side: int) -> None:
+    pixels = noise(side, side, 3)
+    assert np.array_equal(picture_array(encoded(Image.fromarray(pixels)), resolution), pixels)
+    assert np.array_equal(picture_array(pixels, resolution), pixels)
+    grey = picture_array(pixels[..., 0], resolution)
+    assert np.array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "JPEG", "MPO"])
+def test_formats(kind: str) -> None:
+    image = Image.new("RGB", (9, 7), (200, 100, 50))
+    data = encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    assert np.abs(np.asarray(decode(data)).astype(int) - [200, 100, 50]).max() <= 3
+
+
+def test_alpha_lies_on_white() -> None:
+    image = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
+    image.putpixel((0, 0), (10, 20, 30, 255))
+    pixels = np.asarray(decode(encoded(image)))
+    assert pixels[0, 0].tolist() == [10, 20, 30]
+    assert (pixels[1:] == 255).all()
+    assert (np.asarray(decode(encoded(Image.new("LA", (2, 2), (7, 0))))) == 255).all()
+
+
+def test_palettes_and_transparent_colours() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([1, 2, 3, 4, 5, 6])
+    image.putpixel((1, 0), 1)
+    assert np.asarray(decode(encoded(image))).tolist() == [[[1, 2, 3], [4, 5, 6]]]
+    assert np.asarray(decode(encoded(image, transparency=1))).tolist() == [[[1, 2, 3], [255, 255, 255]]]
+    plain = Image.fromarray(np.array([[[9, 9, 9], [8, 8, 8]]], np.uint8))
+    assert np.asarray(decode(encoded(plain, transparency=(8, 8, 8)))).tolist() == [[[9, 9, 9], [255, 255, 255]]]
+
+
+def test_grey_bits_and_cmyk() -> None:
+    assert np.asarray(decode(encoded(Image.new("L", (2, 2), 77)))).tolist() == [[[77] * 3] * 2] * 2
+    assert np.asarray(decode(encoded(Image.new("1", (1, 1), 1)))).tolist() == [[[255] * 3]]
+    cmyk = np.asarray(decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")))
+    assert np.abs(cmyk.astype(int) - [255, 0, 0]).max() <= 4  # no cyan, all else: red
+
+
+def test_sixteen_bits_become_eight() -> None:
+    levels = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
+    expected = [0, 0, 1, 128, 255]  # the upper byte
+    assert np.asarray(decode(encoded(Image.fromarray(levels))))[0, :, 0].tolist() == expected
+
+
+def test_the_right_way_up() -> None:
+    image = Image.fromarray(noise(4, 6, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    turned = np.asarray(decode(encoded(image, exif=exif.tobytes())))
+    assert np.array_equal(turned, np.rot90(np.asarray(image), -1))
+
+
+def test_damaged_exif_does_no_harm() -> None:
+    image = Image.fromarray(noise(8, 8, 3))
+    data = encoded(image, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(40)))
+    assert np.asarray(decode(data)).shape == (8, 8, 3)
+
+
+def test_the_first_frame() -> None:
+    frames = [Image.new("RGB", (3, 3), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert np.asarray(decode(data))[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_sliver_needs_no_more_memory_than_what_is_kept() -> None:
+    data = encoded(Image.new("L", (20_000, 1), 9))
+    assert (picture_array(data, 224) == 9).all()  # resized as a whole it would have 5,120,000 x 256 pixels
+
+
+def bomb(side: int) -> bytes:
+    """A PNG that says it is this large, of black pixels."""
+
+    def block(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + block(b"IHDR", head) + block(b"IDAT", zlib.compress(bytes(1000))) + block(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"this is a text", "not a picture of a known format"),
+        (bomb(12_000), "more than 89,478,485 pixels"),
+        (bomb(50_000), "more than 89,478,485 pixels"),
+        (encoded(Image.new("RGB", (90, 90)), "JPEG")[:300], "not a picture|cannot be decoded"),
+        (encoded(Image.fromarray(noise(90, 90, 3)))[:9000], "cannot be decoded"),
+        (encoded(Image.new("F", (4, 4)), "TIFF"), "not a picture of a known format"),
+    ],
+    ids=["empty", "text", "bomb", "large bomb", "cut jpeg", "cut png", "tiff"],
+)
+def test_broken_pictures_say_why(data: bytes, reason: str) -> None:
+    with pytest.raises(BrokenPicture, match=reason):
+        decode(data)
+
+
+def test_files_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_BYTES", 100)
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(200))
+    with pytest.raises(BrokenPicture, match="a file of 101 bytes, at most 100 are read"):
+        picture_array(path, 32)
+    with pytest.raises(BrokenPicture, match="cannot be read"):
+        picture_array(tmp_path / "none.png", 32)
