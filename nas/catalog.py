@@ -43,6 +43,12 @@ def is_path(place: str) -> bool:
     return os.sep in place or place.endswith((".yaml", ".yml")) or Path(place).is_dir()
 
 
+def absolute_data(data: str) -> str:
+    """`KIND:PATH` with the path made absolute, so that a run can be resumed from another folder; names stay."""
+    kind, colon, place = data.partition(":")
+    return f"{kind}:{Path(place).resolve()}" if colon and Path(place).exists() else data
+
+
 def space_path(place: str | Path) -> Path:
     """The file of a space, by its shipped name or its path. Raises `SpaceError` when there is none."""
     if str(place) in space_names():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from nas.catalog import absolute_data
 from nas.cli_devices import devices, profile, verify
 from nas.cli_output import ScreenTeller, json_option, print_json, search_bar
 from nas.cli_train import train
@@ -34,6 +35,9 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run a command; whatever it raises becomes one or two lines and an exit code. NAS_DEBUG=1 shows tracebacks."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # torch's threads: spinning on busy cores costs 20 times the step
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as problem:
@@ -121,7 +125,7 @@ def search(
     if colon and not kind and place:
         asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept
     if "data" in asked:
-        asked["data"] = _absolute_data(asked["data"])
+        asked["data"] = absolute_data(asked["data"])
     if latency is not None:
         asked["latency_ms"] = parse_latency(latency)
     if at_most:
@@ -155,12 +159,6 @@ def _absolute(place: str) -> str:
     from nas.catalog import is_path
 
     return str(Path(place).resolve()) if is_path(place) else place
-
-
-def _absolute_data(data: str) -> str:
-    """`KIND:PATH` with an absolute path; what is no path stays."""
-    kind, colon, place = data.partition(":")
-    return f"{kind}:{Path(place).resolve()}" if colon and Path(place).exists() else data
 
 
 def _check_names(space: str, target: str) -> None:

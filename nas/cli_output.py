@@ -25,8 +25,10 @@ def search_bar() -> Iterator[Callable[[int, int | None, str], None]]:
         yield lambda done, total, note: None
         return
     bar = _Bar("search", "arch/s")
-    with bar.live:
+    try:
         yield bar.show
+    finally:
+        bar.live.stop()
 
 
 class _Bar:
@@ -61,9 +63,14 @@ class _Bar:
         """How much is done, of how much, and a word."""
         if self.first is None:
             self.first = done
+            self.live.start()
         elapsed = self.live.tasks[0].elapsed or 0
         rate = f"{(done - self.first) / elapsed:,.0f} {self.unit}" if elapsed > 0.2 else ""
         self.live.update(self.task, completed=done, total=total, rate=rate, note=note)
+
+
+_LABELS = {"img": "train", "pictures": "decode"}
+"""What is done with what is counted, where it is not what the whole command does."""
 
 
 class ScreenTeller:
@@ -72,6 +79,7 @@ class ScreenTeller:
     def __init__(self, label: str) -> None:
         self.label = label
         self._bar: _Bar | None = None
+        self._of = ""
 
     def __enter__(self) -> ScreenTeller:
         return self
@@ -81,10 +89,12 @@ class ScreenTeller:
             self._bar.live.stop()
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """See `Teller`."""
-        if self._bar is None and sys.stderr.isatty():
-            self._bar = _Bar(self.label, f"{note}/s")
-            self._bar.live.start()
+        """See `Teller`. What is counted in something else gets a bar of its own."""
+        if note != self._of and sys.stderr.isatty():
+            if self._bar is not None:
+                self._bar.live.stop()
+            self._bar = _Bar(_LABELS.get(note, self.label), f"{note}/s")
+            self._of = note
         if self._bar is not None:
             self._bar.show(done, total, "")
 

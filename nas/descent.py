@@ -103,7 +103,7 @@ class Descent:
         with memory_told():
             while self.step < planned:
                 self.advance()
-                teller.progress(self.step * batch, planned * batch, "pictures trained on")
+                teller.progress(self.step * batch, planned * batch, "img")
                 if self._checkpoints.due() or self.step == planned:
                     self._write()
                 if interrupted():

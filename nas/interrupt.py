@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Tells whether SIGINT or SIGTERM has come, to be asked between two steps; a second one is answered at once."""
+    """Tells whether SIGINT or SIGTERM has come, to be asked between two steps; the same once more is answered at once."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
@@ -18,7 +18,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: object) -> None:
         received.append(number)
-        if len(received) > 1:
+        if received.count(number) > 1:  # torchrun sends SIGTERM after a Ctrl-C: that is one wish
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

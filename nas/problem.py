@@ -47,7 +47,7 @@ class Subject:
                 f"Pictures of {side} px are smaller than the strides of {space.name} allow, which make "
                 f"{space.shrinkage} pixels one. Give at least --proxy-resolution {space.shrinkage}."
             )
-        data = load_data(request.data, side, seed=request.seed, skip_broken=request.skip_broken, teller=teller)
+        data = load_data(request.data, side, skip_broken=request.skip_broken, teller=teller)
         for note in data.notes:
             teller.say(note)
         return cls(load_space(request.space, resolution=request.resolution, classes=len(data.classes)), data)

@@ -59,6 +59,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | No
     metrics = {
         "latency": {
             "ms": winner["latency_ms"],
+            "asked_ms": objective.bounds["latency_ms"],
             "target": problem.table.name,
             "table": problem.table.fingerprint,
             "coverage": estimate.coverage,

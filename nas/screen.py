@@ -32,11 +32,7 @@ def search_summary(result: Mapping[str, Any]) -> str:
             f"(± {winner['latency_error_pct']:.0f} %, estimated)",
         ),
         *_checked(result.get("networks_error")),
-        (
-            "search",
-            f"{result['evaluations']:,} architectures in {result['seconds']:.1f} s, "
-            f"{result['archs_per_second']:,.0f} a second",
-        ),
+        *_searched(result),
         ("winner", f"asked ≤ {bounds['latency_ms']:.1f} ms{further} · table {_figures(winner, accuracy)}"),
     ]
     if result.get("measured"):
@@ -201,6 +197,24 @@ def space_summary(space: Space) -> str:
         size = f"{_millions(network.macs)} MACs · {_millions(network.params)} parameters"
         lines.append(("reference" if not number else "", f"{name:<23} {size}"))
     return _table(lines)
+
+
+def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How it was searched: evaluations, or the training of a policy and what became of it."""
+    policy, seconds = result["policy"], result["seconds"]
+    if policy is None:
+        pace = f"{result['archs_per_second']:,.0f} a second"
+        return [("search", f"{result['evaluations']:,} architectures in {seconds:.1f} s, {pace}")]
+    bound = result["bounds"]["latency_ms"]
+    return [
+        ("search", f"{policy['steps']:,} training steps in {seconds:.0f} s"),
+        (
+            "policy",
+            f"likeliest options {policy['argmax_ms']:.1f} ms ({100 * (policy['argmax_ms'] / bound - 1):+.0f} % of the "
+            f"bound) · expected {policy['expected_ms']:.1f} ms · {policy['changed']} of {policy['decisions']} decisions "
+            f"changed to keep it · undecided {policy['entropy']:.0%} · skips {policy['skips']:.0%}",
+        ),
+    ]
 
 
 def _figures(found: Mapping[str, Any], accuracy: Mapping[str, str]) -> str:

@@ -160,12 +160,12 @@ class Shared:
             if not name.endswith("num_batches_tracked")
         }
 
-    @torch.inference_mode()
     def _measure(self, genotype: Genotype) -> float:
-        network = self.network(genotype)
+        network = self.network(genotype)  # may train first
         right = 0
-        for x, y in self._held_out:
-            right += int((network(x).argmax(1) == y).sum())
+        with torch.inference_mode():
+            for x, y in self._held_out:
+                right += int((network(x).argmax(1) == y).sum())
         return 100 * right / sum(len(y) for _, y in self._held_out)
 
     @cached_property
@@ -196,7 +196,7 @@ class Shared:
                 x, y = training.batch(step)
                 training.step(step, _bound(rule, training.supernet, x, y, training.rng(step, 0)))
                 step += 1
-                self._teller.progress(step * batch, training.planned * batch, "pictures trained on")
+                self._teller.progress(step * batch, training.planned * batch, "img")
                 if checkpoints.due() or step == training.planned:
                     checkpoints.write(training.tensors(), {"step": step})
                 if interrupted():

@@ -35,7 +35,7 @@ from nas.teller import Silent, Teller
 
 __all__ = ["DATA_KINDS", "Data", "DataError", "Split", "load_data"]
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same files give other pictures than before."""
 MAX_RESOLUTION = 4096
 

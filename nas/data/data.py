@@ -34,7 +34,8 @@ class Data:
     """What `--data` names, ready for training.
 
     `train` is for weights, `validation` is held out of the training pictures for whatever is chosen (architectures,
-    policies, epochs), `test` is for the final evaluation of one network and for nothing else.
+    policies, epochs), `test` is for the final evaluation of one network and for nothing else. Each is in random order, so
+    that its first pictures are a fair sample.
     """
 
     name: str

@@ -85,7 +85,9 @@ def split(source: Source, seed: int, held_out: float, place: str) -> Splits:
     wanted = {"test": len(test), "validation": len(validation) or not held_out}
     for part in (name for name, enough in wanted.items() if not enough):
         raise DataError(f"{place}: too few pictures for three splits, none is left for {part}. Add some.")
-    return Splits(np.random.default_rng([seed, 2]).permutation(train), validation, test, tuple(notes))
+    orders = [np.random.default_rng([seed, 2 + part]) for part in range(3)]
+    shuffled = [rng.permutation(rows) for rng, rows in zip(orders, (train, validation, test), strict=True)]
+    return Splits(*shuffled, tuple(notes))
 
 
 def _check_classes(place: str, classes: tuple[str, ...], counts: NDArray[np.int64]) -> None:

@@ -31,6 +31,17 @@ SizeOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What pictures the weights were made for: how they are fed, and what the outputs stand for."""
+
+    mean: tuple[float, ...]
+    """By colour, on the scale 0 to 1: the network sees (picture / 255 - mean) / std."""
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+    """Their names, in the order of the outputs."""
+
+
+@dataclass(frozen=True)
 class Config:
     """What a config.json says."""
 
@@ -41,6 +52,8 @@ class Config:
     metrics: Mapping[str, Any] | None = None
     """What is known of the network and how it was obtained, as its writer put it."""
     weights: Weights = "random"
+    pictures: Pictures | None = None
+    """None where nobody said: random weights fit any."""
 
 
 def to_config(
@@ -50,8 +63,10 @@ def to_config(
     space: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     weights: Weights = "random",
+    pictures: Pictures | None = None,
 ) -> dict[str, Any]:
     """The content of a config.json: JSON values only, given that `decisions` and `metrics` are."""
+    shown = {} if pictures is None else {"pictures": {name: list(value) for name, value in vars(pictures).items()}}
     return {
         "format": FORMAT,
         "input": {"channels": architecture.channels, "height": architecture.height, "width": architecture.width},
@@ -60,6 +75,7 @@ def to_config(
         "decisions": None if decisions is None else dict(decisions),
         "metrics": None if metrics is None else dict(metrics),
         "weights": weights,
+        **shown,
         "layers": [asdict(layer) for layer in architecture.layers],
     }
 
@@ -73,7 +89,9 @@ def read_config(path: Path) -> Config:
         architecture = file.architecture()
     except ArchitectureError as problem:
         raise ArchitectureError(f"{path}: {problem}") from None
-    return Config(architecture, file.decisions, file.space, file.metrics, file.weights)
+    shown = file.pictures
+    pictures = Pictures(tuple(shown.mean), tuple(shown.std), tuple(shown.classes)) if shown else None
+    return Config(architecture, file.decisions, file.space, file.metrics, file.weights, pictures)
 
 
 def _option(value: Any) -> Any:
@@ -110,6 +128,20 @@ class _Row(_Strict):
     width: Size
 
 
+class _Pictures(_Strict):
+    mean: list[float] = Field(max_length=MAX_DIMENSION)
+    std: list[Annotated[float, Field(gt=0)]] = Field(max_length=MAX_DIMENSION)
+    classes: list[Name] = Field(max_length=MAX_DIMENSION)
+
+    def check(self, architecture: Architecture) -> None:
+        expected = {"mean": architecture.channels, "std": architecture.channels, "classes": architecture.num_classes}
+        for name, count in expected.items():
+            if len(getattr(self, name)) != count:
+                raise ArchitectureError(
+                    f"pictures.{name}: has {count:,} entries here, got {len(getattr(self, name)):,}."
+                )
+
+
 class _ConfigFile(_Strict):
     format: Literal["nas-architecture/1"]
     input: _Input
@@ -118,6 +150,7 @@ class _ConfigFile(_Strict):
     decisions: dict[Name, Annotated[Any, AfterValidator(_option)]] | None
     metrics: dict[Name, JsonValue] | None
     weights: Weights
+    pictures: _Pictures | None = None
     layers: list[_Row] = Field(min_length=1, max_length=MAX_LAYERS)
 
     def architecture(self) -> Architecture:
@@ -137,4 +170,6 @@ class _ConfigFile(_Strict):
                 f"num_classes: equals `out_channels` of the last layer, {architecture.num_classes}, "
                 f"got {self.num_classes}."
             )
+        if self.pictures:
+            self.pictures.check(architecture)
         return architecture

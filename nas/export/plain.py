@@ -18,6 +18,7 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import KINDS, ops, output_shape
 from nas.blocks.layer import Layer
 from nas.blocks.ops import Op
+from nas.export.config import Pictures
 
 LINE = 120
 
@@ -33,13 +34,17 @@ if __name__ == "__main__":
 
 
 def to_python(
-    architecture: Architecture, *, decisions: Mapping[str, Any] | None = None, space: str | None = None
+    architecture: Architecture,
+    *,
+    decisions: Mapping[str, Any] | None = None,
+    space: str | None = None,
+    pictures: Pictures | None = None,
 ) -> str:
     """The source text of model.py, whose `model()` gives the network with torch's default random weights."""
     shape = {"channels": architecture.channels, "height": architecture.height, "width": architecture.width}
     layers = "".join(_layer(index, layer) for index, layer in enumerate(architecture.layers))
     return (
-        f"{_header(architecture, decisions, space)}\n"
+        f"{_header(architecture, decisions, space, pictures)}\n"
         f"{_modules()}\n\n"
         f"def model() -> nn.Sequential:\n"
         f'    """The network: float32 N,C,H,W with C,H,W = {_by(*shape.values(), sign=",")} in."""\n'
@@ -48,19 +53,33 @@ def to_python(
     )
 
 
-def _header(architecture: Architecture, decisions: Mapping[str, Any] | None, space: str | None) -> str:
+def _header(
+    architecture: Architecture, decisions: Mapping[str, Any] | None, space: str | None, pictures: Pictures | None
+) -> str:
     size = _by(architecture.height, architecture.width, architecture.channels)
     lines = [
         f"A network for {size} pixels and {architecture.num_classes:,} classes, written by nas.",
         "",
         f"{architecture.macs:,} multiply-accumulates, {architecture.params:,} parameters.",
-        "Its weights are random until some are loaded:",
+        "Its weights are random until some are loaded, those of model.safetensors for example:",
+        "",
+        "    from safetensors.torch import load_file",
         "",
         "    network = model()",
-        '    network.load_state_dict(torch.load("weights.pt", weights_only=True))',
-        "",
-        "or `safetensors.torch.load_file(...)` in place of `torch.load`.",
+        '    network.load_state_dict(load_file("model.safetensors"))',
+        "    network.eval()",
     ]
+    if pictures is not None:
+        mean, std = (
+            json.dumps([float(f"{value:.6g}") for value in values]) for values in (pictures.mean, pictures.std)
+        )
+        lines += [
+            "",
+            "Pictures are red, green and blue on the scale 0 to 1, less the mean, by the standard deviation:",
+            "",
+            f"    mean = {mean}",
+            f"    std = {std}",
+        ]
     if space is not None:
         lines += ["", f"It is of the search space {json.dumps(space)}."]
     if decisions:

@@ -32,6 +32,37 @@ def random_weights(architecture: Architecture, seed: int) -> dict[str, Array]:
     }
 
 
+def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's weights, in order, without drawing any."""
+    return {
+        f"{index}.{position}.{name}": shape
+        for index, layer in enumerate(architecture.layers)
+        for position, op in enumerate(ops(layer))
+        for name, shape in _op_shapes(op).items()
+    }
+
+
+def _op_shapes(op: Op) -> dict[str, tuple[int, ...]]:
+    match op:
+        case Conv():
+            norm = ("weight", "bias", "running_mean", "running_var")
+            return {
+                "conv.weight": (op.out_channels, op.in_channels // op.groups, op.kernel, op.kernel),
+                **{f"norm.{name}": (op.out_channels,) for name in norm},
+            }
+        case SqueezeExcite():
+            return {
+                "squeeze.weight": (op.squeezed, op.channels, 1, 1),
+                "squeeze.bias": (op.squeezed,),
+                "excite.weight": (op.channels, op.squeezed, 1, 1),
+                "excite.bias": (op.channels,),
+            }
+        case Linear():
+            return {"linear.weight": (op.out_features, op.in_features), "linear.bias": (op.out_features,)}
+        case Pool():
+            return {}
+
+
 def _op_weights(op: Op, rng: Generator) -> Iterator[tuple[str, Array]]:
     match op:
         case Conv():

@@ -1,4 +1,4 @@
-"""The files that stand for one network: config.json, arch.txt, model.onnx and model.py."""
+"""The files that stand for one network: config.json, arch.txt, model.onnx, model.py; model.safetensors with weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from nas import __version__
 from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
+from nas.export import weights_file
 from nas.export.archdef import format_archdef, to_archdef
-from nas.export.config import to_config
+from nas.export.config import Pictures, Weights, to_config
 from nas.export.plain import to_python
+from nas.export.weights_file import Array
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,23 @@ class Origin:
     space: str | None
     metrics: Mapping[str, Any] | None
     seed: int
-    """Of the random weights in model.onnx."""
+    """Of the random weights in model.onnx, where there are no others."""
+    weights: Mapping[str, Array] | None = None
+    """Under the names of `nas.blocks.build.build(architecture).state_dict()`."""
+    weights_from: Weights = "random"
+    pictures: Pictures | None = None
 
 
 def config(architecture: Architecture, origin: Origin) -> str:
     """config.json: everything that a command needs to know of the network."""
-    content = to_config(architecture, decisions=origin.decisions, space=origin.space, metrics=origin.metrics)
+    content = to_config(
+        architecture,
+        decisions=origin.decisions,
+        space=origin.space,
+        metrics=origin.metrics,
+        weights=origin.weights_from,
+        pictures=origin.pictures,
+    )
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -40,39 +53,67 @@ def timm(architecture: Architecture, origin: Origin) -> str:
 
 
 def onnx(architecture: Architecture, origin: Origin) -> bytes:
-    """model.onnx, with random weights: for timing and for looking at, not for predicting."""
+    """model.onnx. Random weights are for timing and for looking at, and stay a graph as the profiler times it;
+    others have their batch normalisation folded into the convolutions."""
     from nas.blocks.onnx_graph import Inline, to_onnx
+    from nas.export.folded import fold
     from nas.export.weights import random_weights
 
     metadata = {
-        "weights": "random (untrained)",
+        "weights": "random (untrained)" if origin.weights is None else origin.weights_from,
         "space": origin.space or "",
         "decisions": json.dumps(origin.decisions or {}),
         "nas_version": __version__,
     }
-    model = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
+    if origin.pictures is not None:
+        metadata["pictures"] = json.dumps(vars(origin.pictures))
+    if origin.weights is None:
+        model = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
+    else:
+        model = fold(to_onnx(architecture, Inline(origin.weights), metadata))
     return bytes(model.SerializeToString())
 
 
 def torch(architecture: Architecture, origin: Origin) -> str:
     """model.py: plain torch with no import of nas."""
-    return to_python(architecture, decisions=origin.decisions, space=origin.space)
+    return to_python(architecture, decisions=origin.decisions, space=origin.space, pictures=origin.pictures)
+
+
+def card(architecture: Architecture, origin: Origin) -> str:
+    """README.md: a model card."""
+    from nas.export.card import to_card
+
+    return to_card(
+        architecture,
+        decisions=origin.decisions,
+        space=origin.space,
+        metrics=origin.metrics,
+        weights_from=origin.weights_from,
+        pictures=origin.pictures,
+    )
 
 
 @dataclass(frozen=True)
-class Format:
+class File:
     """One file of an export."""
 
-    file: str
+    name: str
     content: Callable[[Architecture, Origin], str | bytes]
 
 
-EXPORTS = {
-    "config": Format("config.json", config),
-    "timm": Format("arch.txt", timm),
-    "onnx": Format("model.onnx", onnx),
-    "torch": Format("model.py", torch),
+CONFIG, MODEL = File("config.json", config), File("model.py", torch)
+
+EXPORTS: dict[str, tuple[File, ...]] = {
+    "config": (CONFIG,),
+    "timm": (File("arch.txt", timm),),
+    "onnx": (File("model.onnx", onnx),),
+    "torch": (MODEL,),
+    "hf": (CONFIG, MODEL, File("README.md", card)),
 }
+PLAIN = ("config", "timm", "onnx", "torch")
+"""Formats that are written unless others are named."""
+_WITH_WEIGHTS = frozenset({"config", "torch", "hf"})
+"""Formats whose weights are a file beside them."""
 
 
 def export(
@@ -84,30 +125,38 @@ def export(
     space: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     seed: int = 0,
+    weights: Mapping[str, Array] | None = None,
+    weights_from: Weights = "random",
+    pictures: Pictures | None = None,
     skipped: Callable[[str], object] = lambda reason: None,
 ) -> list[Path]:
-    """Write a network in these formats (None: all that can express it) and return the files written.
+    """Write a network in these formats (None: config, timm, onnx and torch) and return the files written.
 
-    A format that was named but cannot express the network is an error, before anything is written; with
-    None it is left out, and `skipped` is called with the reason.
+    With `weights`, which are `weights_from` a supernet or a training, model.safetensors is written before the others
+    and model.onnx has them. A format that was named but cannot express the network is an error, before anything is
+    written; with None it is left out, and `skipped` is called with the reason.
     """
+    assert (weights is None) == (weights_from == "random"), weights_from
     for name in formats or ():
         if name not in EXPORTS:
             raise NasError(f"No export format named {name!r}; there are {', '.join(EXPORTS)}.")
-    origin = Origin(decisions, space, metrics, seed)
+    origin = Origin(decisions, space, metrics, seed, weights, weights_from, pictures)
+    chosen = PLAIN if formats is None else tuple(formats)
     contents: dict[str, str | bytes] = {}
-    for name in EXPORTS if formats is None else formats:
-        form = EXPORTS[name]
-        try:
-            contents[form.file] = form.content(architecture, origin)
-        except ArchitectureError as problem:
-            if formats is not None:
-                raise ArchitectureError(f"{form.file}: {problem} Leave the format {name!r} out.") from None
-            skipped(f"{form.file} is not written: {problem}")
+    if weights is not None and _WITH_WEIGHTS.intersection(chosen):
+        contents[weights_file.FILE] = weights_file.write_file(weights, weights_from)
+    for name in chosen:
+        for file in EXPORTS[name]:
+            try:
+                contents[file.name] = file.content(architecture, origin)
+            except ArchitectureError as problem:
+                if formats is not None:
+                    raise ArchitectureError(f"{file.name}: {problem} Leave the format {name!r} out.") from None
+                skipped(f"{file.name} is not written: {problem}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file, content in contents.items():
-            write_atomic(folder / file, content)
+        for path, content in contents.items():
+            write_atomic(folder / path, content)
     except OSError as problem:
         raise NasError(f"{folder}: cannot be written to ({problem.strerror or problem}).") from None
-    return [folder / file for file in contents]
+    return [folder / path for path in contents]

@@ -19,6 +19,8 @@ ALPHA, BETA = 0.2, 0.6
 """Of eq. 2, as in section 4.1."""
 HOTTEST, COLDEST = 5.0, 0.2
 """Temperature of the Gumbel-softmax: 5 at first (section 4.1), annealed exponentially."""
+LEAST_SHARE = 0.01
+"""Branches that a draw leaves less than this are not computed: when it is cold, that is most of them."""
 
 
 class FBNet(Policy):
@@ -60,7 +62,7 @@ class FBNet(Policy):
         self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, chances: list[torch.Tensor]
     ) -> torch.Tensor:
         shares = [choice.shares(chances) for choice in supernet.choices]
-        return cross_entropy(cast(MultiPath, supernet).mixed(x, shares), y)
+        return cross_entropy(cast(MultiPath, supernet).mixed(x, shares, LEAST_SHARE), y)
 
     def _relaxed(self, rng: Generator) -> list[torch.Tensor]:
         """Gumbel-softmax (eq. 5 and 6): one float32[options] a decision."""

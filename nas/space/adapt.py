@@ -17,15 +17,20 @@ def adapted(file: SpaceFile, resolution: int | None, classes: int | None) -> Spa
     4 pixels wide: as is done by hand where networks for ImageNet are used on CIFAR-10. The name says what changed.
     """
     name = file.name
-    if resolution is not None and resolution not in file.input.resolution.choice:
+    own = file.input.resolution.choice
+    if resolution is not None and own != [resolution]:
         strides = [stage.stride for stage in file.stages]
         for index in range(len(strides)):
-            if resolution >= LEAST_SIDE * prod(strides):
+            if resolution in own or resolution >= LEAST_SIDE * prod(strides):
                 break
             strides[index] = 1
         stages = [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
         size = file.input.model_copy(update={"resolution": Global[int](choice=[resolution])})
-        file = file.model_copy(update={"input": size, "stages": stages})
+        references = {  # where the resolution was a decision it is none any more
+            reference: {name: value for name, value in choices.items() if name != "resolution"}
+            for reference, choices in file.references.items()
+        }
+        file = file.model_copy(update={"input": size, "stages": stages, "references": references})
         name += f"-{resolution}px"
     if classes is not None and classes != file.num_classes:
         file = file.model_copy(update={"num_classes": classes})

@@ -50,18 +50,20 @@ class MultiPath(Supernet):
         for layer in self._branch(slot, candidate).children():
             yield dict(layer.named_parameters())
 
-    def mixed(self, x: torch.Tensor, shares: Sequence[torch.Tensor]) -> torch.Tensor:
-        """All candidates of every slot, each times its share float[candidates] (eq. 4); logits float32[N, classes]."""
+    def mixed(self, x: torch.Tensor, shares: Sequence[torch.Tensor], least: float = 0.0) -> torch.Tensor:
+        """All candidates of every slot, each times its share float[candidates] (eq. 4); logits float32[N, classes].
+
+        Candidates of a share below `least`, which is less than the largest can have, are left out.
+        """
         for slot, choice in enumerate(self.choices):
             if len(choice.candidates) == 1:
                 x = self.run(slot, 0, x)
                 continue
-            outputs = [self.run(slot, c, self.fitted(x, slot, c)) for c in range(len(choice.candidates))]
+            present = torch.nonzero(shares[slot] >= least).flatten().tolist()
+            outputs = [self.run(slot, c, self.fitted(x, slot, c)) for c in present]
             width = max(output.shape[1] for output in outputs)
-            mixture = outputs[0].new_zeros(())
-            for share, output in zip(shares[slot], outputs, strict=True):
-                mixture = mixture + share * widened(output, width)
-            x = mixture
+            parts = [shares[slot][c] * widened(output, width) for c, output in zip(present, outputs, strict=True)]
+            x = sum(parts[1:], parts[0])
         return x
 
     def _branch(self, slot: int, candidate: int) -> nn.Module:

@@ -34,7 +34,7 @@ def fair(supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -
     paths = int(cards.max(initial=1))
     columns = [np.resize(rng.permutation(n), paths) if n == paths else _repeated(n, paths, rng) for n in cards]
     total = 0.0
-    for genotype in np.stack(columns, axis=1).astype(np.uint8):
+    for genotype in np.array(columns, np.uint8).reshape(len(cards), paths).T:
         loss = cross_entropy(supernet(x, genotype), y) / paths
         torch.autograd.backward(loss)
         total += loss.item()

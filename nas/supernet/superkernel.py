@@ -21,7 +21,7 @@ from nas.blocks.layer import Layer
 from nas.blocks.modules import ACTIVATIONS, GATES
 from nas.blocks.ops import Conv, Linear, Op, Pool, SqueezeExcite
 from nas.space.space import Space
-from nas.supernet.supernet import Genotype, Supernet, scale_of, widened
+from nas.supernet.supernet import Genotype, Supernet, fitted, scale_of, widened
 
 _ACT = {name: module(inplace=True) for name, module in ACTIVATIONS.items()} | {"none": nn.Identity()}
 _GATE = {name: module() for name, module in GATES.items()}
@@ -74,6 +74,7 @@ class Superkernel(Supernet):
         it is 1: the straight-through relaxation of arXiv:1904.02877, section 3.2. A form that the genotype does not
         have is left out where its share is below `least`. Logits float32[N, classes].
         """
+        x = self._sized(x, self.choices[0].candidate(genotype))
         for slot, choice in enumerate(self.choices):
             x = self._gated_slot(slot, choice.candidate(genotype), shares[slot], x, least)
         return x
@@ -105,7 +106,7 @@ class Superkernel(Supernet):
     def _gated_slot(self, slot: int, chosen: int, shares: torch.Tensor, x: torch.Tensor, least: float) -> torch.Tensor:
         candidates = self.choices[slot].candidates
         if len(candidates) == 1:
-            return self.run(slot, chosen, x)
+            return self.run(slot, chosen, self.fitted(x, slot, chosen))
         forms = self._forms[slot]
         adds = [not layers or (len(layers) == 1 and layers[0].residual) for layers in candidates]
         passes = torch.tensor(adds, dtype=shares.dtype, device=x.device)
@@ -118,10 +119,11 @@ class Superkernel(Supernet):
             within = shares[form.members] / share.clamp_min(1e-12)
             place = form.members.index(chosen) if picked else int(within.argmax())
             gate = None if len(form.members) == len(candidates) else _through(float(picked), share)
+            taken = fitted(x, form.in_channels)
             if len(candidates[form.members[0]]) > 1:  # a chain of layers is a form of its own
-                parts.append(self.run(slot, form.members[0], x) * (1 if gate is None else gate))
+                parts.append(self.run(slot, form.members[0], taken) * (1 if gate is None else gate))
             else:
-                parts.append(self._gated_form(form, _hot(place, within), gate, x))
+                parts.append(self._gated_form(form, _hot(place, within), gate, taken))
         if all(adds):
             parts.append(x)
         elif any(adds):
@@ -306,19 +308,19 @@ class _Masks:
         """float[channels]."""
         if self.channel_members is None or self.channel_levels is None:
             return None
-        return (hot @ self.channel_members.to(hot.device))[self.channel_levels.to(hot.device)]
+        return (hot @ self.channel_members.to(hot))[self.channel_levels.to(hot.device)]
 
     def kernel(self, hot: torch.Tensor) -> torch.Tensor | None:
         """float[K, K]."""
         if self.kernel_members is None or self.kernel_levels is None:
             return None
-        flat = (hot @ self.kernel_members.to(hot.device))[self.kernel_levels.to(hot.device)]
+        flat = (hot @ self.kernel_members.to(hot))[self.kernel_levels.to(hot.device)]
         side = round(len(flat) ** 0.5)
         return flat.view(side, side)
 
     def share(self, hot: torch.Tensor) -> torch.Tensor | None:
         """Of the members that have the operation; a scalar."""
-        return None if self.has is None else hot @ self.has.to(hot.device)
+        return None if self.has is None else hot @ self.has.to(hot)
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,6 +328,8 @@ class _Form:
     """Candidates of a slot that are slices of one largest layer."""
 
     members: list[int]
+    in_channels: int
+    """Of that layer."""
     chain: list[tuple[str, Op]]
     """The operations of that layer with their superkernels."""
     masks: list[_Masks]
@@ -341,16 +345,17 @@ def _forms_of(slot: int, candidates: tuple[tuple[Layer, ...], ...]) -> list[_For
 
 def _shape_of(candidate: tuple[Layer, ...], index: int) -> tuple[object, ...]:
     """Equal for candidates of one form."""
-    if len(candidate) > 1:
-        return (index,)
     layer = candidate[0]
-    return layer.kind, layer.stride, layer.groups, layer.activation, layer.se_gate, layer.height, layer.width
+    if len(candidate) > 1 or layer.kind == "identity":
+        return (index,)
+    widths = (layer.in_channels, layer.mid_channels, layer.out_channels) if layer.groups > 1 else ()
+    return layer.kind, layer.stride, layer.groups, widths, layer.activation, layer.se_gate, layer.height, layer.width
 
 
 def _form_of(slot: int, members: list[int], candidates: list[tuple[Layer, ...]]) -> _Form:
     if len(members) == 1:
         chain = [step for place, layer in enumerate(candidates[0]) for step in _named(slot, place, layer)]
-        return _Form(members, chain, [_Masks(None, None, None, None, None)] * len(chain))
+        return _Form(members, candidates[0][0].in_channels, chain, [_Masks(None, None, None, None, None)] * len(chain))
     layers = [candidate[0] for candidate in candidates]
     largest = replace(
         layers[0],
@@ -367,7 +372,7 @@ def _form_of(slot: int, members: list[int], candidates: list[tuple[Layer, ...]])
         _masks(op, [mine.get(name) for mine in own], skip_channels=before_depthwise)
         for (name, op), before_depthwise in zip(chain, followed, strict=True)
     ]
-    return _Form(members, chain, masks)
+    return _Form(members, largest.in_channels, chain, masks)
 
 
 def _masks(largest: Op, own: list[Op | None], skip_channels: bool) -> _Masks:

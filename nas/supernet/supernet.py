@@ -94,11 +94,7 @@ class Supernet(nn.Module, ABC):
     def fitted(self, x: torch.Tensor, slot: int, candidate: int) -> torch.Tensor:
         """The input that a candidate takes: the first of its channels, where another path had more or less."""
         layers = self.choices[slot].candidates[candidate]
-        if not layers or x.shape[1] == layers[0].in_channels:
-            return x
-        return (
-            x[:, : layers[0].in_channels] if x.shape[1] > layers[0].in_channels else widened(x, layers[0].in_channels)
-        )
+        return fitted(x, layers[0].in_channels) if layers else x
 
     def _sized(self, x: torch.Tensor, stem: int) -> torch.Tensor:
         """Pictures in proportion to the resolution that a network is for, where the space has several."""
@@ -112,6 +108,11 @@ class Supernet(nn.Module, ABC):
 def widened(x: torch.Tensor, channels: int) -> torch.Tensor:
     """With channels of zeros behind, up to so many."""
     return x if x.shape[1] == channels else pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+
+
+def fitted(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """The first so many channels, or all and zeros behind."""
+    return x[:, :channels] if x.shape[1] > channels else widened(x, channels)
 
 
 def scale_of(fan_in: int, activated: bool) -> float:

@@ -23,6 +23,7 @@ from nas.data.batches import Augmentation, train_batch
 from nas.data.data import Data, Split
 from nas.errors import NasError, RunError
 from nas.supernet.supernet import Supernet
+from nas.training.fit import is_out_of_memory
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -158,11 +159,8 @@ def memory_told() -> Iterator[None]:
     """Running out of memory is a message: how to need less."""
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as problem:
-        text = str(problem)
-        if isinstance(problem, RuntimeError) and not any(
-            part in text for part in ("out of memory", "not enough memory", "can't allocate memory")
-        ):
+    except (RuntimeError, MemoryError) as problem:
+        if not is_out_of_memory(problem):
             raise
         raise NasError(
             "Training ran out of memory; the last checkpoint is kept. Lower --proxy-resolution, or search with a "

@@ -13,7 +13,7 @@ from networks import architectures
 
 from nas.blocks import KEY_COLUMNS, Architecture, Layer
 from nas.errors import ArchitectureError
-from nas.export.config import Config, read_config, to_config
+from nas.export.config import Config, Pictures, read_config, to_config
 
 NETWORK = Architecture(
     3,
@@ -66,6 +66,17 @@ def test_decisions_keep_their_types(tmp_path: Path) -> None:
     assert (config.space, config.metrics, config.weights) == ("s", {"x": {"ms": 1.5}}, "random")
 
 
+PICTURES = {"mean": [0.5, 0.25, 1], "std": [0.5, 0.25, 1], "classes": ["a", "b", "c", "d", "e"]}
+
+
+def test_what_pictures_the_weights_are_for(tmp_path: Path) -> None:
+    pictures = Pictures((0.5, 0.25, 1.0), (0.5, 0.25, 1.0), tuple("abcde"))
+    document = to_config(NETWORK, weights="trained", pictures=pictures)
+    assert document["pictures"] == PICTURES
+    assert read_config(write(tmp_path, document)) == Config(NETWORK, weights="trained", pictures=pictures)
+    assert "pictures" not in good()
+
+
 def changed(**keys: Any) -> dict[str, Any]:
     return good() | keys
 
@@ -114,6 +125,13 @@ MALFORMED = {
     "too deep": (changed(layers=good()["layers"][1:2] * 1001), "layers: List should have at most 1000 items"),
     "decisions": (changed(decisions={"a": [1]}), "decisions.a: an option is a number, a text, true or false, got [1]"),
     "weights": (changed(weights="good"), "weights: Input should be 'random', 'supernet' or 'trained', got 'good'"),
+    "colours": (changed(pictures=PICTURES | {"mean": [0.5]}), "pictures.mean: has 3 entries here, got 1"),
+    "names": (changed(pictures=PICTURES | {"classes": ["a"] * 6}), "pictures.classes: has 5 entries here, got 6"),
+    "spread": (
+        changed(pictures=PICTURES | {"std": [1, 0, 1]}),
+        "pictures.std.1: Input should be greater than 0, got 0",
+    ),
+    "pictures": (changed(pictures=PICTURES | {"size": 3}), "pictures.size: no such key"),
     "list": ([good()], "a config is a mapping with `format: nas-architecture/1`, got list"),
     "wild key": (changed(**{"x\n" * 1000: 1}), "no such key"),
 }

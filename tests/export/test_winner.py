@@ -15,7 +15,7 @@ from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError, NasError
 from nas.export.archdef import read_archdef
 from nas.export.config import read_config
-from nas.export.winner import EXPORTS, export
+from nas.export.winner import EXPORTS, PLAIN, export
 from nas.space.load import load_space
 
 
@@ -37,7 +37,7 @@ def test_every_file_is_written_and_read_back(winner: Architecture, tmp_path: Pat
         winner, tmp_path / "new" / "folder", decisions=decisions, space="mobile", seed=7, skipped=said.append
     )
     config, archdef, model, _ = written
-    assert [path.name for path in written] == [entry.file for entry in EXPORTS.values()]
+    assert [path.name for path in written] == [file.name for form in PLAIN for file in EXPORTS[form]]
     assert sorted(path.name for path in config.parent.iterdir()) == sorted(path.name for path in written)
     assert said == []
     assert read_config(config).architecture == winner
@@ -72,7 +72,7 @@ def test_it_is_an_error_where_it_was_asked_for(inexpressible: Architecture, tmp_
 
 
 def test_unknown_formats_and_unwritable_folders(winner: Architecture, tmp_path: Path) -> None:
-    with pytest.raises(NasError, match=r"^No export format named 'tflite'; there are config, timm, onnx, torch\.$"):
+    with pytest.raises(NasError, match=r"^No export format named 'tflite'; there are config, timm, onnx, torch, hf\.$"):
         export(winner, tmp_path, ["tflite"])
     (tmp_path / "file").write_text("")
     with pytest.raises(NasError, match=r"file/folder: cannot be written to \(Not a directory\)\.$"):

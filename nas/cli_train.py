@@ -1,0 +1,101 @@
+"""`nas train`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.catalog import absolute_data
+from nas.cli_output import ScreenTeller, json_option, print_json
+from nas.errors import Interrupted, NasError
+
+
+@click.command()
+@click.argument("config", required=False, metavar="CONFIG|RUN")
+@click.option("--data", metavar="NAME[:PATH]", help="Pictures: digits, imagefolder:PATH, … (docs/data.md).")
+@click.option("--epochs", type=int, help="Passes over the training pictures. Default: 30.")
+@click.option("--batch", type=int, help="Pictures of a step, over all processes. Default: 64.")
+@click.option(
+    "--lr", type=float, help="Peak learning rate. Default: 0.1 for 64 pictures, a fifth on inherited weights."
+)
+@click.option("--seed", type=int, help="Default: 0. One seed, one result.")
+@click.option("--weights", metavar="FILE", help="A safetensors file to inherit. Default: what lies beside the config.")
+@click.option("--from-scratch", is_flag=True, default=None, help="Inherit no weights.")
+@click.option("--teacher", metavar="CONFIG", help="Distil from this trained network.")
+@click.option("--skip-broken", is_flag=True, default=None, help="Leave out pictures that cannot be read.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: runs/train-DATA-N.")
+@click.option("--resume", is_flag=True, help="Go on with the training in --out.")
+@click.option("--tensorboard", is_flag=True, help="Also write curves for TensorBoard.")
+@json_option
+def train(
+    config: str | None, data: str | None, out: Path | None, resume: bool, tensorboard: bool, as_json: bool, **plain: Any
+) -> None:
+    """Train a network, or fine-tune one that has weights, and test it."""
+    rank = int(os.environ.get("RANK", 0))
+    try:
+        folder = _folder(config, data, out, resume, rank == 0, plain)
+        from nas.training.train import carry_out  # only now: the request is on disk
+
+        with ScreenTeller("train") if rank == 0 else nullcontext() as teller:
+            from nas.teller import Silent
+
+            carry_out(folder, teller or Silent(), tensorboard)
+    except (NasError, Interrupted) as problem:
+        if rank == 0:
+            raise
+        from nas.training.fit import OutOfMemory
+
+        if isinstance(problem, OutOfMemory):
+            raise
+        sys.exit(problem.exit_code)  # the first process tells what all of them met
+    if rank:
+        return
+    if as_json:
+        print_json(folder.result)
+    else:
+        from nas.training.summary import training_summary
+
+        click.echo(training_summary(folder.result), nl=False)
+
+
+def _folder(
+    config: str | None, data: str | None, out: Path | None, resume: bool, first: bool, plain: dict[str, Any]
+) -> Any:
+    """The training's folder, made by the first of several processes."""
+    from nas.training.folder import Folder
+    from nas.training.request import Request
+
+    asked = {name: value for name, value in plain.items() if value is not None}
+    for name, place in {"config": config, "weights": asked.get("weights"), "teacher": asked.get("teacher")}.items():
+        if place is not None:
+            asked[name] = str(Path(place).resolve())
+    if data is not None:
+        asked["data"] = absolute_data(data)
+    if resume:
+        return Folder.resume(out, asked)
+    for name, example in {"config": "a config.json or a run", "data": "--data digits"}.items():
+        if name not in asked:
+            raise NasError(f"{example} is required, for example: nas train runs/mine --data digits")
+    request = Request(**asked)
+    if not first:
+        if out is None:
+            raise NasError("Several processes need --out.")
+        return Folder(out, request)
+    _check(request)
+    if out is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise NasError("Several processes need --out.")
+    return Folder.create(out, request)
+
+
+def _check(request: Any) -> None:
+    """Refuse what nothing answers to, before anything is written or imported."""
+    from nas.export.source import find_source
+
+    for place in (request.config, request.teacher):
+        if place is not None:
+            find_source(Path(place))

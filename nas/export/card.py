@@ -1,0 +1,140 @@
+"""README.md of a folder in the manner of Hugging Face: what the network is, how good and how fast, and how to load it.
+
+See https://huggingface.co/docs/hub/model-cards for the keys at its head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from nas.blocks.architecture import Architecture
+from nas.export.config import Pictures
+
+_KINDS = {
+    "random": "None: the network is untrained, and there is no `model.safetensors` here.",
+    "supernet": "Cut out of a supernet, not trained by themselves: a start for fine-tuning.",
+    "trained": "Trained.",
+}
+
+
+def to_card(
+    architecture: Architecture,
+    *,
+    decisions: Mapping[str, Any] | None,
+    space: str | None,
+    metrics: Mapping[str, Any] | None,
+    weights_from: str,
+    pictures: Pictures | None,
+) -> str:
+    """The text of README.md. What is not known is said to be."""
+    known = metrics or {}
+    latency, accuracy = (value if isinstance(value := known.get(key), dict) else {} for key in ("latency", "accuracy"))
+    trained = weights_from == "trained"
+    parts = [
+        f"---\n{yaml.safe_dump(_head(accuracy if trained else {}), sort_keys=False, allow_unicode=True)}---\n",
+        f"# A network for {architecture.height} × {architecture.width} px and {architecture.num_classes:,} classes\n",
+        f"Written by `nas`{f', of the search space {_code(space)}' if space else ''}: "
+        f"{architecture.macs:,} multiply-accumulates, {architecture.params:,} parameters.\n",
+        _table("Accuracy", _accuracy(accuracy)),
+        _table("Latency", _latency(latency)),
+        f"## Weights\n\n{_KINDS[weights_from]}\n",
+        _loading(architecture, weights_from, pictures),
+    ]
+    if decisions:
+        parts.append(_table("Decisions", [(_code(name), _code(option)) for name, option in decisions.items()]))
+    return "\n".join(parts)
+
+
+def _head(accuracy: Mapping[str, Any]) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "library_name": "nas",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "neural-architecture-search", "hardware-aware", "pytorch"],
+        "metrics": ["accuracy"],
+    }
+    if isinstance(value := accuracy.get("value"), int | float):
+        data = str(accuracy.get("data", "unknown"))
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": data, "type": data, "split": "test"},
+            "metrics": [{"type": "accuracy", "name": "top-1", "value": round(value / 100, 6)}],
+        }
+        head["model-index"] = [{"name": "nas network", "results": [result]}]
+    return head
+
+
+def _accuracy(accuracy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not accuracy:
+        yield "top-1", "not known"
+        return
+    unit = f" {_plain(accuracy['unit'])}" if accuracy.get("unit") else ""
+    spread = f" ± {_figure(accuracy['sigma'])}" if accuracy.get("sigma") is not None else ""
+    yield _plain(accuracy.get("label", "top-1")), f"{_figure(accuracy.get('value'))}{spread}{unit}"
+    if accuracy.get("top5") is not None:
+        yield "top-5", f"{_figure(accuracy['top5'])} %"
+    yield "what it is", _plain(accuracy.get("provenance", "not known"))
+
+
+def _latency(latency: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not latency:
+        yield "target", "not known"
+        return
+    measured = latency.get("measured")
+    measured = measured if isinstance(measured, dict) else {}
+    yield "target", _code(latency.get("target"))
+    yield "table (SHA-256)", _code(latency.get("table"))
+    yield "asked", f"≤ {_figure(latency['asked_ms'])} ms" if latency.get("asked_ms") is not None else "not known"
+    error = f" ± {_figure(latency['error_pct'])} %" if latency.get("error_pct") is not None else ""
+    yield "by the table", f"{_figure(latency.get('ms'))} ms{error}"
+    yield (
+        "measured",
+        f"{_figure(measured.get('measured_ms'))} ± {_figure(measured.get('measured_halfwidth_ms'))} ms"
+        if measured
+        else "not measured",
+    )
+
+
+def _loading(architecture: Architecture, weights_from: str, pictures: Pictures | None) -> str:
+    shape = f"1, {architecture.channels}, {architecture.height}, {architecture.width}"
+    lines = ["from model import model", "", "network = model()"]
+    if weights_from != "random":
+        lines = [
+            "from safetensors.torch import load_file",
+            *lines,
+            'network.load_state_dict(load_file("model.safetensors"))',
+        ]
+    lines += ["network.eval()", f"# float32 {shape} in, one score a class out"]
+    text = (
+        "## How to load it\n\n`model.py` is plain torch; nothing else is needed.\n\n```python\n"
+        + "\n".join(lines)
+        + "\n```\n"
+    )
+    if pictures is not None:
+        mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (pictures.mean, pictures.std))
+        text += (
+            f"\nPictures are red, green and blue on the scale 0 to 1, less the mean ({mean}), by the "
+            f"standard deviation ({std}). The classes' names, in the order of the scores, are in `config.json`.\n"
+        )
+    return text
+
+
+def _table(title: str, rows: Any) -> str:
+    return f"## {title}\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {text} |\n" for name, text in rows)
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "not known"
+
+
+def _code(value: object) -> str:
+    """In a code span, whatever it is."""
+    return f"`{_plain(value).replace('`', '′')}`"
+
+
+def _plain(value: object) -> str:
+    """In one line that ends no cell of a table and opens no tag."""
+    text = " ".join(str(value).split())
+    return text.replace("|", "¦").replace("<", "‹").replace(">", "›")

@@ -1,0 +1,176 @@
+"""model.int8.onnx: the network in 8-bit integers, with its accuracy and latency beside those of the original.
+
+Static quantisation by ONNX Runtime (arXiv:1712.05877): weights by output channel, activations by tensor with ranges
+from training pictures, written as pairs of QuantizeLinear and DequantizeLinear around each operator. Both models are
+run by ONNX Runtime on the test pictures, and timed in turns on this machine: nothing here is an estimate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.atomic import write_atomic
+from nas.blocks.architecture import Architecture
+from nas.data.data import Data, Split
+from nas.devices.device import Device, Plan, Probe, Sample
+from nas.errors import ArchitectureError, NasError
+from nas.export.source import public_name
+from nas.export.winner import Origin
+from nas.export.winner import onnx as float_model
+from nas.profiler.estimate import quantiles
+from nas.profiler.probe import INPUT_SLICE, write_weights
+from nas.profiler.samples import Samples
+
+MODEL, REPORT = "model.int8.onnx", "int8.json"
+CALIBRATION = 200
+"""Training pictures that the ranges of activations are taken from."""
+BATCH = 50
+SESSIONS, PASSES, RUNS = 6, 8, 3
+"""Of each model when timed: sessions one after the other, slices of a session, runs of a slice."""
+SHARE = 0.1
+"""Latency is this quantile over all slices: what others do to the machine only ever makes it slower."""
+
+
+def to_int8(
+    architecture: Architecture, origin: Origin, data: Data, device: Device, folder: Path
+) -> tuple[list[Path], dict[str, Any]]:
+    """Write model.int8.onnx and int8.json; returns their paths and the content of the latter.
+
+    Raises `ArchitectureError` for a network with random weights and `NasError` where the folder cannot be written.
+    """
+    if origin.weights is None:
+        raise ArchitectureError(
+            "int8 is of a network with weights, as its accuracy is to be kept; this one's are random. "
+            "Train it first: nas train CONFIG --data …"
+        )
+    named = origin.pictures and origin.pictures.classes
+    if architecture.num_classes != len(data.classes) or (named and named != data.classes):
+        raise ArchitectureError(
+            f"The classes of {data.name} ({len(data.classes):,}) are not the network's ({architecture.num_classes:,}). "
+            "Give the --data that it was trained on."
+        )
+    if origin.pictures is not None:
+        data = replace(data, mean=_colours(origin.pictures.mean), std=_colours(origin.pictures.std))
+    plain = float_model(architecture, origin)
+    small = _quantised(plain, data)
+    models = {"float32": plain, "int8": small}
+    timed = _latency(models, architecture, device)
+    report = {
+        "data": public_name(data.name),
+        "data_fingerprint": data.fingerprint,
+        "calibration_pictures": min(CALIBRATION, len(data.train)),
+        "accuracy": {name: _accuracy(model, data, data.test) for name, model in models.items()},
+        "latency": timed,
+        "bytes": {name: len(model) for name, model in models.items()},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / MODEL, small)
+        write_atomic(folder / REPORT, json.dumps(report, indent=1) + "\n")
+    except OSError as problem:
+        raise NasError(f"{folder}: cannot be written to ({problem.strerror or problem}).") from None
+    return [folder / MODEL, folder / REPORT], report
+
+
+def int8_summary(report: Mapping[str, Any]) -> str:
+    """What a person reads of it."""
+    accuracy, latency, size = report["accuracy"], report["latency"], report["bytes"]
+    before, after = accuracy["float32"], accuracy["int8"]
+    lines = [
+        (
+            "int8",
+            f"top-1 {before['top1']:.2f} → {after['top1']:.2f} % of {after['count']:,} test pictures "
+            f"({after['top1'] - before['top1']:+.2f} points) · "
+            f"{size['float32'] / 1e3:,.0f} → {size['int8'] / 1e3:,.0f} kB",
+        ),
+        (
+            "measured",
+            f"{latency['float32_ms']:.3f} → {latency['int8_ms']:.3f} ms on {latency['device']}, "
+            f"{latency['threads']} thread(s): {latency['ratio']:.2f} times the time",
+        ),
+    ]
+    return "".join(f"{name:<10}{text}\n" for name, text in lines)
+
+
+def _colours(values: tuple[float, ...]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def _quantised(model: bytes, data: Data) -> bytes:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            rows = np.arange(min(CALIBRATION, len(data.train)))
+            self.batches = _inputs(data, data.train.take(rows))
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            x, _ = next(self.batches, (None, None))
+            return None if x is None else {"input": x}
+
+    with TemporaryDirectory(prefix="nas-int8-") as folder:
+        ready, small = Path(folder) / "ready.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(onnx.load_from_string(model), ready, skip_optimization=True, skip_symbolic_shape=True)
+        quantize_static(
+            ready,
+            small,
+            Reader(),
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return small.read_bytes()
+
+
+def _accuracy(model: bytes, data: Data, split: Split) -> dict[str, Any]:
+    """Percent of a split's pictures that ONNX Runtime gets right with this model."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    right = sum(int((session.run(None, {"input": x})[0].argmax(1) == y).sum()) for x, y in _inputs(data, split))
+    return {"top1": 100 * right / len(split), "count": len(split), "split": "test"}
+
+
+def _inputs(data: Data, split: Split) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    from nas.data.batches import evaluation_batches
+
+    for x, y in evaluation_batches(data, split, BATCH):
+        yield np.ascontiguousarray(x.numpy()), y.numpy()
+
+
+def _latency(models: Mapping[str, bytes], architecture: Architecture, device: Device) -> dict[str, Any]:
+    """Milliseconds of a picture by each model, in shuffled slices of both, on a device."""
+    shape = (1, architecture.channels, architecture.height, architecture.width)
+    probes = {name: Probe(hashlib.sha256(model).hexdigest()[:24], model, shape) for name, model in models.items()}
+    with TemporaryDirectory(prefix="nas-int8-") as folder:
+        weights, samples = Path(folder) / "weights.bin", Samples(Path(folder) / "samples.jsonl")
+        write_weights(weights)
+        groups = (tuple(probes.values()),) * SESSIONS
+        try:
+            for sample in device.measure(Plan(groups, weights, PASSES, RUNS, 0, INPUT_SLICE)):
+                if isinstance(sample, Sample):
+                    samples.add(0, sample)
+            found = quantiles(samples.slices([probe.name for probe in probes.values()]), SHARE)
+        finally:
+            samples.close()
+    info = device.info
+    return {
+        **{f"{name}_ms": float(ms) for name, ms in zip(probes, found, strict=True)},
+        "ratio": float(found[1] / found[0]),
+        "device": info.model,
+        "runtime": f"{info.runtime} {info.runtime_version}",
+        "threads": info.threads,
+        "estimator": f"quantile {SHARE} over {SESSIONS} sessions of {PASSES} shuffled slices, best of {RUNS} runs each",
+    }

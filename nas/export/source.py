@@ -1,0 +1,44 @@
+"""Source: a network that a command was given, with the weights that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import RunError
+from nas.export.config import Config, read_config
+from nas.export.weights_file import Array, read_weights
+from nas.run import config_file
+
+
+@dataclass(frozen=True)
+class Source:
+    """A config and where it lies."""
+
+    path: Path
+    config: Config
+
+    @property
+    def weights(self) -> dict[str, Array] | None:
+        """Those beside the config; None where it says that its weights are random. Raises `ArchitectureError`."""
+        return None if self.config.weights == "random" else read_weights(self.path, self.config.architecture)
+
+
+def find_source(place: Path) -> Source:
+    """What a config.json, a run's folder (its winner), or a folder with a config.json in it stands for.
+
+    Raises `RunError` for a run or a training that is not finished and `ArchitectureError` for a broken config.
+    """
+    path = place
+    if place.is_dir():
+        own = place / "config.json"
+        if not own.is_file() and (place / "checkpoint.safetensors").is_file():
+            raise RunError(f"{place}: this training is not finished. Go on with it: nas train --resume --out {place}")
+        path = own if own.is_file() else config_file(place)
+    return Source(path, read_config(path))
+
+
+def public_name(data: str) -> str:
+    """What `--data` names, without where it lies on this machine: for files that are passed on."""
+    kind, colon, argument = data.partition(":")
+    return f"{kind}:{Path(argument).name}" if colon else kind

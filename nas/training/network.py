@@ -1,0 +1,75 @@
+"""Networks to be trained: with weights inherited or drawn, and a head for the data's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from nas.blocks.architecture import Architecture
+from nas.blocks.build import build
+from nas.blocks.kinds import KINDS, ops
+from nas.errors import ArchitectureError
+from nas.export.weights import random_weights
+from nas.export.weights_file import Array
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins."""
+
+    architecture: Architecture
+    """With as many outputs as the data has classes."""
+    weights: dict[str, Array]
+    notes: tuple[str, ...]
+    """What the user should know of it, a line each."""
+
+
+def start(
+    architecture: Architecture,
+    inherited: Mapping[str, Array] | None,
+    classes: tuple[str, ...],
+    seed: int,
+    named: tuple[str, ...] | None = None,
+) -> Start:
+    """A network for these classes: `inherited` weights where they fit, others drawn from `seed`.
+
+    The last layer is drawn anew where its classes are others in number or, where the weights' own are `named`, in name.
+    Raises `ArchitectureError` for a network without a head.
+    """
+    last = architecture.layers[-1]
+    check(architecture)
+    wanted = replace(architecture, layers=(*architecture.layers[:-1], replace(last, out_channels=len(classes))))
+    weights, notes = random_weights(wanted, seed), []
+    if wanted != architecture:
+        notes.append(
+            f"The head is rebuilt: the network has {architecture.num_classes:,} classes, the data {len(classes):,}."
+        )
+    if inherited is not None:
+        position = len(ops(last)) - 1
+        final = f"{len(architecture.layers) - 1}.{position}."
+        drop = wanted != architecture or (named is not None and named != classes)
+        if drop:
+            notes.append("Inherited weights of the last layer are dropped: they are for other classes.")
+        weights |= {name: array for name, array in inherited.items() if not (drop and name.startswith(final))}
+    return Start(wanted, weights, tuple(notes))
+
+
+def check(architecture: Architecture) -> None:
+    """Raise `ArchitectureError` unless a network takes square pictures of three colours and ends in a head."""
+    if not KINDS[architecture.layers[-1].kind].pools:
+        raise ArchitectureError(f"A network that is trained ends in a head, got {architecture.layers[-1].kind}.")
+    shape = (architecture.channels, architecture.height, architecture.width)
+    if shape[0] != 3 or shape[1] != shape[2]:
+        raise ArchitectureError(
+            f"A network that is trained takes square pictures of 3 colours, got {shape[0]} × {shape[1]} × {shape[2]}."
+        )
+
+
+def network_of(architecture: Architecture, weights: Mapping[str, Array]) -> nn.Sequential:
+    """The torch module with these weights."""
+    network = build(architecture)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return network

@@ -1,0 +1,59 @@
+"""Request: what `nas train` was asked for, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nas.errors import NasError, RunError
+
+FORMAT = "nas-training/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One training. Raises `NasError` where a value is not allowed; what else there is to a recipe has its default."""
+
+    config: str
+    """A config.json, or the folder of a run or a training, as an absolute path."""
+    data: str
+    epochs: int = 30
+    batch: int = 64
+    lr: float | None = None
+    """At its peak; None is the recipe's, by batch and by whether weights are inherited."""
+    seed: int = 0
+    weights: str | None = None
+    """A safetensors file to inherit from; None is what lies beside the config, if it says so."""
+    from_scratch: bool = False
+    teacher: str | None = None
+    """A config with trained weights beside it."""
+    skip_broken: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("epochs", 1, 100_000), ("batch", 2, 65_536), ("seed", 0, 2**63 - 1)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise NasError(f"--{name} is a whole number in {least}..{most:,}, got {value!r}.")
+        if self.lr is not None and not (
+            type(self.lr) in (int, float) and math.isfinite(self.lr) and 0 < self.lr <= 1000
+        ):
+            raise NasError(f"--lr is a number above 0 and up to 1000, got {self.lr!r}.")
+        if self.from_scratch and self.weights is not None:
+            raise NasError("--from-scratch inherits nothing, --weights does. Leave one of the two out.")
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON mapping."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Any) -> Request:
+        """The inverse of `to_json`. Raises `RunError` where the document is no request."""
+        try:
+            request = cls(**document)
+            texts = (request.config, request.data, request.weights or "", request.teacher or "")
+            if not all(type(text) is str for text in texts):
+                raise NasError("config, data, weights and teacher are text.")
+            return request
+        except (TypeError, NasError) as problem:
+            raise RunError(f"not a training's request: {problem}") from None

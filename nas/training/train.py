@@ -1,0 +1,207 @@
+"""train(): from a request to a folder with a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.data import load_data
+from nas.data.data import Data
+from nas.errors import ArchitectureError, NasError
+from nas.export.config import Config, Pictures
+from nas.export.source import find_source, public_name
+from nas.export.weights_file import Array, plain_weights, read_file
+from nas.export.winner import export
+from nas.teller import Silent, Teller
+from nas.training.board import board
+from nas.training.fit import Fitted, fit
+from nas.training.folder import Folder
+from nas.training.history import Epoch, to_rows
+from nas.training.network import Start, check, network_of, start
+from nas.training.processes import Processes, joined
+from nas.training.recipe import Recipe, default_rate
+from nas.training.request import Request
+from nas.training.score import Score, evaluate
+
+DATA_SEED = 0
+"""Of the splits, whatever the training's own: inherited weights and a teacher must not have seen the test pictures."""
+
+
+def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Folder:
+    """Train in a folder, from wherever it stands, to its result. Raises what `fit` and `load_data` do.
+
+    Of several processes only the first writes.
+    """
+    if folder.finished:
+        return folder
+    with joined() as team, folder.locked() if team.first else nullcontext():
+        try:
+            _train(folder, teller if team.first else Silent(), team, tensorboard)
+        except NasError:
+            if team.first:
+                folder.discard_unless_begun()
+            raise
+    return folder
+
+
+def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -> None:
+    request = folder.request
+    watch: Callable[[Epoch], object] = lambda epoch: None  # noqa: E731
+    if tensorboard and team.first:
+        watch = board(folder.path)
+    source = find_source(Path(request.config))
+    check(source.config.architecture)
+    if team.first:
+        data = _data(request, source.config, teller)
+        team.wait()
+    else:
+        team.wait()  # what the first one decodes is on the disk then
+        data = _data(request, source.config, teller)
+    inherited, weights_from = None, "drawn from the seed"
+    if request.weights is not None:
+        inherited = read_file(Path(request.weights), source.config.architecture)
+        weights_from = f"inherited from {Path(request.weights).name}"
+    elif not request.from_scratch and source.config.weights != "random":
+        inherited, weights_from = source.weights, f"inherited, {source.config.weights}"
+    named = source.config.pictures.classes if source.config.pictures and request.weights is None else None
+    begin = start(source.config.architecture, inherited, data.classes, request.seed, named)
+    for note in begin.notes:
+        teller.say(note)
+    rate = request.lr if request.lr is not None else default_rate(request.batch, inherited is not None)
+    recipe = Recipe(epochs=request.epochs, batch=request.batch, learning_rate=rate)
+    fitted = fit(
+        network_of(begin.architecture, begin.weights),
+        data,
+        recipe,
+        seed=request.seed,
+        folder=folder.path,
+        teller=teller,
+        teacher=_teacher(request, data),
+        processes=team,
+        watch=watch,
+    )
+    test = evaluate(fitted.network, data, data.test, processes=team)
+    if team.first:
+        _conclude(folder, source.config, begin, recipe, fitted, data, test, weights_from)
+
+
+def _data(request: Request, config: Config, teller: Teller) -> Data:
+    resolution = config.architecture.height
+    return load_data(request.data, resolution, seed=DATA_SEED, skip_broken=request.skip_broken, teller=teller)
+
+
+def _teacher(request: Request, data: Data) -> torch.nn.Module | None:
+    """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
+    if request.teacher is None:
+        return None
+    source = find_source(Path(request.teacher))
+    architecture, weights = source.config.architecture, source.weights
+    check(architecture)
+    if weights is None:
+        raise ArchitectureError(f"{source.path}: a teacher has trained weights, this one's are random. Train it first.")
+    for what, its, wanted in (
+        ("classes", architecture.num_classes, len(data.classes)),
+        ("pixels", architecture.height, data.resolution),
+    ):
+        if its != wanted:
+            raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {wanted:,}, got {its:,}.")
+    if source.config.pictures and source.config.pictures.classes != data.classes:
+        raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
+    return network_of(architecture, weights)
+
+
+def _conclude(
+    folder: Folder,
+    config: Config,
+    begin: Start,
+    recipe: Recipe,
+    fitted: Fitted,
+    data: Data,
+    test: Score,
+    weights_from: str,
+) -> None:
+    """Write config.json, model.safetensors and, last, result.json."""
+    request = folder.request
+    name = public_name(request.data)
+    written = export(
+        begin.architecture,
+        folder.path,
+        ["config"],
+        decisions=config.decisions,
+        space=config.space,
+        metrics=_metrics(config.metrics, name, data, recipe, request.seed, test, weights_from),
+        weights=final_weights(fitted),
+        weights_from="trained",
+        pictures=Pictures(data.mean, data.std, data.classes),
+    )
+    folder.write(
+        "result.json",
+        {
+            "data": {
+                "name": name,
+                "fingerprint": data.fingerprint,
+                "classes": len(data.classes),
+                "resolution": data.resolution,
+                "pictures": {split: len(getattr(data, split)) for split in ("train", "validation", "test")},
+            },
+            "network": {
+                "config": request.config,
+                "layers": len(begin.architecture.layers),
+                "macs": begin.architecture.macs,
+                "params": begin.architecture.params,
+                "weights": weights_from,
+            },
+            "recipe": recipe.to_json(),
+            "teacher": request.teacher,
+            "seed": request.seed,
+            "steps": fitted.history[-1].step,
+            "seconds": fitted.seconds,
+            "pictures_per_second": fitted.history[-1].step * recipe.batch / max(fitted.seconds, 1e-9),
+            "last_epoch": to_rows(fitted.history)[-1],
+            "test": test.to_json(),
+            "notes": [*data.notes, *begin.notes],
+            "written": [*(path.name for path in written), "metrics.csv", "result.json"],
+        },
+    )
+
+
+def _metrics(
+    before: Mapping[str, Any] | None,
+    name: str,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    test: Score,
+    weights_from: str,
+) -> dict[str, Any]:
+    """What is known of the network: as before, but for the accuracy, which is now measured."""
+    known = dict(before or {})
+    estimate = known.pop("accuracy", None)
+    if isinstance(estimate, dict) and "recipe" not in estimate:
+        known["accuracy_estimate"] = estimate  # what a search went by
+    known["accuracy"] = {
+        "value": test.top1,
+        "unit": "%",
+        "label": "top-1",
+        "sigma": test.standard_error,
+        "top5": test.top5,
+        "count": test.count,
+        "provenance": (
+            f"measured on the {test.count:,} test pictures of {name} after {recipe.epochs} epochs of training; "
+            f"weights at the start: {weights_from}"
+        ),
+        "data": name,
+        "data_fingerprint": data.fingerprint,
+        "recipe": recipe.to_json(),
+        "seed": seed,
+    }
+    return known
+
+
+def final_weights(fitted: Fitted) -> dict[str, Array]:
+    """The averaged weights as arrays."""
+    return plain_weights(fitted.network.state_dict())
