@@ -3,6 +3,7 @@
 NasError                     a wrong request: exit code 2
 ├── SpaceError               a search space or a genotype that breaks a rule
 ├── ArchitectureError        a layer, a config or an arch-def that breaks a rule
+├── DataError                pictures that cannot be trained on
 ├── TableError               a latency table that breaks a rule
 │   └── LatencyMissing       layers that a table cannot answer
 ├── RunError                 a run folder that is missing, taken or of another request
@@ -25,6 +26,10 @@ class SpaceError(NasError):
 
 class ArchitectureError(NasError):
     """A layer, a config or an arch-def breaks a rule."""
+
+
+class DataError(NasError):
+    """Pictures, or what names them, break a rule."""
 
 
 class TableError(NasError):

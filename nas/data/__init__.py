@@ -22,7 +22,7 @@ import json
 from collections.abc import Callable
 
 from nas.data.cifar10 import load_cifar10
-from nas.data.data import Data, DataError, Split
+from nas.data.data import Data, Split
 from nas.data.digits import load_digits
 from nas.data.hf import load_hf
 from nas.data.idx import load_idx
@@ -31,6 +31,7 @@ from nas.data.python import load_python
 from nas.data.source import Source
 from nas.data.splits import split
 from nas.data.store import stored
+from nas.errors import DataError
 from nas.teller import Silent, Teller
 
 __all__ = ["DATA_KINDS", "Data", "DataError", "Split", "load_data"]

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from nas.data.data import DataError
+from nas.errors import DataError
 
 MAX_MEMBERS = 10_000_000
 GZIP = b"\x1f\x8b"

@@ -17,8 +17,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.data.data import Data, DataError, Split
+from nas.data.data import Data, Split
 from nas.data.pictures import centre_offset
+from nas.errors import DataError
 
 Rows = NDArray[np.int64]
 ORDER, DRAWS = 3, 4

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.archive import members
-from nas.data.data import DataError
 from nas.data.source import Source, array_source, printable
+from nas.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32

@@ -7,12 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import NasError
-
-
-class DataError(NasError):
-    """Pictures, or what names them, break a rule."""
-
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -34,8 +28,8 @@ class Data:
     """What `--data` names, ready for training.
 
     `train` is for weights, `validation` is held out of the training pictures for whatever is chosen (architectures,
-    policies, epochs), `test` is for the final evaluation of one network and for nothing else. Each is in random order, so
-    that its first pictures are a fair sample.
+    policies, epochs), `test` is for the final evaluation of one network and for nothing else. The first
+    two are in random order, so that their first pictures are a fair sample.
     """
 
     name: str

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.data import DataError
 from nas.data.pictures import BrokenPicture, picture_array
 from nas.data.source import Encoded, Source
+from nas.errors import DataError
 
 FEW = 300
 """Up to so many pictures are decoded in this process: workers take a second to start."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.data.data import DataError
 from nas.data.source import Source, array_source
 from nas.data.splits import TEST_SHARE, stratified
+from nas.errors import DataError
 
 
 def load_digits(argument: str) -> Source:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.data import DataError
 from nas.data.source import Encoded, Source, printable
 from nas.data.splits import SPELLINGS, named_parts
+from nas.errors import DataError
 
 LABELS = ("label", "labels")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.data import DataError
 from nas.data.source import Source, array_source
+from nas.errors import DataError
 
 PARTS = {"train": "train", "t10k": "test", "test": "test"}
 NAME = re.compile(r"(?:.*-)?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")

@@ -19,10 +19,10 @@ from stat import S_ISDIR, S_ISREG
 import numpy as np
 
 from nas.data.archive import MAX_MEMBERS, members
-from nas.data.data import DataError
 from nas.data.pictures import MAX_BYTES, SUFFIXES
 from nas.data.source import Encoded, Source, printable
 from nas.data.splits import SPELLINGS, named_parts
+from nas.errors import DataError
 
 Name = tuple[str, ...]
 

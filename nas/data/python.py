@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.data.data import DataError
 from nas.data.pictures import to_rgb
 from nas.data.source import Source, array_source, printable
+from nas.errors import DataError
 
 PARTS = ("train", "validation", "test")
 OPTIONS = ("classes", "mirrors")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.data import DataError
 from nas.data.source import Source
+from nas.errors import DataError
 
 TEST_SHARE = 0.2
 """Of every class, where a source has no test pictures of its own."""
@@ -85,9 +85,8 @@ def split(source: Source, seed: int, held_out: float, place: str) -> Splits:
     wanted = {"test": len(test), "validation": len(validation) or not held_out}
     for part in (name for name, enough in wanted.items() if not enough):
         raise DataError(f"{place}: too few pictures for three splits, none is left for {part}. Add some.")
-    orders = [np.random.default_rng([seed, 2 + part]) for part in range(3)]
-    shuffled = [rng.permutation(rows) for rng, rows in zip(orders, (train, validation, test), strict=True)]
-    return Splits(*shuffled, tuple(notes))
+    first, second = (np.random.default_rng([seed, 2 + part]) for part in range(2))
+    return Splits(first.permutation(train), second.permutation(validation), test, tuple(notes))
 
 
 def _check_classes(place: str, classes: tuple[str, ...], counts: NDArray[np.int64]) -> None:

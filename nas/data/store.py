@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.atomic import PART
-from nas.data.data import DataError, Split
+from nas.data.data import Split
 from nas.data.decoding import decode_all, refuse_being_imported
 from nas.data.pictures import stored_side
 from nas.data.source import Source
 from nas.data.splits import Splits
+from nas.errors import DataError
 from nas.files import read_json
 from nas.teller import Teller
 

@@ -66,7 +66,7 @@ def test_seeds_decide(folder: Make, cache: Path) -> None:
     assert np.array_equal(again.train.pictures, first.train.pictures)
 
 
-def test_training_pictures_are_in_random_order_and_labels_go_with_them(folder: Make) -> None:
+def test_what_is_learned_from_is_in_random_order_and_labels_go_with_it(folder: Make) -> None:
     root = folder({})
     for number, colour in enumerate([(250, 0, 0), (0, 250, 0)]):
         (root / f"class{number}").mkdir(parents=True)
@@ -77,6 +77,7 @@ def test_training_pictures_are_in_random_order_and_labels_go_with_them(folder: M
         assert (split.pictures[:, 4, 4].argmax(axis=1) == split.labels).all()
     first = data.subset(20).train.labels
     assert 4 < first.sum() < 16
+    assert (np.diff(data.validation.labels) < 0).any()  # not class by class: a part of it is a fair sample too
 
 
 def test_held_out_may_be_nothing(folder: Make) -> None:
