@@ -4,8 +4,8 @@
         [--policies fbnet,single-path,proxyless,reinforce] [--seeds 10] [--steps 600] [--out FILE]
 
 A policy is trained on CIFAR-10 (JPEG copy) pictures under a bound on MACs; its architecture's published accuracy is
-compared with the mean of random networks of equal cost (within 5 % of its MACs). Every run is a line of the output file,
-which a further call goes on from. Prints a JSON object.
+compared with the mean of random networks of equal cost (within 5 % of its MACs). Every run is a line of the output
+file, which a further call goes on from. Prints a JSON object.
 """
 
 from __future__ import annotations

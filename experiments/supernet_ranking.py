@@ -5,8 +5,8 @@
 
 Trains one supernet on CIFAR-10 (JPEG copy) and prints Kendall's tau between the accuracy of random canonical networks
 with its weights and their published accuracy, beside tau of MACs and of the sum of option indices on the same networks.
-A few of them are evaluated on the way, for the curve. The folder holds a checkpoint and every evaluation; a further call
-goes on from there.
+A few of them are evaluated on the way, for the curve. The folder holds a checkpoint and every evaluation; a further
+call goes on from there.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from nas.policies.policy import Policy
 from nas.space.space import Space
 from nas.supernet.rules import uniform
 from nas.supernet.supernet import Genotype
-from nas.supernet.training import Checkpoints, WeightTraining, memory_told
+from nas.supernet.training import Checkpoints, WeightTraining, check_finite, memory_told
 from nas.teller import Teller
 
 FLOOR = 0.95
@@ -156,6 +156,7 @@ class Descent:
         for parameter in frozen:
             parameter.requires_grad_(False)  # the weights' gradients are not wanted here
         loss = self.policy.policy_loss(training.supernet, x, y, training.rng(self.step, 1))
+        check_finite(self.step, loss.item())
         excesses = self._constrained(loss)
         for parameter in frozen:
             parameter.requires_grad_(True)
@@ -215,7 +216,9 @@ class Descent:
                 prefix = f"adam/{index}/"
                 moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
                 if moments:
-                    self._optimiser.state[parameter] = moments
+                    self._optimiser.state[parameter] = {
+                        n: v if n == "step" else v.to(parameter.device) for n, v in moments.items()
+                    }
             self.step = int(state["step"])
             self.bounds.multipliers = {name: float(state["multipliers"][name]) for name in self.bounds.multipliers}
             self.records = [Record(**record) for record in state["records"]]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Tells whether SIGINT or SIGTERM has come, to be asked between two steps; the same once more is answered at once."""
+    """Tells whether SIGINT or SIGTERM has come, to be asked between two steps; once more is answered at once."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return

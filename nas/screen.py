@@ -211,8 +211,8 @@ def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "policy",
             f"likeliest options {policy['argmax_ms']:.1f} ms ({100 * (policy['argmax_ms'] / bound - 1):+.0f} % of the "
-            f"bound) · expected {policy['expected_ms']:.1f} ms · {policy['changed']} of {policy['decisions']} decisions "
-            f"changed to keep it · undecided {policy['entropy']:.0%} · skips {policy['skips']:.0%}",
+            f"bound) · expected {policy['expected_ms']:.1f} ms · {policy['changed']} of {policy['decisions']} "
+            f"decisions changed to keep it · undecided {policy['entropy']:.0%} · skips {policy['skips']:.0%}",
         ),
     ]
 

@@ -47,7 +47,8 @@ def _shared(space: Space, argument: str, means: Means | None) -> Evaluator:
     settings = SharedSettings.parse(argument)
     request = means.request
     if request.learns:
-        settings = SharedSettings(steps=request.planned("supernet") or 0, kind=SUPERNET_OF[request.controller])
+        steps, kind = request.planned("supernet") or 0, SUPERNET_OF[request.controller]
+        settings = SharedSettings(steps=steps, rule=request.controller, kind=kind)
     return Shared(space, means.data, settings, request.seed, means.folder, means.teller)
 
 

@@ -25,6 +25,8 @@ from nas.index import GenotypeIndex
 from nas.interrupt import interruptible
 from nas.policies import SUPERNETS
 from nas.space.space import Population, Space
+from nas.supernet.choices import choices_of
+from nas.supernet.multi_path import check_branches
 from nas.supernet.rules import RULES
 from nas.supernet.subnet import CALIBRATION, recalibrate
 from nas.supernet.supernet import Genotype
@@ -44,6 +46,7 @@ class SharedSettings:
 
     steps: int = 2_000
     rule: str = "uniform"
+    """One of `RULES`, or the policy that trains it."""
     kind: str = "superkernel"
 
     @classmethod
@@ -77,6 +80,8 @@ class Shared:
     def __init__(
         self, space: Space, data: Data, settings: SharedSettings, seed: int, folder: Path | None, teller: Teller
     ) -> None:
+        if settings.kind == "multi-path":
+            check_branches(space, choices_of(space))  # before a run is set up
         self.space = space
         self.data = data
         self.settings = settings

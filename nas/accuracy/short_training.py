@@ -1,4 +1,4 @@
-"""Short training: accuracy of each network after a few epochs by itself (`--accuracy train`, `--accuracy train:EPOCHS`)."""
+"""Short training: accuracy of each network after a few epochs by itself (`--accuracy train[:EPOCHS]`)."""
 
 from __future__ import annotations
 

@@ -8,15 +8,16 @@ from torch.nn.functional import cross_entropy
 
 from nas.policies.policy import Logits, Policy
 from nas.space.space import Space
-from nas.supernet.supernet import Supernet
+from nas.supernet.supernet import Genotype, Supernet
 
 
 class Proxyless(Policy):
     """The logits follow the loss of two networks at once, each slot weighted by their probabilities.
 
-    The paper samples two candidates a layer; here, where a decision may settle several layers, two genotypes are
-    sampled, and a slot's weights are those of their options there, scaled to sum to 1 (section 3.2.1). The gradient is
-    then opposite for the two and zero for all other options, so that their total chance stays what it was.
+    The paper samples two different candidates a layer; here, where a decision may settle several layers, two genotypes
+    that differ in every decision are sampled, and a slot's weights are the chances of their options there, scaled to
+    sum to 1 (section 3.2.1). The gradient is then opposite for the two and zero for all other options, so that their
+    total chance stays what it was.
     """
 
     def __init__(self, space: Space) -> None:
@@ -33,8 +34,9 @@ class Proxyless(Policy):
 
     def policy_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
         """Of two."""
-        first, second = self.sample(rng), self.sample(rng)
         chances = self.probabilities()
+        first = self.sample(rng)
+        second = self._other(first, chances, rng)
         shares = []
         for choice in supernet.choices:
             one, other = (
@@ -43,3 +45,14 @@ class Proxyless(Policy):
             )
             shares.append(one / (one + other).clamp_min(1e-12))
         return cross_entropy(supernet.paired(x, first, second, shares), y)
+
+    @torch.no_grad()
+    def _other(self, first: Genotype, chances: list[torch.Tensor], rng: Generator) -> Genotype:
+        """For every decision another option than `first` has, by the chances of those left."""
+        second = first.copy()
+        for decision, chance in enumerate(chances):
+            if len(chance) > 1:
+                left = chance.double().cpu().numpy().clip(1e-12)
+                left[first[decision]] = 0
+                second[decision] = rng.choice(len(left), p=left / left.sum())
+        return second

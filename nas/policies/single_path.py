@@ -39,9 +39,10 @@ class SinglePath(Policy):
     """Nested gates on the norms of superkernels, learned with their weights by one loss.
 
     A gate is open with chance `σ(κ (n - t))`: n the mean square of what it adds, over that at first, and t its
-    threshold. Options are independent given the gates. What is no slice of anything (the kind of a block, groups, an
-    activation) has free logits beside. In the paper indicators are hard and perturbed by dropout; here they are drawn
-    by their chance, so that every option is trained as long as it is likely, and the gradient is that of the chance.
+    threshold, 1 at first. Chances are relative to those at first, so that all options begin alike. What is no slice of
+    anything (the kind of a block, groups, an activation) has free logits beside. In the paper indicators are hard and
+    perturbed by dropout; here they are drawn by their chance, so that every option is trained as long as it is likely,
+    and the gradient is that of the chance.
     """
 
     joint: ClassVar[bool] = True
@@ -68,7 +69,8 @@ class SinglePath(Policy):
             open_ = SHARPNESS * (norms / self.first[decision].clamp_min(1e-12) - self.thresholds[decision])
             start = 0
             for gate in self._gates[decision]:
-                total = total + gate.log_chances(open_[start : start + gate.levels])
+                own = open_[start : start + gate.levels]
+                total = total + gate.log_chances(own) - gate.log_chances(torch.zeros_like(own))
                 start += gate.levels
             result.append(total)
         return result
@@ -114,20 +116,21 @@ class _Gate:
 
 
 def _gates_of(decision: int, options: int, supernet: Superkernel) -> Iterator[_Gate]:
-    """Gates of one decision: additions that depend on its options in the same way in several slots are one gate."""
-    found: dict[tuple[str, tuple[int, ...]], list[tuple[Slice, ...]]] = {}
+    """Gates of one decision: additions that depend on its options in the same way, in several slots or in one, are one
+    gate."""
+    found: dict[tuple[int, ...], list[tuple[Slice, ...]]] = {}
     for slot, choice in enumerate(supernet.choices):
         if decision in choice.decisions:
-            for feature, reach, parts in _additions(decision, options, slot, choice, supernet):
-                found.setdefault((feature, reach), []).append(parts)
-    for (_, reach), layers in found.items():
+            for reach, parts in _additions(decision, options, slot, choice, supernet):
+                found.setdefault(reach, []).append(parts)
+    for reach, layers in found.items():
         yield _Gate(reach, tuple(zip(*layers, strict=True)))
 
 
 def _additions(
     decision: int, options: int, slot: int, choice: Choice, supernet: Superkernel
-) -> Iterator[tuple[str, tuple[int, ...], tuple[Slice, ...]]]:
-    """Features of a slot that the options of a decision change: name, reach of each option, slices a level."""
+) -> Iterator[tuple[tuple[int, ...], tuple[Slice, ...]]]:
+    """Features of a slot that the options of a decision change: the reach of each option, and slices by level."""
     codes = np.moveaxis(choice.code, choice.decisions.index(decision), 0).reshape(options, -1)
     largest = [_largest(choice, set(codes[option].tolist())) for option in range(options)]
     sizes: dict[str, list[int | None]] = {
@@ -142,7 +145,7 @@ def _additions(
         if len(steps) > 1 and feature in slices:
             reach = tuple(-1 if value is None else steps.index(value) for value in values)
             parts = slices[feature]
-            yield feature, reach, tuple(parts(low, high) for low, high in pairwise(steps))
+            yield reach, tuple(parts(low, high) for low, high in pairwise(steps))
 
 
 def _largest(choice: Choice, candidates: set[int]) -> Layer | None:

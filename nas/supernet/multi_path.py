@@ -10,6 +10,7 @@ from torch import nn
 from nas.blocks.build import build_layer
 from nas.errors import NasError
 from nas.space.space import Space
+from nas.supernet.choices import Choice
 from nas.supernet.supernet import Supernet, scale_of, widened
 
 MAX_BRANCHES = 64
@@ -21,12 +22,7 @@ class MultiPath(Supernet):
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
-        most = max(self.choices, key=lambda choice: len(choice.candidates))
-        if len(most.candidates) > MAX_BRANCHES:
-            raise NasError(
-                f"A multi-path supernet has at most {MAX_BRANCHES} branches a slot; {most.name} of {space.name} has "
-                f"{len(most.candidates)}. Use a superkernel: --controller single-path, proxyless or reinforce."
-            )
+        check_branches(space, self.choices)
         self.branches = nn.ModuleList(
             nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.candidates)
             for choice in self.choices
@@ -57,7 +53,7 @@ class MultiPath(Supernet):
         """
         for slot, choice in enumerate(self.choices):
             if len(choice.candidates) == 1:
-                x = self.run(slot, 0, x)
+                x = self.run(slot, 0, self.fitted(x, slot, 0))
                 continue
             present = torch.nonzero(shares[slot] >= least).flatten().tolist()
             outputs = [self.run(slot, c, self.fitted(x, slot, c)) for c in present]
@@ -68,3 +64,13 @@ class MultiPath(Supernet):
 
     def _branch(self, slot: int, candidate: int) -> nn.Module:
         return self.branches[slot][candidate]  # type: ignore[index,no-any-return]
+
+
+def check_branches(space: Space, choices: Sequence[Choice]) -> None:
+    """Raise `NasError` where a slot has more branches than fit."""
+    most = max(choices, key=lambda choice: len(choice.candidates))
+    if len(most.candidates) > MAX_BRANCHES:
+        raise NasError(
+            f"A multi-path supernet has at most {MAX_BRANCHES} branches a slot; {most.name} of {space.name} has "
+            f"{len(most.candidates)}. Use a superkernel: --controller single-path, proxyless or reinforce."
+        )

@@ -83,12 +83,9 @@ class WeightTraining:
             group["lr"] = self.rate(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss = backward()
-        if not isfinite(loss):
-            raise NasError(
-                f"The loss of step {step:,} is {loss}: training has diverged. The last checkpoint is kept; start again "
-                "with another --seed, or with more --budget, which lowers the learning rate more slowly."
-            )
-        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
+        check_finite(step, loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
+        check_finite(step, norm.item())
         self.optimiser.step()
         return loss
 
@@ -122,6 +119,15 @@ class WeightTraining:
         states = {name: self.optimiser.state.get(value, {}) for name, value in self.supernet.named_parameters()}
         found = {name: state.get("momentum_buffer") for name, state in states.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def check_finite(step: int, loss: float) -> None:
+    """Raise `NasError` where a loss, or the norm of its gradient, is not finite."""
+    if not isfinite(loss):
+        raise NasError(
+            f"The loss of step {step:,} or its gradient is {loss}: training has diverged. The last checkpoint is kept; "
+            "start again with another --seed, or with more --budget, which lowers the learning rate more slowly."
+        )
 
 
 class Checkpoints:

@@ -1,0 +1,103 @@
+"""Spaces that together offer every choice a file can, small enough for a supernet of each in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HEAD = "format: nas-space/1\nname: {name}\nsource: test\nnum_classes: 5\n"
+
+ODD = {
+    "widths": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: {choice: [8, 12, 16]}, depth: {choice: [1, 2, 3]}, kernel: {choice: [1, 3, 5]},
+     expansion: {choice: [1, 2, 4]}}
+  - {name: top, block: sepconv, width: {choice: [12, 20]}, stride: 2, kernel: {choice: [3, 7], per: layer}, depth: 2}
+head: {width: {choice: [16, 24]}}
+""",
+    "resolutions": """
+input: {resolution: {choice: [16, 24, 32]}}
+activation: relu6
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: 12, depth: {choice: [1, 2]}, stride: 2, kernel: {choice: [3, 5]}, expansion: 2}
+head: {width: 16}
+""",
+    "activations": """
+input: {resolution: 16}
+activation: {choice: [relu, hard-swish, swish]}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: 12, depth: 2, kernel: {choice: [3, 5], per: layer}, expansion: {choice: [1, 3]},
+     activation: {choice: [relu6, none], per: layer}}
+head: {width: 16}
+""",
+    "groups": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: {choice: [8, 12, 16]}, depth: 2, groups: {choice: [1, 2, 4], per: layer},
+     kernel: {choice: [3, 5]}, expansion: {choice: [1, 2, 3], per: layer}}
+  - {name: plain, block: conv, width: {choice: [8, 16]}, kernel: {choice: [1, 3]}, groups: {choice: [1, 2, 4]}}
+head: {width: 16}
+""",
+    "kinds": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  always: {kind: mbconv, kernel: 3, expansion: 1, expand: always}
+  inverted: {kind: mbconv, kernel: 5, expansion: 3}
+  separable: {kind: sepconv, kernel: 3}
+  full: {kind: fused, kernel: 3, expansion: 2}
+  wider: {kind: fused, kernel: 5, expansion: 3, se: 0.5}
+  plain: {kind: conv, kernel: 3}
+  skip: {kind: identity}
+stages:
+  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [always, inverted, separable, full, wider, plain, skip], per: layer},
+     width: {choice: [8, 12]}, depth: 3}
+  - {name: top, block: {choice: [full, skip, inverted]}, width: 16, stride: 2}
+head: {width: 16}
+""",
+    "squeezes": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: {choice: [8, 12]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
+     expansion: {choice: [1, 3]}, se: {choice: [0, 0.25, 0.5, 1], per: layer}}
+  - {name: top, block: fused, width: 12, depth: 2, se: {choice: [0, 0.5]},
+     residual: {choice: [true, false], per: layer}}
+head: {width: 16}
+""",
+    "narrowing": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [fused, identity]}, width: 8}
+  - {name: top, block: conv, width: 10, kernel: 3}
+head: {width: 16}
+""",
+    "residuals": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: plain, block: conv, width: {choice: [8, 12]}, depth: {choice: [1, 2]}, kernel: {choice: [1, 3]},
+     residual: {choice: [true, false]}}
+  - {name: body, block: mbconv, width: {choice: [8, 12]}, depth: {choice: [1, 3]}, expansion: {choice: [1, 2]},
+     residual: {choice: [true, false], per: layer}}
+head: {width: 16}
+""",
+}
+
+
+def odd_space(name: str, folder: Path) -> Path:
+    """The file of one of them."""
+    path = folder / f"{name}.yaml"
+    path.write_text(HEAD.format(name=name) + ODD[name])
+    return path
