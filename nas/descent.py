@@ -43,7 +43,7 @@ class PolicySettings:
     reach: float = 12.0
     """How far a parameter can move over the whole search: it sets the learning rate, within the two below."""
     least_rate: float = 0.003
-    most_rate: float = 0.1
+    most_rate: float = 0.15
     betas: tuple[float, float] = (0.5, 0.999)
     """Of ProxylessNAS and DARTS."""
     hot: float = -0.05
@@ -85,7 +85,7 @@ class Descent:
         self._checkpoints = checkpoints
         first = int(self.settings.warm_up * training.planned)
         self.first = first if first < training.planned else 0
-        rate = self.settings.reach / max(1, training.planned - self.first)
+        rate = self.settings.reach * policy.every / max(1, training.planned - self.first)
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         self._optimiser = torch.optim.Adam(
             self._parameters or [torch.zeros(1, requires_grad=True)],
@@ -127,7 +127,7 @@ class Descent:
         else:
             policy.begin_step((step - self.first) / max(1, training.planned - self.first - 1))
             loss = training.step(step, lambda: self._weights(x, y))
-            if not policy.joint:
+            if not policy.joint and (step - self.first) % policy.every == 0:
                 self._learn()
         self.step += 1
         if self.step % max(1, training.planned // RECORDS) == 0 or self.step == training.planned:

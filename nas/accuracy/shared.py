@@ -38,6 +38,8 @@ FILE = "supernet.safetensors"
 MOST_PICTURES = 2_000
 """Held-out pictures that a network is evaluated on, at most."""
 BATCH = 128
+SLOW_PIXELS = 96
+"""From here on a supernet is hardly trained without a GPU in the time that somebody waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,11 @@ class Shared:
         self._trained = False
         self._index = GenotypeIndex(len(space.decisions))
         self._known: list[float] = []
+        if data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
+            teller.say(
+                f"training on pictures of {data.resolution} px takes very long without a GPU; --proxy-resolution 32 or "
+                "64 trains the supernet on small ones and leaves the network's own resolution as it is"
+            )
 
     @property
     def provenance(self) -> str:

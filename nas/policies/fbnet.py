@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -28,8 +28,11 @@ class FBNet(Policy):
 
     The loss is `CE · α log(LAT)^β` (eq. 2), LAT in microseconds, so that the logarithm is positive for whatever takes
     over 1 µs; `docs/policies.md` says what is ambiguous about it. LAT is the exact expected latency under the sampled
-    weights. Decisions that a stage shares get one Gumbel draw together.
+    weights. Decisions that a stage shares get one Gumbel draw together. For two steps of the
+    weights there is one of the logits (the paper has four to one, over many more steps).
     """
+
+    every: ClassVar[int] = 2
 
     def __init__(self, space: Space, latency: Factors) -> None:
         super().__init__(space)

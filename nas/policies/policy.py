@@ -29,6 +29,8 @@ class Policy(nn.Module, ABC):
     """
 
     joint: ClassVar[bool] = False
+    every: ClassVar[int] = 1
+    """Steps of the weights for one of the policy."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()

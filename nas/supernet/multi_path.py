@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ MAX_BRANCHES = 64
 
 class MultiPath(Supernet):
     """A supernet of branches."""
+
+    batch: ClassVar[int] = 32  # a step takes the time and the memory of all branches
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)

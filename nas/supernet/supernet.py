@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from math import sqrt
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ class Supernet(nn.Module, ABC):
     Batch normalisation uses the statistics of the batch: running ones would mix those of different networks. A
     network that leaves by `standalone` gets its own by `nas.supernet.subnet.recalibrate`.
     """
+
+    batch: ClassVar[int] = 64
+    """Pictures of a training step, unless told otherwise."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()

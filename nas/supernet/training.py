@@ -42,6 +42,11 @@ class WeightSettings:
     warm_up: int = 50
     """Steps in which the learning rate rises."""
 
+    @classmethod
+    def of(cls, supernet: Supernet) -> WeightSettings:
+        """For a kind of supernet: its own batch, and a learning rate in proportion (arXiv:1706.02677, section 2.1)."""
+        return cls(batch=supernet.batch, learning_rate=cls.learning_rate * supernet.batch / cls.batch)
+
 
 class WeightTraining:
     """A supernet with its optimiser and its data."""
@@ -54,7 +59,7 @@ class WeightTraining:
         self.data = data
         self.planned = planned
         self.seed = seed
-        self.settings = settings or WeightSettings()
+        self.settings = settings or WeightSettings.of(supernet)
         named = list(supernet.named_parameters())
         groups = [
             {"params": [p for _, p in named if p.dim() > 1], "weight_decay": self.settings.weight_decay},
