@@ -13,6 +13,7 @@ import click
 from nas.catalog import absolute_data
 from nas.cli_devices import devices, profile, verify
 from nas.cli_output import ScreenTeller, json_option, print_json, search_bar
+from nas.cli_report import report
 from nas.cli_train import train
 from nas.errors import Interrupted, NasError
 
@@ -470,3 +471,4 @@ cli.add_command(devices)
 cli.add_command(profile)
 cli.add_command(verify)
 cli.add_command(train)
+cli.add_command(report)

@@ -105,6 +105,9 @@ def _search(run: Run, problem: Problem, progress: Progress, verified: Verified |
         run.write("result.json", result | pace | {"proof": proof, "policy": policy})
     finally:
         ledger.close()
+    from nas.report import attempt_report
+
+    attempt_report(run, teller)
     return run
 
 

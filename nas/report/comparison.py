@@ -1,0 +1,192 @@
+"""Several runs of one space on one target in one report: fronts and progress overlaid, winners side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nas.errors import RunError
+from nas.report.axis import linear
+from nas.report.chart import SHAPES, chart, key, legend, line, line_key, mark, mark_key, vertical
+from nas.report.command import code, command_line
+from nas.report.figures import millions, milliseconds, spoken, uncertain
+from nas.report.front_chart import axes_of, front_line, front_marks, front_of
+from nas.report.markup import Markup, clipped, element, joined
+from nas.report.material import Material
+from nas.report.page import page, section
+from nas.report.progress import best_so_far, evaluations_axis, value_title
+
+MOST_RUNS = 8
+_SHAPES = ("dot", "triangle", "square", "diamond", "down", "hexagon", "dot", "square")
+
+
+def comparison(materials: Sequence[Material]) -> str:
+    """The report as HTML. Raises `RunError` where the runs cannot stand in one chart."""
+    check_comparable(materials)
+    names = run_names(materials)
+    first = materials[0]
+    title = f"{len(materials)} runs: {first.space.name} on {clipped(first.outcome.target, 80)}"
+    return page(
+        title,
+        f"Searches side by side: {', '.join(names)}",
+        [
+            section("winners", "Winners", _winners(materials, names)),
+            section("fronts", "Accuracy against latency", _fronts(materials, names)),
+            section("progress", "The searches", _progress(materials, names)),
+            section("decisions", "The winners’ decisions", _decisions(materials, names)),
+            section("reproduce", "How to reproduce", _commands(materials, names)),
+        ],
+    )
+
+
+def check_comparable(materials: Sequence[Material]) -> None:
+    """Raise `RunError`, with the rule, unless all are of the same space, table and kind of accuracy."""
+    if not 2 <= len(materials) <= MOST_RUNS:
+        raise RunError(f"A comparison is of 2 to {MOST_RUNS} runs, got {len(materials)}.")
+    first = materials[0]
+    if len({material.path.resolve() for material in materials}) < len(materials):
+        raise RunError("A comparison is of different runs; one of them was given twice.")
+    for other in materials[1:]:
+        same = {
+            "space": (first.setup.space, other.setup.space, first.space.name, other.space.name),
+            "latency table": (first.setup.table, other.setup.table, first.outcome.target, other.outcome.target),
+            "accuracy": (*(m.outcome.accuracy.title for m in (first, other)),) * 2,
+        }
+        for what, (mine, theirs, my_name, their_name) in same.items():
+            if mine != theirs:
+                names = "" if my_name == their_name else f" ({their_name} and {my_name})"
+                raise RunError(
+                    f"{other.path}: runs are compared where space, latency table and kind of accuracy are the same; "
+                    f"its {what} is not that of {first.path}{names}."
+                )
+
+
+def run_names(materials: Sequence[Material]) -> list[str]:
+    """The folders' names, with a letter before each: folders of different places may be called the same."""
+    return [f"{chr(65 + n)} {clipped(m.path.resolve().name, 40)}" for n, m in enumerate(materials)]
+
+
+def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    rows: list[tuple[str, list[str]]] = [
+        ("asked", [f"≤\u00a0{milliseconds(m.outcome.bounds['latency_ms'])}" for m in materials]),
+        ("table, estimated", [milliseconds(m.outcome.winner.latency_ms) for m in materials]),
+        ("its error", [f"± {m.outcome.error_pct:.0f} %" for m in materials]),
+        ("measured", [_measured(m) for m in materials]),
+        (materials[0].outcome.accuracy.label, [_accuracy(m) for m in materials]),
+        ("MACs, counted", [millions(m.outcome.winner.macs) for m in materials]),
+        ("parameters, counted", [millions(m.outcome.winner.params) for m in materials]),
+        ("controller", [m.request.controller for m in materials]),
+        ("objective", [m.request.goal for m in materials]),
+        ("evaluated", [f"{len(m.values):,}" for m in materials]),
+        ("time", [f"{m.outcome.seconds:,.1f} s" for m in materials]),
+        ("seed", [str(m.request.seed) for m in materials]),
+    ]
+    told = [element("p", "Accuracies are estimates: " + materials[0].outcome.accuracy.provenance + ".", class_="note")]
+    if len({material.setup.accuracy for material in materials}) > 1:
+        told.append(
+            element("p", "The accuracies of these runs rest on different estimates of the same kind.", class_="note")
+        )
+    return joined([_side_by_side(rows, names), *told])
+
+
+def _side_by_side(
+    rows: Sequence[tuple[str, Sequence[str]]], names: Sequence[str], *, differences: bool = False
+) -> Markup:
+    """A column a run; with `differences`, rows whose cells differ stand out."""
+    head = element("tr", element("th", ""), *(element("th", name, scope="col") for name in names))
+    body = [
+        element(
+            "tr",
+            element("th", clipped(what, 60), scope="row"),
+            *(element("td", clipped(cell, 80)) for cell in cells),
+            class_="differs" if differences and len(set(cells)) > 1 else None,
+        )
+        for what, cells in rows
+    ]
+    table = element("table", element("thead", head), element("tbody", *body), class_="runs")
+    return element("div", table, class_="wide")
+
+
+def _table(material: Material) -> str:
+    return f"{milliseconds(material.outcome.winner.latency_ms)} ± {material.outcome.error_pct:.0f} %"
+
+
+def _measured(material: Material) -> str:
+    measured = material.outcome.measured
+    return "—" if measured is None else f"{milliseconds(measured.ms)} ± {milliseconds(measured.halfwidth_ms)}"
+
+
+def _accuracy(material: Material) -> str:
+    winner = material.outcome.winner
+    return uncertain(winner.accuracy, winner.sigma, material.outcome.accuracy.unit)
+
+
+def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    fronts = [front_of(material) for material in materials]
+    shown = [point for f in fronts for point in zip(f.latency_ms.tolist(), f.accuracy.tolist(), strict=True)]
+    shown += [(m.outcome.winner.latency_ms, m.outcome.winner.accuracy) for m in materials]
+    bounds = sorted({material.outcome.bounds["latency_ms"] for material in materials})
+    shown += [(bound, shown[0][1]) for bound in bounds]
+    x, y = axes_of([], [], shown, materials[0].outcome.accuracy.title)
+    layer, marks, entries = [], [], []
+    for bound in bounds[:3]:
+        marks.append(vertical(x, bound, "bound", f"asked ≤\u00a0{milliseconds(bound)}" if len(bounds) == 1 else ""))
+    for number, (material, front, name) in enumerate(zip(materials, fronts, names, strict=True)):
+        style, shape = f"s{number}", _SHAPES[number]
+        layer.append(front_line(x, y, front, style, f"front of {name}"))
+        marks += front_marks(material, front, x, y, shape, style, f"{name}\n")
+        entries.append((_key(number), f"{name}: front of {len(front.rows):,}, from {len(material.values):,} evaluated"))
+    for number, (material, name) in enumerate(zip(materials, names, strict=True)):
+        winner = material.outcome.winner
+        tip = f"{name}, winner: {_table(material)} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
+        marks.append(mark(x, y, (winner.latency_ms, winner.accuracy), "star", f"ringed s{number}", tip))
+    entries.append((mark_key("star", "winner"), "winners, in the colour of their run"))
+    entries.append((line_key("bound"), "latency that was asked for"))
+    label = f"Fronts of {len(materials)} runs, accuracy against latency"
+    note = "Latencies and accuracies are estimates. Lines lead through all of a front, marks are a selection."
+    return joined([chart(x, y, label, layer=layer, marks=marks), legend(entries), element("p", note, class_="note")])
+
+
+def _progress(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    if len({value_title(material) for material in materials}) > 1:
+        return element("p", "These runs maximised different values, which have no axis in common.")
+    curves = [(n, *best_so_far(m)) for n, m in enumerate(materials) if len(m.values) > 1]
+    curves = [curve for curve in curves if len(curve[1])]
+    alone = [names[n] for n in range(len(materials)) if n not in {curve[0] for curve in curves}]
+    told = f"Without a curve, as a single architecture or none within the bounds was evaluated: {', '.join(alone)}."
+    words = element("p", told, class_="note") if alone else Markup("")
+    if not curves:
+        return words
+    values = np.concatenate([value for _, _, value in curves])
+    x = evaluations_axis(max(len(material.values) for material in materials))
+    y = linear(float(values.min()), float(values.max()), value_title(materials[0]))
+    layer = [line(x, y, count, value, f"s{n}", names[n], steps=True) for n, count, value in curves]
+    entries = [(line_key(f"s{n}"), names[n]) for n, _, _ in curves]
+    drawing = chart(x, y, "Best value within the bounds over the evaluations", layer=layer)
+    return joined([drawing, legend(entries), words])
+
+
+def _decisions(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    space = materials[0].space
+    chosen = [space.choices(space.canonical(material.genotype[None])[0]) for material in materials]
+    rows = [(decision.name, [str(choice[decision.name]) for choice in chosen]) for decision in space.decisions]
+    differing = sum(len(set(cells)) > 1 for _, cells in rows)
+    words = f"{differing} of {len(rows)} decisions differ; they stand out."
+    return joined([element("p", words), _side_by_side(rows, names, differences=True)])
+
+
+def _commands(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    parts = []
+    for material, name in zip(materials, names, strict=True):
+        parts += [element("h3", name), code(command_line(material.request, material.setup.planned))]
+    setup = materials[0].setup
+    prints = f"Space SHA-256 {setup.space}; table SHA-256 {setup.table}."
+    return joined([*parts, element("p", prints, class_="note")])
+
+
+def _key(number: int) -> Markup:
+    return key(
+        element("path", d="M-11 0H11", class_=f"line s{number}"),
+        element("path", d=SHAPES[_SHAPES[number]], class_=f"small s{number}"),
+    )

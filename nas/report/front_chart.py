@@ -1,0 +1,174 @@
+"""Accuracy against latency: what was evaluated, the front, the references, the winner and the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.front import pareto_front
+from nas.report.axis import Axis, linear
+from nas.report.chart import area_key, chart, dot, legend, line, line_key, mark, mark_key, vertical, whisker
+from nas.report.figures import counted, milliseconds, score, spoken, uncertain
+from nas.report.markup import Markup, clipped, element, joined, number
+from nas.report.material import Floats, Material, Network
+from nas.report.thinning import Cells, Indices, cells, evenly
+
+MOST_DOTS = 200
+"""Evaluations that are drawn one by one; more are counted in cells."""
+MOST_MARKS = 40
+"""Points of the front that have a mark and a tooltip."""
+MOST_CORNERS = 400
+"""Points of the front that its line goes through."""
+MOST_REFERENCES = 8
+COLUMNS, ROWS, LEVELS = 60, 36, 5
+
+
+@dataclass(frozen=True)
+class Front:
+    """The evaluations of a run that none other beats, fastest first."""
+
+    rows: Indices
+    latency_ms: Floats
+    accuracy: Floats
+
+
+def front_of(material: Material) -> Front:
+    """From all that was evaluated."""
+    known = np.flatnonzero(np.isfinite(material.accuracy) & np.isfinite(material.latency_ms))
+    rows = known[pareto_front(material.latency_ms[known], material.accuracy[known])]
+    return Front(rows, material.latency_ms[rows], material.accuracy[rows])
+
+
+def front_section(material: Material) -> Markup:
+    """The chart and its legend."""
+    front = front_of(material)
+    x, y = _axes(material, front)
+    ground, words, key = _evaluated(material, x, y)
+    total = len(front.rows)
+    marked = evenly(total, MOST_MARKS)
+    few = "" if len(marked) == total else f", {len(marked)} of them marked"
+    references = list(material.outcome.references.items())[:MOST_REFERENCES]
+    names = [f"{place} {clipped(name, 60)}" for place, (name, _) in enumerate(references, 1)]
+    label = (
+        f"Accuracy against latency of {counted(len(material.latency_ms), 'architecture')}; the winner has "
+        f"{milliseconds(material.outcome.winner.latency_ms)} by the table"
+    )
+    entries = [
+        (key, words),
+        (line_key("front"), f"front: {counted(total, 'architecture')} that none beats in both{few}"),
+        (mark_key("star", "winner"), "winner, ± one standard deviation of its accuracy"),
+        *([(mark_key("diamond", "measured"), "winner as measured")] if material.outcome.measured else []),
+        *([(mark_key("triangle", "reference"), f"references: {', '.join(names)}")] if names else []),
+        (line_key("bound"), "latency that was asked for"),
+    ]
+    return joined(
+        [
+            chart(x, y, label, layer=[*ground, front_line(x, y, front, "front")], marks=_marks(material, front, x, y)),
+            legend(entries),
+            element("p", "Latencies and accuracies are estimates unless marked as measured.", class_="note"),
+        ]
+    )
+
+
+def front_line(x: Axis, y: Axis, front: Front, style: str, tip: str | None = None) -> Markup:
+    """The best accuracy within each latency: level from one architecture to the next."""
+    drawn = evenly(len(front.rows), MOST_CORNERS)
+    return line(x, y, front.latency_ms[drawn], front.accuracy[drawn], style, tip, steps=True)
+
+
+def front_marks(
+    material: Material, front: Front, x: Axis, y: Axis, shape: str, style: str, name: str = ""
+) -> Iterable[Markup]:
+    """Marks on the front, with the decisions of each as a tooltip."""
+    for at in evenly(len(front.rows), MOST_MARKS):
+        network = material.space.choices(material.genotypes[front.rows[at]])
+        tip = f"{name}{_figures(material, front.latency_ms[at], front.accuracy[at])}\n{spoken(network)}"
+        yield mark(x, y, (front.latency_ms[at], front.accuracy[at]), shape, f"small {style}", tip)
+
+
+def axes_of(
+    latencies: Sequence[Floats], accuracies: Sequence[Floats], shown: Sequence[tuple[float, float]], title: str
+) -> tuple[Axis, Axis]:
+    """Axes that hold all points of `shown`, and of the evaluations those that are not far slower or far worse."""
+    x = np.array([point[0] for point in shown])
+    y = np.array([point[1] for point in shown])
+    lows: list[float] = []
+    for latency, accuracy in zip(latencies, accuracies, strict=True):
+        near = accuracy[(latency >= x.min()) & (latency <= x.max()) & np.isfinite(accuracy)]
+        lows += [float(np.quantile(near, 0.02))] if len(near) else []
+    return linear(x.min(), x.max(), "latency by table, ms"), linear(min([y.min(), *lows]), y.max(), title)
+
+
+def _axes(material: Material, front: Front) -> tuple[Axis, Axis]:
+    outcome = material.outcome
+    winner = outcome.winner
+    shown = list(zip(front.latency_ms.tolist(), front.accuracy.tolist(), strict=True))
+    shown += [(network.latency_ms, network.accuracy) for network in (winner, *outcome.references.values())]
+    shown += [(outcome.bounds["latency_ms"], winner.accuracy)]
+    shown += [(winner.latency_ms, winner.accuracy + sign * winner.sigma) for sign in (-1, 1)]
+    if outcome.measured is not None:
+        shown.append((outcome.measured.ms, winner.accuracy))
+    return axes_of([material.latency_ms], [material.accuracy], shown, outcome.accuracy.title)
+
+
+def _evaluated(material: Material, x: Axis, y: Axis) -> tuple[list[Markup], str, Markup]:
+    """What lies in the layer behind all marks, in words how much of it is drawn, and its key."""
+    total = len(material.latency_ms)
+    across, up = x.places(material.latency_ms), y.places(material.accuracy)
+    inside = int(((across >= 0) & (across <= 100) & (up >= 0) & (up <= 100)).sum())
+    beyond = "" if inside == total else f"; {total - inside:,} are slower or less accurate than shown"
+    if total <= MOST_DOTS:
+        words = f"{inside:,} of {counted(total, 'evaluated architecture')}{beyond}"
+        return [], words, mark_key("dot", "point")
+    counts = cells(across, up, COLUMNS, ROWS)
+    words = f"{inside:,} of {total:,} evaluated architectures, counted in cells: the darker, the more{beyond}"
+    return density(counts), words, area_key("d3")
+
+
+def density(counts: Cells) -> list[Markup]:
+    """Cells by level, a path each."""
+    width, height = 1000 / COLUMNS, 1000 / ROWS  # of the layer; a little more is drawn, so that no seams show
+    paths = []
+    for level, (low, high, found) in enumerate(counts.levels(LEVELS)):
+        corners = [(number(c * width), number(1000 - (r + 1) * height)) for r, c in found.tolist()]
+        outline = f"h{width + 0.5:.1f}v{height + 0.5:.1f}h{-width - 0.5:.1f}z"
+        tip = f"{low:,} to {high:,} architectures in each of these cells" if high > low else f"{low:,} in each cell"
+        path = "".join(f"M{across} {up}{outline}" for across, up in corners)
+        paths.append(element("path", element("title", tip), d=path, class_=f"d{level}"))
+    return paths
+
+
+def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Markup]:
+    outcome = material.outcome
+    winner, measured = outcome.winner, outcome.measured
+    if len(material.latency_ms) <= MOST_DOTS:
+        for row in range(len(material.latency_ms)):
+            at = (float(material.latency_ms[row]), float(material.accuracy[row]))
+            if 0 <= x.place(at[0]) <= 100 and 0 <= y.place(at[1]) <= 100:
+                tip = f"{_figures(material, *at)}\n{spoken(material.space.choices(material.genotypes[row]))}"
+                yield dot(x, y, at, "point", tip)
+    yield vertical(
+        x, outcome.bounds["latency_ms"], "bound", f"asked ≤\u00a0{milliseconds(outcome.bounds['latency_ms'])}"
+    )
+    yield from front_marks(material, front, x, y, "dot", "front")
+    for place, (name, network) in enumerate(list(outcome.references.items())[:MOST_REFERENCES], 1):
+        yield _network(material, x, y, network, ("triangle", "reference"), f"reference {name}", str(place))
+    yield whisker(x, y, winner.latency_ms, winner.accuracy - winner.sigma, winner.accuracy + winner.sigma, "winner")
+    yield _network(material, x, y, winner, ("star", "winner"), "winner", "winner")
+    if measured is not None:
+        tip = f"winner, measured: {milliseconds(measured.ms)} ± {milliseconds(measured.halfwidth_ms)}"
+        yield mark(x, y, (measured.ms, winner.accuracy), "diamond", "small measured", tip)
+
+
+def _network(
+    material: Material, x: Axis, y: Axis, network: Network, look: tuple[str, str], name: str, label: str
+) -> Markup:
+    accuracy = uncertain(network.accuracy, network.sigma, material.outcome.accuracy.unit)
+    tip = f"{clipped(name, 80)}: {milliseconds(network.latency_ms)} by table, {accuracy}\n{spoken(network.decisions)}"
+    return mark(x, y, (network.latency_ms, network.accuracy), *look, tip, label)
+
+
+def _figures(material: Material, latency_ms: float, accuracy: float) -> str:
+    return f"{milliseconds(latency_ms)} by table, {score(accuracy, material.outcome.accuracy.unit)}"

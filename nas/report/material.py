@@ -1,0 +1,306 @@
+"""Material: all that a report says of a run, read from its folder and checked once.
+
+Nothing is searched, trained or loaded again: result.json, setup.json, the ledger, the space's file and the table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.blocks.architecture import Architecture
+from nas.errors import NasError, RunError
+from nas.files import read_text
+from nas.ledger import FORMAT, Ledger
+from nas.objective import MNASNET_EXPONENTS
+from nas.request import Request
+from nas.run import Run
+from nas.space.load import load_space
+from nas.space.space import Population, Space
+from nas.tables.table import PROVENANCES, LatencyTable, load_table
+from nas.target import target_path
+
+Floats = NDArray[np.float64]
+
+CURVES = ("step", "loss", "expected_ms", "entropy", "skips")
+"""Columns of policy.csv that are shown."""
+MAX_HEADER = 65_536
+
+
+@dataclass(frozen=True)
+class Network:
+    """One architecture with its estimated figures."""
+
+    decisions: Mapping[str, Any]
+    latency_ms: float
+    accuracy: float
+    sigma: float
+    macs: float
+    params: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The winner on its device."""
+
+    table_ms: float
+    ms: float
+    halfwidth_ms: float
+    """Half of the 95 % interval."""
+    drift_pct: float
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What the accuracies of a run are."""
+
+    kind: str
+    """What `--accuracy` was, settled: `predictor`, `table`, `zero-cost`, `supernet`, `train`."""
+    label: str
+    unit: str
+    provenance: str
+
+    @property
+    def title(self) -> str:
+        """Label and unit, for an axis."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What result.json says."""
+
+    target: str
+    device: str
+    size: float
+    attainable: tuple[float, float]
+    bounds: Mapping[str, float]
+    accuracy: Accuracy
+    winner: Network
+    coverage: Mapping[str, float]
+    error_pct: float
+    """Of the winner's latency, by the table's error bands."""
+    measured: Measured | None
+    references: Mapping[str, Network]
+    seconds: float
+    proof: tuple[float, bool] | None
+    """How much better than the winner any architecture may be, and whether that is settled."""
+    policy: Mapping[str, Any] | None
+    """Of a policy: `steps`, `argmax_ms`, `expected_ms`, `changed`, `entropy`, `probabilities`."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What setup.json and request.json say of what a run rests on."""
+
+    space: str
+    """Fingerprint; likewise the others."""
+    table: str
+    accuracy: str
+    planned: int | None
+    versions: Mapping[str, str]
+    created: str
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A finished run with all its evaluations."""
+
+    path: Path
+    request: Request
+    setup: Setup
+    outcome: Outcome
+    space: Space
+    genotypes: Population
+    latency_ms: Floats
+    """float64[N], a row an evaluation, in their order; likewise the others."""
+    accuracy: Floats
+    values: Floats
+    """What was maximised: the accuracy, or MnasNet's product."""
+    within: NDArray[np.bool_]
+    """Whether all bounds that count are kept."""
+    curves: Mapping[str, Floats] | None
+    """Columns of policy.csv, where a policy was trained."""
+    table: LatencyTable | None
+    """The table as it was searched with; None where it is gone or has changed."""
+    table_missing: str
+    """Why there is none."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """The winner's network."""
+        return self.space.decode(self.genotype)
+
+    @property
+    def genotype(self) -> NDArray[np.uint8]:
+        """The winner's, `uint8[D]`."""
+        return np.asarray(self.space.encode([self.outcome.winner.decisions])[0])
+
+
+def read_material(run: Run) -> Material:
+    """Read a finished run. Raises `RunError` for one that is not finished, or whose space is another one now."""
+    request = run.request
+    if not run.finished:
+        raise RunError(f"{run.path}: this run is not finished. Go on with it: nas search --resume --out {run.path}")
+    try:
+        setup = _setup(run.read("setup.json") or {}, run.read("request.json") or {})
+        outcome = _outcome(run.read("result.json") or {}, request)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+        raise RunError(f"{run.path}: this is not the folder of a search ({problem!r}).") from None
+    space = _space(run, setup)
+    ledger = _ledger(run.path / "ledger.bin", len(space.decisions))
+    measures = ledger.measures()
+    values, within = judge(measures, outcome.bounds, request.goal.partition(":")[0])
+    table, missing = _table(request, space, setup)
+    return Material(
+        path=run.path,
+        request=request,
+        setup=setup,
+        outcome=outcome,
+        space=space,
+        genotypes=space.check(ledger.genotypes),
+        latency_ms=measures["latency_ms"],
+        accuracy=measures["accuracy"],
+        values=values,
+        within=within,
+        curves=_curves(run.path / "policy.csv") if request.learns else None,
+        table=table,
+        table_missing=missing,
+    )
+
+
+def judge(measures: Mapping[str, Floats], bounds: Mapping[str, float], form: str) -> tuple[Floats, NDArray[np.bool_]]:
+    """What each evaluation is worth to the objective `form`, and whether it may win: see `Objective.winner`."""
+    values, counted = measures["accuracy"], dict(bounds)
+    if form in MNASNET_EXPONENTS:
+        ratio = measures["latency_ms"] / counted.pop("latency_ms")
+        below, above = MNASNET_EXPONENTS[form]
+        values = values * ratio ** np.where(ratio <= 1, below, above)
+    within = np.isfinite(values)
+    for name, bound in counted.items():
+        within &= measures[name] / bound <= 1
+    return values, within
+
+
+def _setup(setup: Mapping[str, Any], request: Mapping[str, Any]) -> Setup:
+    planned = setup["planned"]
+    return Setup(
+        space=str(setup["space"]),
+        table=str(setup["table"]),
+        accuracy=str(setup["accuracy"]),
+        planned=None if planned is None else int(planned),
+        versions={str(name): str(version) for name, version in setup["versions"].items()},
+        created=str(request["created"]),
+    )
+
+
+def _outcome(result: Mapping[str, Any], request: Request) -> Outcome:
+    winner, accuracy, measured, proof = result["winner"], result["accuracy"], result["measured"], result["proof"]
+    low, high = map(_finite, result["attainable"])
+    label, unit, provenance = (str(accuracy[name]) for name in ("label", "unit", "provenance"))
+    kind = (request.accuracy or ("supernet" if request.data is not None else "")).partition(":")[0]
+    return Outcome(
+        target=str(result["target"]),
+        device=str(result["device"]),
+        size=_finite(result["size"]),
+        attainable=(low, high),
+        bounds={str(name): _positive(bound) for name, bound in result["bounds"].items()},
+        accuracy=Accuracy(kind or ("predictor" if unit else "zero-cost"), label, unit, provenance),
+        winner=_network(winner),
+        coverage={name: _finite(winner["coverage"].get(name, 0.0)) for name in PROVENANCES},
+        error_pct=_finite(winner["latency_error_pct"]),
+        measured=None if measured is None else _measured(measured),
+        references={str(name): _network(network) for name, network in result["references"].items()},
+        seconds=_finite(result["seconds"]),
+        proof=None if proof is None else (_finite(proof["gap"]), bool(proof["proven"])),
+        policy=None if result["policy"] is None else _policy(result["policy"]),
+        notes=tuple(map(str, result["notes"])),
+    )
+
+
+def _network(document: Mapping[str, Any]) -> Network:
+    figures = (_finite(document[n]) for n in ("latency_ms", "accuracy", "accuracy_sigma", "macs", "params"))
+    return Network(dict(document["decisions"]), *figures)
+
+
+def _measured(document: Mapping[str, Any]) -> Measured:
+    names = ("latency_ms", "measured_ms", "measured_halfwidth_ms", "drift_pct")
+    return Measured(*(_finite(document[name]) for name in names))
+
+
+def _policy(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    chances = {str(name): [_finite(p) for p in row] for name, row in document["probabilities"].items()}
+    figures = {name: _finite(document[name]) for name in ("argmax_ms", "expected_ms", "entropy")}
+    return {"steps": int(document["steps"]), "changed": int(document["changed"]), **figures, "probabilities": chances}
+
+
+def _finite(value: Any) -> float:
+    if not isfinite(value):
+        raise ValueError(f"a figure is a finite number, got {value!r}")
+    return float(value)
+
+
+def _positive(value: Any) -> float:
+    if not _finite(value) > 0:
+        raise ValueError(f"a bound is positive, got {value!r}")
+    return float(value)
+
+
+def _space(run: Run, setup: Setup) -> Space:
+    """The space as it was searched, without the pictures that its classes came from: the winner has as many."""
+    request = run.request
+    classes = None if request.data is None else run.architecture.num_classes
+    space = load_space(request.space, resolution=request.resolution, classes=classes)
+    if space.fingerprint != setup.space:
+        raise RunError(f"{run.path}: the search space has changed since this run, so its genotypes mean others now.")
+    return space
+
+
+def _ledger(path: Path, width: int) -> Ledger:
+    """A ledger with whatever columns it says it has."""
+    try:
+        with path.open("rb") as file:
+            head = json.loads(file.readline(MAX_HEADER))
+        columns = tuple(map(str, head["columns"]))
+        known = head["format"] == FORMAT and {"accuracy", "latency_ms"} <= set(columns)
+    except OSError as problem:
+        raise RunError(f"{path}: there is no ledger to read ({problem.strerror}).") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        known, columns = False, ()
+    if not known:
+        raise RunError(f"{path}: this is not the ledger of a search.")
+    return Ledger.peek(path, width, columns)
+
+
+def _table(request: Request, space: Space, setup: Setup) -> tuple[LatencyTable | None, str]:
+    try:
+        table = load_table(target_path(request.target, space.name))
+    except NasError as problem:
+        return None, f"The latency table cannot be read any more: {problem}"
+    if table.fingerprint != setup.table:
+        return None, f"The latency table {table.name} has changed since this run."
+    return table, ""
+
+
+def _curves(path: Path) -> dict[str, Floats] | None:
+    """The columns of a policy.csv; None where there is no such file. Raises `RunError` where it is something else."""
+    if not path.is_file():
+        return None
+    reader = csv.reader(io.StringIO(read_text(path, RunError)))
+    try:
+        names = next(reader)
+        rows = np.array(list(reader), dtype=np.float64).reshape(-1, len(names))
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        return {name: rows[:, names.index(name)] for name in CURVES}
+    except (ValueError, StopIteration, csv.Error):
+        raise RunError(f"{path}: a policy's curves are columns of numbers named {', '.join(CURVES)}.") from None

@@ -1,0 +1,81 @@
+"""Writing reports: of one run into its folder, of several side by side into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.atomic import write_atomic
+from nas.errors import RunError
+from nas.report.bars import bars_section
+from nas.report.command import reproduce_section
+from nas.report.comparison import comparison
+from nas.report.drawing import drawing_section
+from nas.report.front_chart import front_section
+from nas.report.markup import clipped, element
+from nas.report.material import Material, read_material
+from nas.report.options import options_section
+from nas.report.overview import overview
+from nas.report.page import page, section
+from nas.report.progress import progress_section
+from nas.report.truth import truth_section
+from nas.run import Run
+from nas.teller import Teller
+
+FILE = "report.html"
+
+PARTS = {
+    "front": ("Accuracy against latency", front_section),
+    "progress": ("The search", progress_section),
+    "truth": ("How true the table is", truth_section),
+    "bars": ("The winner’s latency, layer by layer", bars_section),
+    "drawing": ("The winner", drawing_section),
+    "options": ("Options near the front", options_section),
+    "reproduce": ("How to reproduce", reproduce_section),
+}
+"""The parts of a report under its head, in order."""
+
+
+def write_report(run: Run, out: Path | None = None) -> Path:
+    """Write the report of a finished run, by default `report.html` in its folder; returns its path.
+
+    Raises `RunError` where the run is not finished or its folder cannot be understood.
+    """
+    path = out or run.path / FILE
+    return _written(path, report(read_material(run)))
+
+
+def attempt_report(run: Run, teller: Teller) -> Path | None:
+    """As `write_report`, for the end of a search: what goes wrong is told in a line, and nothing is raised."""
+    try:
+        return write_report(run)
+    except Exception as problem:  # the result is written already; a picture of it must not take it back
+        teller.say(f"no report was written ({problem}). Again: nas report {run.path}")
+        return None
+
+
+def write_comparison(runs: Sequence[Run], out: Path) -> Path:
+    """Write one report of several finished runs of the same space and target; returns its path.
+
+    Raises `RunError` where they are not.
+    """
+    return _written(out, comparison([read_material(run) for run in runs]))
+
+
+def report(material: Material) -> str:
+    """The report of one run as HTML."""
+    target, name = material.outcome.target, material.path.resolve().name
+    title = f"{material.space.name} on {clipped(target, 80)}"
+    created = material.setup.created[:16].replace("T", " ")
+    parts = {name: section(name, heading, make(material)) for name, (heading, make) in PARTS.items()}
+    beside = element("div", parts.pop("bars"), parts.pop("drawing"), class_="pair winner")
+    order = [overview(material), *(parts.pop(name) for name in ("front", "progress", "truth")), beside, *parts.values()]
+    return page(title, f"Search report of the run {clipped(name, 80)} · {created} UTC", order)
+
+
+def _written(path: Path, document: str) -> Path:
+    try:
+        write_atomic(path, document)
+    except OSError as problem:
+        raise RunError(f"{path}: cannot be written ({problem.strerror}). Choose another --out.") from None
+    return path

@@ -1,0 +1,47 @@
+"""Runs to report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nas.catalog import shipped_folder
+from nas.loop import search
+from nas.run import Run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """As in tests/devices: where `NAS_NO_SKIPS` is set, a test that lacks its program fails."""
+    report = yield
+    if os.environ.get("NAS_NO_SKIPS") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs of the same question: `few` and `front`."""
+    folder = tmp_path_factory.mktemp("runs")
+    question = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0}
+    search(out=folder / "few", budget=3_000, at_most={"macs": 4e8}, **question)
+    search(out=folder / "front", budget=2_000, controller="nsga2", **question)
+    return folder
+
+
+@pytest.fixture
+def run(searched: Path, tmp_path: Path) -> Run:
+    """A copy of `few` that a test may change."""
+    shutil.copytree(searched / "few", tmp_path / "few")
+    return Run.load(tmp_path / "few")
+
+
+@pytest.fixture
+def own_table(tmp_path: Path) -> Path:
+    """A copy of the shipped table that a test may change."""
+    return Path(shutil.copytree(shipped_folder("latency_tables") / "pixel-cpu", tmp_path / "table"))
