@@ -14,10 +14,14 @@ over rounds in which all variants run in turn, in a new order each round; peak m
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -163,9 +167,7 @@ def ratio(one: list[float], other: list[float]) -> dict[str, float]:
 
 
 def peak_memory(name: str, setting: tuple[str, int, int, str, bool]) -> float:
-    """Megabytes that steps of one variant add to a process, at most."""
-    import resource
-
+    """Megabytes that steps of one variant add to a process, at most (Linux: its own high-water mark, reset before)."""
     bench = Bench(name, *setting)
     if setting[3] == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -173,10 +175,18 @@ def peak_memory(name: str, setting: tuple[str, int, int, str, bool]) -> float:
         for _ in range(PATHS):
             bench.step()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
     for _ in range(PATHS):
         bench.step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    return (status("VmHWM") - before) / 1e3
+
+
+def status(name: str) -> float:
+    """A figure of this process, in kilobytes."""
+    return float(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
 
 
 def memory_of(name: str) -> float:

@@ -7,19 +7,15 @@ ledger.bin    every evaluation (see `nas.ledger`)        result.json  all of it,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nas
-from nas.atomic import PART, write_atomic
 from nas.errors import NasError, RunError
 from nas.request import Request
+from nas.request_folder import begin, clear_parts, discard, read_mapping, recall, write_json
 
 if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture
@@ -49,48 +45,15 @@ class Run:
     def create(cls, path: Path | None, request: Request) -> Run:
         """A new folder, by default `runs/SPACE-TARGET-N`, with its request in it."""
         folder = path or _numbered(request)
-        if (folder / "request.json").exists():
-            raise RunError(f"{folder}: there is a run here. Add --resume to go on with it, or choose another --out.")
-        try:
-            _clear_parts(folder)
-            if folder.exists() and any(folder.iterdir()):
-                raise RunError(f"{folder}: a run is written into a new or empty folder. Choose another --out.")
-            folder.mkdir(parents=True, exist_ok=True)
-            run = cls(folder, request)
-            run.write(
-                "request.json",
-                {
-                    "format": FORMAT,
-                    "request": request.to_json(),
-                    "nas": nas.__version__,
-                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                },
-            )
-        except OSError as problem:
-            raise RunError(f"{folder}: cannot be written ({problem.strerror}). Choose another --out.") from None
-        return run
+        begin(folder, "run", FORMAT, request.to_json())
+        return cls(folder, request)
 
     @classmethod
     def resume(cls, path: Path | None, asked: Mapping[str, Any]) -> Run:
         """The run in a folder, by default the newest one of the space and target; `asked` must not contradict it."""
         folder = path or _newest(asked)
-        file = folder / "request.json"
-        if not file.is_file():
-            raise RunError(f"{folder}: there is no run to resume. Leave out --resume to start one.")
-        document = _read(file)
-        if document.get("format") != FORMAT:
-            raise RunError(f"{file}: a run's request has format {FORMAT!r}, got {document.get('format')!r}.")
-        try:
-            request = Request.from_json(document.get("request"))
-        except RunError as problem:
-            raise RunError(f"{file}: {problem}") from None
-        _clear_parts(folder)
-        for name, value in asked.items():
-            if getattr(request, name) != value:
-                raise RunError(
-                    f"{folder}: this run has {name} {getattr(request, name)!r}, the request says {value!r}. "
-                    "Leave the option out, or choose another --out."
-                )
+        request = recall(folder, "run", FORMAT, Request.from_json, asked)
+        clear_parts(folder)
         return cls(folder, request)
 
     @classmethod
@@ -109,7 +72,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """Everything that `nas search --json` prints."""
-        document = _read(self.path / "result.json")
+        document = read_mapping(self.path / "result.json")
         return {**document, "run": str(self.path)}
 
     @property
@@ -131,7 +94,7 @@ class Run:
 
     def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON file of the run, atomically."""
-        write_atomic(self.path / name, json.dumps(document, indent=1) + "\n")
+        write_json(self.path / name, document)
 
     def amend(self, name: str, **changes: Any) -> None:
         """Change entries of a JSON file of the run."""
@@ -140,36 +103,17 @@ class Run:
     def discard_unless_begun(self) -> None:
         """Leave nothing behind of a run whose request turned out wrong before anything was set up."""
         if not (self.path / "setup.json").exists():
-            (self.path / "request.json").unlink(missing_ok=True)
-            with suppress(OSError):  # not empty: not ours
-                self.path.rmdir()
-                if self.path.parent == Path("runs"):
-                    self.path.parent.rmdir()
+            discard(self.path)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the run; None if it is not there."""
         file = self.path / name
-        return _read(file) if file.is_file() else None
+        return read_mapping(file) if file.is_file() else None
 
 
 def config_file(place: Path) -> Path:
     """A config's own path, or that of the winner in a run folder. Raises `RunError` where that is not finished."""
     return Run.load(place).path / "winner" / "config.json" if place.is_dir() else place
-
-
-def _clear_parts(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for part in (*folder.glob(f".*{PART}"), *folder.glob(f"winner/.*{PART}")):
-        part.unlink(missing_ok=True)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    from nas.files import read_json
-
-    document = read_json(file, RunError)
-    if not isinstance(document, dict):
-        raise RunError(f"{file}: a JSON mapping is expected here.")
-    return document
 
 
 def _found(document: Mapping[str, Any]) -> Found:
