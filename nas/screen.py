@@ -201,7 +201,7 @@ def space_summary(space: Space) -> str:
 
 def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How it was searched: evaluations, or the training of a policy and what became of it."""
-    policy, seconds = result["policy"], result["seconds"]
+    policy, seconds = result.get("policy"), result["seconds"]  # a run of nas 0.1 names none
     if policy is None:
         pace = f"{result['archs_per_second']:,.0f} a second"
         return [("search", f"{result['evaluations']:,} architectures in {seconds:.1f} s, {pace}")]

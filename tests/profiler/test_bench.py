@@ -11,27 +11,27 @@ from scripted import Said, Scripted
 from nas.devices.fake import Fake
 from nas.errors import NasError, TableError
 from nas.profiler.bench import attached, device_of, have_table, named
-from nas.request import Request
+from nas.space.load import load_space
 from nas.tables.table import load_table
 from nas.target import target_path
 
 
 def test_a_search_profiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    request, device, teller = Request(space="nas-bench-macro", target="fake"), Scripted(), Said()
-    have_table(request, device, teller)
+    space, device, teller = load_space("nas-bench-macro"), Scripted(), Said()
+    have_table("fake", space, device, teller)
     folder = target_path("fake", "nas-bench-macro")
     assert tmp_path in folder.parents
     assert f"fake has no table of nas-bench-macro yet: it is measured now, into {folder}" in teller.lines
     table, asked, told = load_table(folder), len(device.plans), len(teller.lines)
     assert asked > 0
-    have_table(request, device, teller)
+    have_table("fake", space, device, teller)
     assert (len(device.plans), len(teller.lines)) == (asked, told)
     assert device_of("fake-nas-bench-macro", table) == "fake"  # by the table's name: the device of its header
     newer = Scripted()
     newer.info = replace(newer.info, runtime_version="2")
     with pytest.raises(TableError, match="this device is"):
-        have_table(request, newer, teller)
+        have_table("fake", space, newer, teller)
     assert newer.plans == []
     assert load_table(folder).fingerprint == table.fingerprint
 
