@@ -12,8 +12,10 @@ import click
 
 from nas.catalog import absolute_data
 from nas.cli_devices import devices, profile, verify
-from nas.cli_output import ScreenTeller, json_option, print_json, search_bar
+from nas.cli_output import Commands, ScreenTeller, json_option, print_json, search_bar
 from nas.cli_report import report
+from nas.cli_spaces import spaces
+from nas.cli_tables import table
 from nas.cli_train import train
 from nas.errors import Interrupted, NasError
 
@@ -21,14 +23,7 @@ if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture
 
 
-class _Commands(click.Group):
-    """Lists commands in the order of use."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="nas")
 def cli() -> None:
     """Hardware-aware neural architecture search on measured latency tables."""
@@ -36,9 +31,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run a command; whatever it raises becomes one or two lines and an exit code. NAS_DEBUG=1 shows tracebacks."""
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # torch's threads: spinning on busy cores costs 20 times the step
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on busy cores take them from others
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as problem:
@@ -291,184 +284,5 @@ def _export_network(
     return written + more, report
 
 
-@cli.group(cls=_Commands)
-def table() -> None:
-    """Latency tables: shipped ones and your own."""
-
-
-@table.command("list")
-@json_option
-def table_list(as_json: bool) -> None:
-    """Every table that --target finds by name."""
-    from nas.catalog import table_names
-    from nas.screen import table_line
-    from nas.tables.table import LatencyTable, load_table
-
-    tables: list[LatencyTable] = []
-    for folder in table_names().values():
-        try:
-            tables.append(load_table(folder))
-        except NasError as problem:  # one that is broken hides none of the others
-            click.echo(f"nas: {problem}", err=True)
-    if as_json:
-        print_json(
-            [
-                {
-                    "name": t.name,
-                    "device": t.header.device.model,
-                    "rows": len(t.keys),
-                    "path": str(t.path),
-                    "fingerprint": t.fingerprint,
-                    "networks_error": t.networks_error,
-                }
-                for t in tables
-            ]
-        )
-    else:
-        for found in tables:
-            click.echo(table_line(found))
-
-
-@table.command("show")
-@click.argument("name", metavar="TABLE")
-@json_option
-def table_show(name: str, as_json: bool) -> None:
-    """Device, runtime, provenance, rows and content hash of a table."""
-    from nas.screen import table_summary
-    from nas.tables.table import load_table
-
-    found = load_table(name)
-    if as_json:
-        print_json(
-            {"header": found.header.model_dump(mode="json"), "rows": len(found.keys), "fingerprint": found.fingerprint}
-        )
-    else:
-        click.echo(table_summary(found), nl=False)
-
-
-@table.command("check")
-@click.argument("name", metavar="TABLE")
-@click.option("--space", help="Of own tables: whose networks to draw. Default: the space that was profiled.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of own tables: which networks are drawn.")
-@json_option
-def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
-    """Error of a table: published networks estimated anew; of your own, fresh networks measured on its device."""
-    from nas.screen import check_summary
-    from nas.tables.check import check_table
-    from nas.tables.table import load_table
-
-    found = load_table(name)
-    result = check_table(found)
-    if found.header.target is not None and (space or found.header.space):
-        from nas.profiler.bench import attached
-        from nas.profiler.check import measured_error
-        from nas.space.load import load_space
-
-        drawn = load_space(space or found.header.space or "")
-        with ScreenTeller("check") as teller, attached(found.header.target) as device:
-            result["networks_error"] = measured_error(found, drawn, device, seed, teller).model_dump()
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(check_summary(result), nl=False)
-
-
-@table.command("add")
-@click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
-@click.option("--name", help="What to call it here. Default: the name in its header.")
-@json_option
-def table_add(path: Path, name: str | None, as_json: bool) -> None:
-    """Check a table folder, from a colleague for example, and copy it to your own tables."""
-    from nas.screen import added_summary
-    from nas.tables.store import add_table
-
-    result = add_table(path, name)
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(added_summary(result), nl=False)
-
-
-@table.command("diff")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
-@json_option
-def table_diff(a: str, b: str, as_json: bool) -> None:
-    """Rows that two tables share and do not, and how far the shared ones are apart."""
-    from nas.screen import diff_summary
-    from nas.tables.diff import compare
-    from nas.tables.table import load_table
-
-    result = compare(load_table(a), load_table(b))
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(diff_summary(result), nl=False)
-
-
-@table.command("merge")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder.")
-@json_option
-def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
-    """One table of two that were measured on the same device."""
-    from nas.screen import merge_summary
-    from nas.tables.merge import merge_tables
-    from nas.tables.table import load_table
-
-    result = merge_tables(load_table(a), load_table(b), out)
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(merge_summary(result), nl=False)
-
-
-@cli.group(cls=_Commands)
-def spaces() -> None:
-    """Search spaces that come with nas."""
-
-
-@spaces.command("list")
-@json_option
-def spaces_list(as_json: bool) -> None:
-    """Every shipped space."""
-    from nas.catalog import space_names
-    from nas.space.load import load_space
-
-    found = [load_space(name) for name in space_names()]
-    if as_json:
-        print_json([{"name": s.name, "size": s.size, "decisions": len(s.decisions), "source": s.source} for s in found])
-    else:
-        for s in found:
-            click.echo(f"{s.name:<16} {float(s.size):.1e} architectures, {len(s.decisions)} decisions · {s.source}")
-
-
-@spaces.command("show")
-@click.argument("name", metavar="SPACE")
-@json_option
-def spaces_show(name: str, as_json: bool) -> None:
-    """Decisions, options and reference networks of a space."""
-    from nas.screen import space_summary
-    from nas.space.load import load_space
-
-    space = load_space(name)
-    if as_json:
-        print_json(
-            {
-                "name": space.name,
-                "source": space.source,
-                "size": space.size,
-                "decisions": {decision.name: list(decision.options) for decision in space.decisions},
-                "references": {name: dict(choices) for name, choices in space.references.items()},
-            }
-        )
-    else:
-        click.echo(space_summary(space), nl=False)
-
-
-cli.add_command(devices)
-cli.add_command(profile)
-cli.add_command(verify)
-cli.add_command(train)
-cli.add_command(report)
+for command in (table, spaces, devices, profile, verify, train, report):
+    cli.add_command(command)

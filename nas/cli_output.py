@@ -104,3 +104,10 @@ class ScreenTeller:
             self._bar.live.console.print(f"nas: {line}", highlight=False, markup=False)
         else:
             click.echo(f"nas: {line}", err=True)
+
+
+class Commands(click.Group):
+    """Lists commands in the order of use."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)

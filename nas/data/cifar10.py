@@ -202,7 +202,7 @@ def _unpickle(place: str, data: bytes) -> dict[Any, Any]:
         document = _Unpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as problem:  # damaged pickles raise nearly anything
         why = printable(str(problem)) or type(problem).__name__
-        raise DataError(f"{place}: refused: not a pickle of CIFAR-10 ({why}). Get the file anew.") from None
+        raise DataError(f"{place}: refused: not a pickle of CIFAR-10 ({why}). Get the file anew.") from problem
     if not isinstance(document, dict):
         raise DataError(f"{place}: a pickle of CIFAR-10 holds a dictionary, got {type(document).__name__}.")
     return document

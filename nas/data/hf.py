@@ -74,7 +74,7 @@ def _load(datasets: Any, place: str, argument: str) -> Any:
         return datasets.load_dataset(name, configuration or None)
     except Exception as problem:  # of the network, the hub, the files
         why = printable(" ".join(str(problem).split()), 300).rstrip(".")
-        raise DataError(f"{place}: cannot be loaded ({type(problem).__name__}: {why}).") from None
+        raise DataError(f"{place}: cannot be loaded ({type(problem).__name__}: {why}).") from problem
 
 
 def _columns(datasets: Any, place: str, table: Any) -> tuple[str, str]:

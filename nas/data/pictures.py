@@ -72,7 +72,7 @@ def decode(data: bytes) -> Image.Image:
         except BrokenPicture:
             raise
         except Exception as problem:  # Pillow's decoders raise what they happen to
-            raise BrokenPicture(printable(f"cannot be decoded: {problem}").rstrip(".")) from None
+            raise BrokenPicture(printable(f"cannot be decoded: {problem}").rstrip(".")) from problem
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -126,7 +126,7 @@ def _pictures(place: str, pictures: Any) -> NDArray[np.uint8] | list[NDArray[np.
         try:
             arrays.append(np.asarray(to_rgb(image)))
         except Exception as problem:  # of an image that is decoded only now
-            raise DataError(f"{place}: picture {row:,}: {printable(str(problem)).rstrip('.')}.") from None
+            raise DataError(f"{place}: picture {row:,}: {printable(str(problem)).rstrip('.')}.") from problem
     return arrays
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.atomic import write_atomic
-from nas.errors import RunError
+from nas.errors import NasError, RunError
 from nas.report.bars import bars_section
 from nas.report.command import reproduce_section
 from nas.report.comparison import comparison
@@ -49,9 +49,14 @@ def attempt_report(run: Run, teller: Teller) -> Path | None:
     """As `write_report`, for the end of a search: what goes wrong is told in a line, and nothing is raised."""
     try:
         return write_report(run)
-    except Exception as problem:  # the result is written already; a picture of it must not take it back
-        teller.say(f"no report was written ({problem}). Again: nas report {run.path}")
-        return None
+    except NasError as problem:
+        why = str(problem)
+    except OSError as problem:
+        why = f"{problem.filename or run.path}: {problem.strerror}"
+    except Exception as problem:  # a mistake of ours must not take back a result that is written; the command shows it
+        why = f"a mistake in nas itself: {problem!r}"
+    teller.say(f"no report was written ({why}). Again: nas report {run.path}")
+    return None
 
 
 def write_comparison(runs: Sequence[Run], out: Path) -> Path:

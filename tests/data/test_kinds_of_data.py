@@ -312,7 +312,11 @@ def test_fashion_mnist(images: Path) -> None:
         ("t10k-images-idx3-ubyte", idx(np.zeros((9, 20, 20), np.uint8)), "train and test have one size"),
         ("t10k-labels-idx1-ubyte", idx(np.full(9, 7, np.uint8)), "7 has no pictures in train"),
         ("train-labels-idx1-ubyte", idx(np.zeros(30, np.uint8)), "in train|needs two classes"),
-        ("train-labels-idx1-ubyte.gz", gzip.compress(idx(np.zeros(30, np.uint8)), mtime=0)[:-12], "damaged or cut short"),
+        (
+            "train-labels-idx1-ubyte.gz",
+            gzip.compress(idx(np.zeros(30, np.uint8)), mtime=0)[:-12],
+            "damaged or cut short",
+        ),
         ("train-labels-idx1-ubyte.gz", b"text", "damaged or cut short"),
     ],
 )

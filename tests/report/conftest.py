@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +10,6 @@ import pytest
 from nas.catalog import shipped_folder
 from nas.loop import search
 from nas.run import Run
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """As in tests/devices: where `NAS_NO_SKIPS` is set, a test that lacks its program fails."""
-    report = yield
-    if os.environ.get("NAS_NO_SKIPS") and report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
-    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,50 @@
+"""`nas spaces list|show`."""
+
+from __future__ import annotations
+
+import click
+
+from nas.cli_output import Commands, json_option, print_json
+
+
+@click.group(cls=Commands)
+def spaces() -> None:
+    """Search spaces that come with nas."""
+
+
+@spaces.command("list")
+@json_option
+def spaces_list(as_json: bool) -> None:
+    """Every shipped space."""
+    from nas.catalog import space_names
+    from nas.space.load import load_space
+
+    found = [load_space(name) for name in space_names()]
+    if as_json:
+        print_json([{"name": s.name, "size": s.size, "decisions": len(s.decisions), "source": s.source} for s in found])
+    else:
+        for s in found:
+            click.echo(f"{s.name:<16} {float(s.size):.1e} architectures, {len(s.decisions)} decisions · {s.source}")
+
+
+@spaces.command("show")
+@click.argument("name", metavar="SPACE")
+@json_option
+def spaces_show(name: str, as_json: bool) -> None:
+    """Decisions, options and reference networks of a space."""
+    from nas.screen import space_summary
+    from nas.space.load import load_space
+
+    space = load_space(name)
+    if as_json:
+        print_json(
+            {
+                "name": space.name,
+                "source": space.source,
+                "size": space.size,
+                "decisions": {decision.name: list(decision.options) for decision in space.decisions},
+                "references": {name: dict(choices) for name, choices in space.references.items()},
+            }
+        )
+    else:
+        click.echo(space_summary(space), nl=False)

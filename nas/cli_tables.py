@@ -1,0 +1,147 @@
+"""`nas table list|show|check|add|diff|merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli_output import Commands, ScreenTeller, json_option, print_json
+from nas.errors import NasError
+
+if TYPE_CHECKING:
+    from nas.tables.table import LatencyTable
+
+
+@click.group(cls=Commands)
+def table() -> None:
+    """Latency tables: shipped ones and your own."""
+
+
+@table.command("list")
+@json_option
+def table_list(as_json: bool) -> None:
+    """Every table that --target finds by name."""
+    from nas.catalog import table_names
+    from nas.screen import table_line
+    from nas.tables.table import load_table
+
+    tables: list[LatencyTable] = []
+    for folder in table_names().values():
+        try:
+            tables.append(load_table(folder))
+        except NasError as problem:  # one that is broken hides none of the others
+            click.echo(f"nas: {problem}", err=True)
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": t.name,
+                    "device": t.header.device.model,
+                    "rows": len(t.keys),
+                    "path": str(t.path),
+                    "fingerprint": t.fingerprint,
+                    "networks_error": t.networks_error,
+                }
+                for t in tables
+            ]
+        )
+    else:
+        for found in tables:
+            click.echo(table_line(found))
+
+
+@table.command("show")
+@click.argument("name", metavar="TABLE")
+@json_option
+def table_show(name: str, as_json: bool) -> None:
+    """Device, runtime, provenance, rows and content hash of a table."""
+    from nas.screen import table_summary
+    from nas.tables.table import load_table
+
+    found = load_table(name)
+    if as_json:
+        print_json(
+            {"header": found.header.model_dump(mode="json"), "rows": len(found.keys), "fingerprint": found.fingerprint}
+        )
+    else:
+        click.echo(table_summary(found), nl=False)
+
+
+@table.command("check")
+@click.argument("name", metavar="TABLE")
+@click.option("--space", help="Of own tables: whose networks to draw. Default: the space that was profiled.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of own tables: which networks are drawn.")
+@json_option
+def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
+    """Error of a table: published networks estimated anew; of your own, fresh networks measured on its device."""
+    from nas.screen import check_summary
+    from nas.tables.check import check_table
+    from nas.tables.table import load_table
+
+    found = load_table(name)
+    result = check_table(found)
+    if found.header.target is not None and (space or found.header.space):
+        from nas.profiler.bench import attached
+        from nas.profiler.check import measured_error
+        from nas.space.load import load_space
+
+        drawn = load_space(space or found.header.space or "")
+        with ScreenTeller("check") as teller, attached(found.header.target) as device:
+            result["networks_error"] = measured_error(found, drawn, device, seed, teller).model_dump()
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(check_summary(result), nl=False)
+
+
+@table.command("add")
+@click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
+@click.option("--name", help="What to call it here. Default: the name in its header.")
+@json_option
+def table_add(path: Path, name: str | None, as_json: bool) -> None:
+    """Check a table folder, from a colleague for example, and copy it to your own tables."""
+    from nas.screen import added_summary
+    from nas.tables.store import add_table
+
+    result = add_table(path, name)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(added_summary(result), nl=False)
+
+
+@table.command("diff")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@json_option
+def table_diff(a: str, b: str, as_json: bool) -> None:
+    """Rows that two tables share and do not, and how far the shared ones are apart."""
+    from nas.screen import diff_summary
+    from nas.tables.diff import compare
+    from nas.tables.table import load_table
+
+    result = compare(load_table(a), load_table(b))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(diff_summary(result), nl=False)
+
+
+@table.command("merge")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder.")
+@json_option
+def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
+    """One table of two that were measured on the same device."""
+    from nas.screen import merge_summary
+    from nas.tables.merge import merge_tables
+    from nas.tables.table import load_table
+
+    result = merge_tables(load_table(a), load_table(b), out)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(merge_summary(result), nl=False)
