@@ -7,6 +7,7 @@ equally likely, the policy follows a batch of pictures held out of them, with th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas.cost.factors import Factors
-from nas.errors import Interrupted, NasError, RunError, Unattainable
+from nas.cost.factors import Factor, Factors
+from nas.errors import Interrupted, NasError, RunError
 from nas.exact import Solution, solve
 from nas.policies.bound import TWO_SIDED, Bounds
 from nas.policies.policy import Policy
@@ -121,8 +122,7 @@ class Descent:
         """One step."""
         training, policy, step = self.training, self.policy, self.step
         x, y = training.batch(step)
-        learns = step >= self.first
-        if not learns and training.supernet.space.decisions:
+        if step < self.first:
             loss = training.step(step, lambda: self._warm(x, y))
         else:
             policy.begin_step((step - self.first) / max(1, training.planned - self.first - 1))
@@ -249,15 +249,14 @@ def derive(space: Space, policy: Policy, costs: Mapping[str, Factors], bounds: M
     """
     value = policy.log_probability()
     latency = costs[TWO_SIDED]
-    floor = {"floor": -FLOOR * bounds[TWO_SIDED]}
-    floored = latency.bounds()[1] >= FLOOR * bounds[TWO_SIDED]
-    with_floor = {**costs, "floor": latency * -1.0}
-    try:
-        if not floored:
-            raise Unattainable("The largest network of the space is faster than that.")
-        solution = solve(space, value, with_floor, {**bounds, **floor}, seconds=SOLVE_SECONDS)
-    except NasError:
-        floored = False
+    solution = None
+    if latency.bounds()[1] >= FLOOR * bounds[TWO_SIDED]:
+        floored_costs = {**costs, "floor": latency * -1.0}
+        floored_bounds = {**bounds, "floor": -FLOOR * bounds[TWO_SIDED]}
+        with suppress(NasError):  # the other bounds leave nothing that slow, or nothing that is found in time
+            solution = solve(space, value, floored_costs, floored_bounds, seconds=SOLVE_SECONDS)
+    floored = solution is not None
+    if solution is None:
         solution = solve(space, value, costs, bounds, seconds=SOLVE_SECONDS)
     argmax = policy.argmax()
     canonical = space.canonical(np.stack([argmax, solution.genotype]))
@@ -274,24 +273,10 @@ def derive(space: Space, policy: Policy, costs: Mapping[str, Factors], bounds: M
 
 def _skipping(space: Space, training: WeightTraining) -> Factors:
     """Mean over the slots that can be left out or skipped of whether they are, as Factors."""
-    able = {
-        choice.name
-        for choice in training.supernet.choices
-        if any(_skips(c) for c in choice.candidates) and not all(_skips(c) for c in choice.candidates)
-    }
-    terms = [
-        (slot, [float(_skips(slot.layers(*options))) for options in space.combinations(slot)])
-        for slot in space.slots
-        if slot.name in able
-    ]
-    from nas.cost.factors import Factor
-
-    cards = [int(n) for n in space.cardinalities]
-    factors = [
-        Factor(slot.decisions, np.array(values).reshape([cards[d] for d in slot.decisions]) / len(terms))
-        for slot, values in terms
-    ]
-    return Factors.of(cards, 0.0, factors)
+    skips = [np.array([float(_skips(candidate)) for candidate in c.candidates]) for c in training.supernet.choices]
+    able = [(c, s) for c, s in zip(training.supernet.choices, skips, strict=True) if 0 < s.sum() < len(s)]
+    terms = [Factor(choice.decisions, skip[choice.code] / len(able)) for choice, skip in able]
+    return Factors.of([int(n) for n in space.cardinalities], 0.0, terms)
 
 
 def _skips(layers: tuple[Any, ...]) -> bool:

@@ -280,8 +280,9 @@ def test_inherited_accuracy_is_that_of_the_network_with_the_weights_it_takes_alo
             right = [(network(x).argmax(1) == y).float() for x, y in evaluation_batches(digits, digits.validation, 500)]
         assert percent == pytest.approx(100 * float(torch.cat(right).mean()), abs=0.4)  # a picture of 287
     error = evaluator.uncertainty(population)
-    p = accuracy / 100
-    assert error == pytest.approx(100 * np.sqrt(p * (1 - p) / len(digits.validation)))
+    count = len(digits.validation)
+    share = (accuracy / 100 * count + 2) / (count + 4)  # Agresti and Coull, as after a training
+    assert error == pytest.approx(100 * np.sqrt(share * (1 - share) / (count + 4)))
 
 
 def test_a_supernets_training_is_gone_on_with(

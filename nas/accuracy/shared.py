@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nas.data.batches import evaluation_batches, picture_tensor
+from nas.data.batches import picture_tensor
 from nas.data.data import Data, Split
 from nas.errors import Interrupted, NasError
 from nas.export.config import Pictures
+from nas.export.weights_file import plain_weights
 from nas.index import GenotypeIndex
 from nas.interrupt import interruptible
 from nas.policies import SUPERNETS
@@ -32,6 +32,7 @@ from nas.supernet.subnet import CALIBRATION, recalibrate
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining, memory_told
 from nas.teller import Teller
+from nas.training.score import Score, evaluate
 
 VERSION = "supernet/1"
 FILE = "supernet.safetensors"
@@ -92,7 +93,7 @@ class Shared:
         self._teller = teller
         self._trained = False
         self._index = GenotypeIndex(len(space.decisions))
-        self._known: list[float] = []
+        self._known: list[Score] = []
         if data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
             teller.say(
                 f"training on pictures of {data.resolution} px takes very long without a GPU; --proxy-resolution 32 or "
@@ -139,16 +140,11 @@ class Shared:
         self._trained = True
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
-        canonical = self.space.canonical(population)
-        for row in np.flatnonzero(self._index.first_new(canonical)):
-            self._known.append(self._measure(canonical[row]))
-            self._index.add(canonical[row : row + 1])
-        return np.array([self._known[row] for row in self._index.find(canonical)])
+        return np.array([score.top1 for score in self._scores(population)])
 
     def uncertainty(self, population: Population) -> NDArray[np.float64]:
         """Standard error by the number of pictures, in points; it says nothing of what training alone would give."""
-        share = self(population) / 100
-        return np.asarray(100 * np.sqrt(share * (1 - share) / max(1, min(len(self.data.validation), MOST_PICTURES))))
+        return np.array([score.standard_error for score in self._scores(population)])
 
     def network(self, genotype: Genotype) -> torch.nn.Sequential:
         """The network of a genotype `uint8[D]` with inherited weights and statistics of its own, ready to evaluate."""
@@ -166,35 +162,22 @@ class Shared:
 
     def weights(self, genotype: Genotype) -> dict[str, NDArray[np.float32]]:
         """The state of that network, by the names of `nas.blocks.build.build(architecture).state_dict()`."""
-        return {
-            name: value.cpu().contiguous().numpy()
-            for name, value in self.network(genotype).state_dict().items()
-            if not name.endswith("num_batches_tracked")
-        }
+        return plain_weights(self.network(genotype).state_dict())
 
-    def _measure(self, genotype: Genotype) -> float:
-        network = self.network(genotype)  # may train first
-        right = 0
-        with torch.inference_mode():
-            for x, y in self._held_out:
-                right += int((network(x).argmax(1) == y).sum())
-        return 100 * right / sum(len(y) for _, y in self._held_out)
-
-    @cached_property
-    def _held_out(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _scores(self, population: Population) -> list[Score]:
+        canonical = self.space.canonical(population)
         split = self.data.validation
-        most = Split(split.pictures[:MOST_PICTURES], split.labels[:MOST_PICTURES])
-        return [(x.to(self._device), y.to(self._device)) for x, y in evaluation_batches(self.data, most, BATCH)]
+        held_out = Split(split.pictures[:MOST_PICTURES], split.labels[:MOST_PICTURES])
+        for row in np.flatnonzero(self._index.first_new(canonical)):
+            self._known.append(evaluate(self.network(canonical[row]), self.data, held_out))
+            self._index.add(canonical[row : row + 1])
+        return [self._known[row] for row in self._index.find(canonical)]
 
     @cached_property
     def _calibration(self) -> list[torch.Tensor]:
         pictures = self.data.train.pictures[:CALIBRATION]
         starts = range(0, max(1, len(pictures) - 1), BATCH)  # never a batch of one picture
-        return [picture_tensor(self.data, pictures[i : i + BATCH]).to(self._device) for i in starts]
-
-    @property
-    def _device(self) -> torch.device:
-        return self.training.device
+        return [picture_tensor(self.data, pictures[i : i + BATCH]).to(self.training.device) for i in starts]
 
     def _train(self) -> None:
         training, checkpoints = self.training, self.checkpoints
@@ -206,7 +189,7 @@ class Shared:
         with interruptible() as interrupted, memory_told():
             while step < training.planned:
                 x, y = training.batch(step)
-                training.step(step, _bound(rule, training.supernet, x, y, training.rng(step, 0)))
+                training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0)))
                 step += 1
                 self._teller.progress(step * batch, training.planned * batch, "img")
                 if checkpoints.due() or step == training.planned:
@@ -218,7 +201,3 @@ class Shared:
                         f"Go on: nas search --resume --out {self._folder}"
                     )
         self._trained = True
-
-
-def _bound(rule: Callable[..., float], *arguments: Any) -> Callable[[], float]:
-    return lambda: rule(*arguments)
