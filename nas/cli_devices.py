@@ -61,21 +61,35 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--target", required=True, help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`)."
 )
+@click.option("--resolution", type=int, metavar="PX", help="Of the networks. Default: the space's.")
+@click.option("--classes", type=int, metavar="N", help="That the networks tell apart. Default: the space's.")
 @click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
 @click.option("--budget", default="90s", show_default=True, help="Time of measuring; then what is sure enough is used.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Table folder. Default: among your tables.")
 @_ways
 @json_option
 def profile(
-    space: str, target: str, precision: str, budget: str, out: Path | None, as_json: bool, **ways: bool
+    space: str,
+    target: str,
+    resolution: int | None,
+    classes: int | None,
+    precision: str,
+    budget: str,
+    out: Path | None,
+    as_json: bool,
+    **ways: bool,
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
-    from nas.request import parse_budget, parse_percent
+    from nas.blocks.layer import MAX_DIMENSION
+    from nas.request import MAX_RESOLUTION, parse_budget, parse_percent
     from nas.target import check_target
 
     seconds = parse_budget(budget)["seconds"]
     if seconds is None:
         raise NasError(f"The budget of a profile is a time, such as 75s or 5m, got {budget!r}.")
+    for name, value, most in (("resolution", resolution, MAX_RESOLUTION), ("classes", classes, MAX_DIMENSION)):
+        if value is not None and not 1 <= value <= most:
+            raise NasError(f"`--{name}` is a whole number of 1 to {most:,}, got {value}.")
     percent = parse_percent(precision)
     check_target(target)
 
@@ -85,7 +99,7 @@ def profile(
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
-    loaded = load_space(space)
+    loaded = load_space(space, resolution=resolution, classes=classes)
     folder = out or named(target).table_folder(loaded.name)
     with ScreenTeller("profile") as teller, attached(target, Ways(**ways, show=_on_stderr)) as device:
         table = measure(loaded, target, device, folder, Effort(percent, seconds), teller)

@@ -126,7 +126,9 @@ def target_path(target: str, space: str | None) -> Path:
         raise TableError(f"{target} has a table for each space, and this network names none. Give a table's name.")
     folder = device.table_folder(space)
     if not (folder / "table.yaml").is_file():
+        from nas.space.adapt import options_of
+
         raise TableError(
-            f"{target} has no table of {space} yet. Make it: nas profile --space {space} --target {target}"
+            f"{target} has no table of {space} yet. Make it: nas profile --space {options_of(space)} --target {target}"
         )
     return folder

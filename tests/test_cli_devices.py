@@ -101,6 +101,16 @@ def test_killed_half_way_it_goes_on(home: Path, number: signal.Signals) -> None:
     assert (home / "table" / "table.yaml").is_file()
 
 
+def test_networks_of_another_size_and_number_of_classes_have_a_table_of_their_own(home: Path) -> None:
+    words = ["profile", "--space", "tiny.yaml", "--target", "fake", "--resolution", "16", "--classes", "5"]
+    found = json.loads(nas(home, *words, "--json").stdout)
+    assert Path(found["table"]).name == "fake-tiny-16px-5c"
+    assert found["header"]["resolution"] == 16
+    rows = (Path(found["table"]) / "table.csv").read_text().splitlines()
+    (head,) = (row.split(",") for row in rows if row.startswith("head,"))
+    assert head[rows[0].split(",").index("out_channels")] == "5"
+
+
 def test_what_can_be_measured_is_listed(home: Path) -> None:
     listed = json.loads(nas(home, "devices", "--json").stdout)
     by_target = {device["target"]: device for device in listed}
@@ -122,6 +132,8 @@ def test_what_can_be_measured_is_listed(home: Path) -> None:
         (["profile", "--space", "mobile", "--target", "pixel-cpu"], "is no device"),
         (["profile", "--space", "nowhere", "--target", "cpu"], "No search space"),
         (["profile", "--space", "mobile", "--target", "cpu", "--precision", "0%"], "percent"),
+        (["profile", "--space", "mobile", "--target", "cpu", "--resolution", "0"], "1 to 4,096"),
+        (["profile", "--space", "mobile", "--target", "cpu", "--classes", "65537"], "1 to 65,536"),
         (["profile", "--space", "mobile", "--target", "cpu", "--budget", "many"], "budget"),
         (["profile", "--space", "mobile", "--target", "cpu", "--budget", "500"], "is a time"),
         (["profile", "--space", "mobile", "--target", "ssh:-oProxyCommand=x"], "ssh device is written"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 
 from nas.space.schema import Global, SpaceFile
@@ -36,3 +37,17 @@ def adapted(file: SpaceFile, resolution: int | None, classes: int | None) -> Spa
         file = file.model_copy(update={"num_classes": classes})
         name += f"-{classes}c"
     return file.model_copy(update={"name": name})
+
+
+def options_of(name: str) -> str:
+    """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --classes 10`."""
+    found = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(\d+)c)?", name, re.DOTALL)
+    assert found is not None
+    space, resolution, classes = found.groups()
+    return " ".join(
+        [
+            space,
+            *([f"--resolution {resolution}"] if resolution else []),
+            *([f"--classes {classes}"] if classes else []),
+        ]
+    )

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from nas.catalog import space_path
+from nas.space.adapt import options_of
 from nas.space.load import load_space
 
 NAMES = ("mobile", "single-path", "fbnet", "mnasnet", "nas-bench-macro")
@@ -111,3 +112,10 @@ def test_pictures_smaller_than_the_strides_of_what_is_adapted_do_not_occur() -> 
             space = load_space(name, resolution=resolution)
             assert space.shrinkage <= resolution
             assert space.resolution == resolution
+
+
+def test_a_name_tells_the_options_of_nas_profile() -> None:
+    assert options_of("mobile") == "mobile"
+    assert options_of("mobile-32px-10c") == "mobile --resolution 32 --classes 10"
+    assert options_of("mobile-10c") == "mobile --classes 10"
+    assert options_of("my-12c-space-48px") == "my-12c-space --resolution 48"
