@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from nas.run import Run
 from nas.standing import Standing
 from nas.target import device_name
 from nas.teller import Silent, Teller
+
+if TYPE_CHECKING:
+    from nas.policies.search import PolicySearch
 
 MOST_PER_BATCH = 1_000
 WARM_UP_SECONDS = 0.5
@@ -88,14 +91,15 @@ def _load(run: Run, subject: Subject, teller: Teller) -> Problem:
 
 
 def _search(run: Run, problem: Problem, progress: Progress, verified: Verified | None, teller: Teller) -> Run:
+    descent = _policy_search(run.request, problem) if run.request.learns else None
     planned = _set_up(run, problem)
     ledger = Ledger.open(run.path / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     try:
         before, proof, policy = len(ledger), None, None
         if run.request.controller == "exact":
             seconds, proof = _solve(problem, ledger)
-        elif run.request.learns:
-            seconds, policy = _descend(run, problem, ledger, planned, teller)
+        elif descent is not None:
+            seconds, policy = _descend(run, problem, descent, ledger, planned, teller)
         else:
             seconds = _loop(run, problem, ledger, planned, progress)
         pace = {"seconds": seconds, "archs_per_second": (len(ledger) - before) / max(seconds, 1e-9)}
@@ -185,14 +189,17 @@ def _solve(problem: Problem, ledger: Ledger) -> tuple[float, dict[str, Any]]:
     return perf_counter() - start, proof_of(solution)
 
 
+def _policy_search(request: Request, problem: Problem) -> PolicySearch:
+    from nas.policies.search import PolicySearch  # brings torch
+
+    return PolicySearch(request, problem)
+
+
 def _descend(
-    run: Run, problem: Problem, ledger: Ledger, planned: int | None, teller: Teller
+    run: Run, problem: Problem, search: PolicySearch, ledger: Ledger, planned: int | None, teller: Teller
 ) -> tuple[float, dict[str, Any]]:
     """Train a policy and its supernet, then take the policy's best architecture into the ledger; returns seconds and
     what became of the policy."""
-    from nas.policies.search import PolicySearch  # brings torch
-
-    search = PolicySearch(run.request, problem)
     if planned is None:
         planned = search.steps_in(run.request.seconds or 0)
         run.amend("setup.json", planned=planned)

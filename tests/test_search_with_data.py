@@ -196,6 +196,33 @@ def test_wrong_requests(tmp_path: Path, arguments: list[str], part: str, code: i
     assert list(tmp_path.rglob("*")) == []
 
 
+SIZES = """
+format: nas-space/1
+name: sizes
+source: test
+num_classes: 10
+input: {resolution: {choice: [16, 32]}}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: {choice: [3, 5]}}
+head: {width: 16}
+"""
+
+
+@pytest.mark.parametrize("controller", ["fbnet", "proxyless"])
+def test_several_resolutions_are_refused_before_a_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, controller: str
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "tables"))
+    space = tmp_path / "sizes.yaml"
+    space.write_text(SIZES)
+    (tmp_path / "here").mkdir()
+    command = ["search", "--space", str(space), "--target", "fake", "--latency", "1ms", "--data", "digits"]
+    _, error = inside(tmp_path / "here", [*command, "--controller", controller], 2)
+    assert error.splitlines()[-1].startswith("nas: sizes has several resolutions")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def inside(folder: Path, arguments: list[str], code: int) -> tuple[str, str]:
     """The command, run in this process; returns what it prints."""
     from contextlib import chdir, redirect_stderr, redirect_stdout

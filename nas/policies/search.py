@@ -13,7 +13,7 @@ import torch
 from nas.accuracy.shared import Shared
 from nas.descent import Descent, Record, derive
 from nas.interrupt import interruptible
-from nas.policies import POLICIES
+from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
 from nas.problem import Problem
 from nas.request import Request
@@ -25,9 +25,13 @@ PACE_STEPS = 4
 
 
 class PolicySearch:
-    """The policy that a request names, on the supernet of its evaluator."""
+    """The policy that a request names, on the supernet of its evaluator.
+
+    Raises `NasError` where the policy cannot search the problem's space.
+    """
 
     def __init__(self, request: Request, problem: Problem) -> None:
+        check_policy(request.controller, problem.space)
         self._request = request
         self._problem = problem
         self._shared = cast(Shared, problem.objective.accuracy)

@@ -63,3 +63,8 @@ class Choice:
 def choices_of(space: Space) -> tuple[Choice, ...]:
     """Every slot of a space as a choice, first to last."""
     return tuple(Choice.of(space, slot) for slot in space.slots)
+
+
+def of_one_size(choices: Sequence[Choice]) -> bool:
+    """Whether all networks see pictures of one size."""
+    return len({layers[0].height for layers in choices[0].candidates if layers}) == 1

@@ -35,10 +35,7 @@ class Supernet(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.choices = choices_of(space)
-        stems = [layers[0].height for layers in self.choices[0].candidates if layers]
-        self._largest = max(stems)
-        self.one_size = min(stems) == self._largest
-        """Whether all networks see pictures of one size."""
+        self._largest = max(layers[0].height for layers in self.choices[0].candidates if layers)
 
     @abstractmethod
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
@@ -103,7 +100,7 @@ class Supernet(nn.Module, ABC):
     def _sized(self, x: torch.Tensor, stem: int) -> torch.Tensor:
         """Pictures in proportion to the resolution that a network is for, where the space has several."""
         layers = self.choices[0].candidates[stem]
-        if self.one_size or not layers or layers[0].height == self._largest:
+        if not layers or layers[0].height == self._largest:
             return x
         size = [max(1, round(side * layers[0].height / self._largest)) for side in x.shape[2:]]
         return interpolate(x, size, mode="bilinear", antialias=True)
