@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -
         inherited, weights_from = source.weights, f"inherited, {source.config.weights}"
     named = source.config.pictures.classes if source.config.pictures and request.weights is None else None
     begin = start(source.config.architecture, inherited, data.classes, request.seed, named)
+    config, begin = _of_this_network(source.config, begin)
     for note in begin.notes:
         teller.say(note)
     rate = request.lr if request.lr is not None else default_rate(request.batch, inherited is not None)
@@ -86,7 +88,7 @@ def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -
     )
     test = evaluate(fitted.network, data, data.test, processes=team)
     if team.first:
-        _conclude(folder, source.config, begin, recipe, fitted, data, test, weights_from)
+        _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
 
 
 def _data(request: Request, config: Config, teller: Teller) -> Data:
@@ -112,6 +114,18 @@ def _teacher(request: Request, data: Data) -> torch.nn.Module | None:
     if source.config.pictures and source.config.pictures.classes != data.classes:
         raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
     return network_of(architecture, weights)
+
+
+def _of_this_network(config: Config, begin: Start) -> tuple[Config, Start]:
+    """A config without the latency of another number of classes, and a start that says so."""
+    metrics = dict(config.metrics or {})
+    if begin.architecture == config.architecture or metrics.pop("latency", None) is None:
+        return config, begin
+    note = (
+        f"The latency in its config is left out: it is that of {config.architecture.num_classes:,} classes. "
+        "nas estimate looks up the new one."
+    )
+    return replace(config, metrics=metrics), replace(begin, notes=(*begin.notes, note))
 
 
 def _conclude(

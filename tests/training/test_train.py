@@ -18,7 +18,7 @@ from tiny import TINY, nas, patched, write_config
 
 from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError, NasError
-from nas.export.config import read_config
+from nas.export.config import read_config, to_config
 from nas.export.weights import random_weights
 from nas.export.weights_file import read_weights
 from nas.training.board import board
@@ -96,6 +96,20 @@ def test_a_head_for_other_classes(tmp_path: Path) -> None:
     done = nas("train", str(config), *QUICK, "--out", "done", cwd=tmp_path)
     assert "The head is rebuilt: the network has 1,000 classes, the data 10." in done.stderr
     assert read_config(tmp_path / "done/config.json").architecture == TINY
+
+
+@pytest.mark.parametrize("classes", [1000, 10])
+def test_the_latency_of_another_number_of_classes_is_not_handed_on(tmp_path: Path, classes: int) -> None:
+    network = replace(TINY, layers=(*TINY.layers[:-1], replace(TINY.layers[-1], out_channels=classes)))
+    metrics = {"latency": {"ms": 5.0, "target": "somewhere"}, "accuracy": {"value": 60.0}}
+    (tmp_path / "config.json").write_text(json.dumps(to_config(network, metrics=metrics)))
+    done = nas("train", "config.json", *QUICK, "--out", "done", cwd=tmp_path)
+    known = read_config(tmp_path / "done/config.json").metrics
+    assert known is not None
+    assert known["accuracy_estimate"] == {"value": 60.0}
+    said = "The latency in its config is left out: it is that of 1,000 classes." in done.stderr
+    assert said == (classes == 1000)
+    assert known.get("latency") == (None if said else metrics["latency"])
 
 
 def test_inherited_weights_are_kept_but_for_the_last_layer() -> None:
