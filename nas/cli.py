@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from nas import ranks
 from nas.catalog import absolute_data
 from nas.cli_devices import devices, profile, verify
 from nas.cli_output import Commands, ScreenTeller, json_option, print_json, search_bar
@@ -96,6 +97,7 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
     "--resume", is_flag=True, help="Go on with the run in --out, or with the newest of this space and target."
 )
 @json_option
+@ranks.told_once()
 def search(
     space: str | None,
     target: str | None,
@@ -140,6 +142,8 @@ def search(
 
     with search_bar() as progress, ScreenTeller("profile") as teller:
         carry_out(run, progress, teller)
+    if ranks.rank():
+        return
     if as_json:
         print_json(run.result)
     else:

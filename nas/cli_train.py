@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from nas import ranks
 from nas.catalog import absolute_data
 from nas.cli_output import ScreenTeller, json_option, print_json
-from nas.errors import Interrupted, NasError
+from nas.errors import NasError
 
 
 @click.command()
@@ -32,28 +30,17 @@ from nas.errors import Interrupted, NasError
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
 @click.option("--tensorboard", is_flag=True, help="Also write curves for TensorBoard.")
 @json_option
+@ranks.told_once()
 def train(
     config: str | None, data: str | None, out: Path | None, resume: bool, tensorboard: bool, as_json: bool, **plain: Any
 ) -> None:
     """Train a network, or fine-tune one that has weights, and test it."""
-    rank = int(os.environ.get("RANK", 0))
-    try:
-        folder = _folder(config, data, out, resume, rank == 0, plain)
-        from nas.training.train import carry_out  # only now: the request is on disk
+    folder = _folder(config, data, out, resume, plain)
+    from nas.training.train import carry_out  # only now: the request is on disk
 
-        with ScreenTeller("train") if rank == 0 else nullcontext() as teller:
-            from nas.teller import Silent
-
-            carry_out(folder, teller or Silent(), tensorboard)
-    except (NasError, Interrupted) as problem:
-        if rank == 0:
-            raise
-        from nas.training.fit import OutOfMemory
-
-        if isinstance(problem, OutOfMemory):
-            raise
-        sys.exit(problem.exit_code)  # the first process tells what all of them met
-    if rank:
+    with ScreenTeller("train") as teller:
+        carry_out(folder, teller, tensorboard)
+    if ranks.rank():
         return
     if as_json:
         print_json(folder.result)
@@ -63,10 +50,8 @@ def train(
         click.echo(training_summary(folder.result), nl=False)
 
 
-def _folder(
-    config: str | None, data: str | None, out: Path | None, resume: bool, first: bool, plain: dict[str, Any]
-) -> Any:
-    """The training's folder, made by the first of several processes."""
+def _folder(config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]) -> Any:
+    """The training's folder."""
     from nas.training.folder import Folder
     from nas.training.request import Request
 
@@ -82,13 +67,7 @@ def _folder(
         if name not in asked:
             raise NasError(f"{example} is required, for example: nas train runs/mine --data digits")
     request = Request(**asked)
-    if not first:
-        if out is None:
-            raise NasError("Several processes need --out.")
-        return Folder(out, request)
     _check(request)
-    if out is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise NasError("Several processes need --out.")
     return Folder.create(out, request)
 
 

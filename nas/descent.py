@@ -107,7 +107,7 @@ class Descent:
                 teller.progress(self.step * batch, planned * batch, "img")
                 if self._checkpoints.due() or self.step == planned:
                     self._write()
-                if interrupted():
+                if self.training.team.any(interrupted()):
                     self._write()
                     raise Interrupted(f"step {self.step:,} of {planned:,} is kept.")
         skips = self.records[-1].skips if self.records else 0.0
@@ -144,8 +144,7 @@ class Descent:
             return loss.item()
         self._optimiser.zero_grad(set_to_none=True)
         excesses = self._constrained(loss)
-        self._optimiser.step()
-        self.bounds.ascend(excesses)
+        self._follow(loss, excesses)
         return loss.item()
 
     def _learn(self) -> None:
@@ -156,10 +155,14 @@ class Descent:
         for parameter in frozen:
             parameter.requires_grad_(False)  # the weights' gradients are not wanted here
         loss = self.policy.policy_loss(training.supernet, x, y, training.rng(self.step, 1))
-        check_finite(self.step, loss.item())
         excesses = self._constrained(loss)
         for parameter in frozen:
             parameter.requires_grad_(True)
+        self._follow(loss, excesses)
+
+    def _follow(self, loss: torch.Tensor, excesses: Mapping[str, torch.Tensor]) -> None:
+        """A step of the policy and of the bounds' multipliers, along the mean of all processes' gradients."""
+        check_finite(self.step, self.training.team.mean(self._parameters, loss.item()))
         self._optimiser.step()
         self.bounds.ascend(excesses)
 

@@ -7,6 +7,8 @@ NasError                     a wrong request: exit code 2
 ├── TableError               a latency table that breaks a rule
 │   └── LatencyMissing       layers that a table cannot answer
 ├── RunError                 a run folder that is missing, taken or of another request
+├── Alone                    what one of several processes may meet by itself
+│   └── OutOfMemory          a step that does not fit into memory
 └── Unattainable             the answer is no: exit code 1
 Interrupted                  stopped by the user, resumable: exit code 130
 
@@ -42,6 +44,14 @@ class LatencyMissing(TableError):
 
 class RunError(NasError):
     """A run folder is missing, taken, or belongs to another request."""
+
+
+class Alone(NasError):
+    """One of several processes may meet this by itself, and then tells it, whichever it is."""
+
+
+class OutOfMemory(Alone):
+    """A step of training does not fit into memory."""
 
 
 class Unattainable(NasError):

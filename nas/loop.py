@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 import nas
+from nas import ranks
 from nas.atomic import write_atomic
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
-from nas.errors import Interrupted, NasError, RunError
+from nas.errors import Alone, Interrupted, NasError, RunError
 from nas.exact import solve
 from nas.interrupt import interruptible
 from nas.ledger import Ledger
@@ -28,7 +30,9 @@ from nas.target import device_name
 from nas.teller import Silent, Teller
 
 if TYPE_CHECKING:
+    from nas.accuracy.shared import Shared
     from nas.policies.search import PolicySearch
+    from nas.training.processes import Processes
 
 MOST_PER_BATCH = 1_000
 WARM_UP_SECONDS = 0.5
@@ -67,34 +71,82 @@ def carry_out(run: Run, progress: Progress, teller: Teller) -> Run:
     """Search in a run folder, from wherever it stands, to its result.
 
     Where the target is a device, its table is profiled first if there is none, and the winner is measured at the end.
+    Of several processes the first does it all; the others train the supernet with it.
     """
     if run.finished:
         return run
     try:
-        subject = Subject.load(run.request, teller)
-        if device_name(run.request.target) is None:
-            return _search(run, _load(run, subject, teller), progress, None, teller)
-        from nas.profiler import bench  # only for devices: it imports what a table search has no use for
-
-        with bench.attached(run.request.target) as device:
-            bench.have_table(run.request.target, subject.space, device, teller)
-            problem = _load(run, subject, teller)
-            verified = partial(bench.verify, table=problem.table, device=device, teller=teller)
-            return _search(run, problem, progress, verified, teller)
+        with _together(run.request) as team:
+            if team is None or team.first:
+                _carry_out(run, progress, teller, team)
+            else:
+                _take_part(run, team)
     except NasError:
-        run.discard_unless_begun()
+        if not ranks.rank():
+            run.discard_unless_begun()
         raise
+    return run
 
 
-def _load(run: Run, subject: Subject, teller: Teller) -> Problem:
-    return Problem.load(run.request, subject=subject, folder=run.path, teller=teller)
+@contextmanager
+def _together(request: Request) -> Iterator[Processes | None]:
+    """The processes that torchrun started; None is this one alone, which needs no torch for it."""
+    if ranks.count() == 1:
+        yield None
+        return
+    if not request.inherits:
+        raise NasError(
+            "Several processes train a supernet together, and this search trains none. Start it without torchrun."
+        )
+    from nas.training.processes import joined
+
+    with joined() as team:
+        yield team
 
 
-def _search(run: Run, problem: Problem, progress: Progress, verified: Verified | None, teller: Teller) -> Run:
+def _carry_out(run: Run, progress: Progress, teller: Teller, team: Processes | None) -> None:
+    subject = Subject.load(run.request, teller)
+    load = partial(Problem.load, run.request, subject=subject, folder=run.path, teller=teller, processes=team)
+    if device_name(run.request.target) is None:
+        _search(run, load(), progress, None, teller, team)
+        return
+    from nas.profiler import bench  # only for devices: it imports what a table search has no use for
+
+    with bench.attached(run.request.target) as device:
+        bench.have_table(run.request.target, subject.space, device, teller)
+        problem = load()
+        verified = partial(bench.verify, table=problem.table, device=device, teller=teller)
+        _search(run, problem, progress, verified, teller, team)
+
+
+def _take_part(run: Run, team: Processes) -> None:
+    """Train with the first process, which has decoded, measured and set up everything before, and goes on alone."""
+    team.wait()
+    try:
+        if run.read("setup.json") is None:
+            raise RunError(f"{run.path}: all processes read --out, and setup.json is not there.")
+        problem = Problem.load(run.request, folder=run.path, processes=team)
+        planned = _set_up(run, problem)
+    except NasError as problem_here:
+        raise Alone(f"Process {team.rank}: {problem_here}") from None
+    team.wait()
+    if run.request.learns:
+        search = _policy_search(run.request, problem)
+        search.train(planned or search.steps_in(run.request.seconds or 0), Silent())
+    else:
+        cast("Shared", problem.objective.accuracy).train()
+
+
+def _search(
+    run: Run, problem: Problem, progress: Progress, verified: Verified | None, teller: Teller, team: Processes | None
+) -> None:
     descent = _policy_search(run.request, problem) if run.request.learns else None
     planned = _set_up(run, problem)
     ledger = Ledger.open(run.path / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     try:
+        if team is not None:
+            team.wait()  # what the others read is on the disk now
+            team.wait()  # and they have read it
         before, proof, policy = len(ledger), None, None
         if run.request.controller == "exact":
             seconds, proof = _solve(problem, ledger)
@@ -112,7 +164,6 @@ def _search(run: Run, problem: Problem, progress: Progress, verified: Verified |
     from nas.report import attempt_report
 
     attempt_report(run, teller)
-    return run
 
 
 def _set_up(run: Run, problem: Problem) -> int | None:

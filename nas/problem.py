@@ -24,6 +24,7 @@ from nas.teller import Silent, Teller
 
 if TYPE_CHECKING:
     from nas.data.data import Data
+    from nas.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ class Problem:
         subject: Subject | None = None,
         folder: Path | None = None,
         teller: Teller = Silent(),  # noqa: B008  # has no state
+        processes: Processes | None = None,
     ) -> Problem:
-        """What was loaded already is passed as `subject`; `folder` is where what is trained is kept.
+        """What was loaded already is passed as `subject`; `folder` is where what is trained is kept, by all
+        `processes`.
 
         Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets.
         """
@@ -82,7 +85,7 @@ class Problem:
         space, data = subject.space, subject.data
         table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
-        accuracy = make_evaluator(kind, space, Means(data, request, folder, teller))
+        accuracy = make_evaluator(kind, space, Means(data, request, folder, teller, processes))
         costs = {
             "latency_ms": compile_latency(space, table),
             "macs": counts.macs(space),

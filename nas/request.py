@@ -126,6 +126,12 @@ class Request:
         return self.controller in POLICY_NAMES
 
     @property
+    def inherits(self) -> bool:
+        """Whether a supernet is trained."""
+        kind = "supernet" if self.accuracy is None else self.accuracy.partition(":")[0]
+        return self.data is not None and kind == "supernet"
+
+    @property
     def goal(self) -> str:
         """The objective, settled."""
         return self.objective or ("front" if self.controller == "nsga2" else "bound")

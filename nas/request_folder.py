@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import nas
+from nas import ranks
 from nas.atomic import PART, write_atomic
 from nas.errors import RunError
 from nas.files import read_json
@@ -25,8 +26,11 @@ R = TypeVar("R")
 def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any]) -> None:
     """Make a new folder with a request in it; `what` it is a request for is what messages say.
 
-    Raises `RunError` where something is there already, or nothing can be written.
+    Of several processes the first one makes it. Raises `RunError` where something is there already, or nothing can be
+    written.
     """
+    if ranks.rank():
+        return
     if (folder / FILE).exists():
         raise RunError(f"{folder}: there is a run here. Add --resume to go on with it, or choose another --out.")
     document = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import ranks
 from nas.errors import NasError, RunError
 from nas.request import Request
 from nas.request_folder import begin, clear_parts, discard, read_mapping, recall, write_json
@@ -44,6 +45,7 @@ class Run:
     @classmethod
     def create(cls, path: Path | None, request: Request) -> Run:
         """A new folder, by default `runs/SPACE-TARGET-N`, with its request in it."""
+        ranks.check_named(path)
         folder = path or _numbered(request)
         begin(folder, "run", FORMAT, request.to_json())
         return cls(folder, request)
@@ -53,7 +55,8 @@ class Run:
         """The run in a folder, by default the newest one of the space and target; `asked` must not contradict it."""
         folder = path or _newest(asked)
         request = recall(folder, "run", FORMAT, Request.from_json, asked)
-        clear_parts(folder)
+        if not ranks.rank():
+            clear_parts(folder)
         return cls(folder, request)
 
     @classmethod

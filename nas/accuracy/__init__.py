@@ -25,6 +25,7 @@ from nas.teller import Teller
 
 if TYPE_CHECKING:
     from nas.data.data import Data
+    from nas.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Means:
     folder: Path | None
     """Where it keeps what it trains."""
     teller: Teller
+    processes: Processes | None = None
+    """Those that train together; None is this one alone."""
 
 
 def _shared(space: Space, argument: str, means: Means | None) -> Evaluator:
@@ -49,7 +52,7 @@ def _shared(space: Space, argument: str, means: Means | None) -> Evaluator:
     if request.learns:
         steps, kind = request.planned("supernet") or 0, SUPERNET_OF[request.controller]
         settings = SharedSettings(steps=steps, rule=request.controller, kind=kind)
-    return Shared(space, means.data, settings, request.seed, means.folder, means.teller)
+    return Shared(space, means.data, settings, request.seed, means.folder, means.teller, means.processes)
 
 
 def _short(space: Space, argument: str, means: Means | None) -> Evaluator:

@@ -32,6 +32,7 @@ from nas.supernet.subnet import CALIBRATION, recalibrate
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining, memory_told
 from nas.teller import Teller
+from nas.training.processes import Processes, alone
 from nas.training.score import Score, evaluate
 
 VERSION = "supernet/1"
@@ -74,15 +75,25 @@ class SharedSettings:
 class Shared:
     """Accuracy on held-out pictures with inherited weights; calling it gives `float64[N]`, in percent.
 
-    The supernet is trained at the first call, unless a policy has trained it before.
+    The supernet is trained at the first call, unless a policy has trained it before. Several processes train it
+    together, each by `train` or a policy; it is then used by the first alone.
     """
 
     label: ClassVar[str] = "supernet top-1"
     unit: ClassVar[str] = "%"
 
     def __init__(
-        self, space: Space, data: Data, settings: SharedSettings, seed: int, folder: Path | None, teller: Teller
+        self,
+        space: Space,
+        data: Data,
+        settings: SharedSettings,
+        seed: int,
+        folder: Path | None,
+        teller: Teller,
+        processes: Processes | None = None,
     ) -> None:
+        self.team = processes or alone()
+        self.team.check_batch(SUPERNETS[settings.kind].batch)
         if settings.kind == "multi-path":
             check_branches(space, choices_of(space))  # before a run is set up
         self.space = space
@@ -124,12 +135,13 @@ class Shared:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             supernet = SUPERNETS[self.settings.kind](self.space)
-        return WeightTraining(supernet, self.data, self.settings.steps, self.seed)
+        return WeightTraining(supernet, self.data, self.settings.steps, self.seed, processes=self.team)
 
     @property
     def checkpoints(self) -> Checkpoints:
         """Where the training is kept; nowhere without a run folder."""
-        return Checkpoints(None if self._folder is None else self._folder / FILE, self.fingerprint)
+        path = None if self._folder is None else self._folder / FILE
+        return Checkpoints(path, self.fingerprint, self.team.first)
 
     def plan(self, steps: int) -> None:
         """Train for so many steps, where their number was not known at first."""
@@ -138,6 +150,7 @@ class Shared:
     def trained_by_policy(self) -> None:
         """What a policy did to the weights is their training."""
         self._trained = True
+        self.team.leave()
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
         return np.array([score.top1 for score in self._scores(population)])
@@ -149,7 +162,7 @@ class Shared:
     def network(self, genotype: Genotype) -> torch.nn.Sequential:
         """The network of a genotype `uint8[D]` with inherited weights and statistics of its own, ready to evaluate."""
         if not self._trained:
-            self._train()
+            self.train()
         with torch.no_grad():
             network = self.training.supernet.standalone(genotype)
         recalibrate(network, self._calibration)
@@ -179,7 +192,9 @@ class Shared:
         starts = range(0, max(1, len(pictures) - 1), BATCH)  # never a batch of one picture
         return [picture_tensor(self.data, pictures[i : i + BATCH]).to(self.training.device) for i in starts]
 
-    def _train(self) -> None:
+    def train(self) -> None:
+        """Train the supernet, from wherever its checkpoint stands. Raises `NasError` where the loss diverges or memory
+        is short, `Interrupted` after SIGINT or SIGTERM; the last checkpoint is kept."""
         training, checkpoints = self.training, self.checkpoints
         step, rule, batch = 0, RULES[self.settings.rule], training.settings.batch
         found = checkpoints.read()
@@ -194,10 +209,11 @@ class Shared:
                 self._teller.progress(step * batch, training.planned * batch, "img")
                 if checkpoints.due() or step == training.planned:
                     checkpoints.write(training.tensors(), {"step": step})
-                if interrupted():
+                if self.team.any(interrupted()):
                     checkpoints.write(training.tensors(), {"step": step})
                     raise Interrupted(
                         f"step {step:,} of {training.planned:,} of the supernet is kept. "
                         f"Go on: nas search --resume --out {self._folder}"
                     )
         self._trained = True
+        self.team.leave()

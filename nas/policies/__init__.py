@@ -42,7 +42,7 @@ POLICIES: dict[str, Callable[[Space, Supernet, Factors, float], Policy]] = {
 }
 """By name: a function of the space, its supernet, the latency as Factors and the bound in ms; see `check_policy`."""
 
-SUPERNETS: dict[str, Callable[[Space], Supernet]] = {"superkernel": Superkernel, "multi-path": MultiPath}
+SUPERNETS: dict[str, type[Supernet]] = {"superkernel": Superkernel, "multi-path": MultiPath}
 
 SUPERNET_OF = {name: "multi-path" if name == "fbnet" else "superkernel" for name in POLICIES}
 """The kind of supernet that each policy trains."""

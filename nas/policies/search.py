@@ -45,15 +45,22 @@ class PolicySearch:
         start = perf_counter()
         for _ in range(PACE_STEPS):
             descent.advance()
-        return max(1, round(seconds * PACE_STEPS / (perf_counter() - start)))
+        team = self._shared.team
+        pace = team.sums([perf_counter() - start])[0] / team.count  # the same for all processes
+        return max(1, round(seconds * PACE_STEPS / pace))
 
-    def run(self, planned: int, teller: Teller) -> tuple[float, Genotype, dict[str, Any]]:
-        """Train, or go on, to the planned step and derive; returns seconds, the genotype, and how it came about."""
+    def train(self, planned: int, teller: Teller) -> tuple[float, Descent]:
+        """Train, or go on, to the planned step; returns seconds and what was trained."""
         self._shared.plan(planned)
         descent = self._descent(self._shared.training, self._shared.checkpoints)
         with interruptible() as interrupted:
             seconds = descent.run(teller, interrupted)
         self._shared.trained_by_policy()
+        return seconds, descent
+
+    def run(self, planned: int, teller: Teller) -> tuple[float, Genotype, dict[str, Any]]:
+        """Train and derive; returns seconds, the genotype, and how it came about."""
+        seconds, descent = self.train(planned, teller)
         problem = self._problem
         derived = derive(problem.space, descent.policy, problem.factors, problem.objective.bounds)
         last = descent.records[-1]

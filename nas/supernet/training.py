@@ -21,9 +21,10 @@ from numpy.random import Generator
 from nas.checkpoint import read_checkpoint, write_checkpoint
 from nas.data.batches import Augmentation, train_batch
 from nas.data.data import Data, Split
-from nas.errors import NasError, RunError
+from nas.errors import NasError, OutOfMemory, RunError
 from nas.supernet.supernet import Supernet
 from nas.training.fit import is_out_of_memory
+from nas.training.processes import Processes, alone
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -49,13 +50,24 @@ class WeightSettings:
 
 
 class WeightTraining:
-    """A supernet with its optimiser and its data."""
+    """A supernet with its optimiser and its data.
+
+    Several processes do the same steps, each on its part of the pictures, with the mean of their gradients.
+    """
 
     def __init__(
-        self, supernet: Supernet, data: Data, planned: int, seed: int, settings: WeightSettings | None = None
+        self,
+        supernet: Supernet,
+        data: Data,
+        planned: int,
+        seed: int,
+        settings: WeightSettings | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.team = processes or alone()
+        self.device = self.team.device
         self.supernet = supernet.to(self.device)
+        self.team.share([parameter.detach() for parameter in supernet.parameters()])
         self.data = data
         self.planned = planned
         self.seed = seed
@@ -75,19 +87,21 @@ class WeightTraining:
         return np.random.default_rng([self.seed, 2, step, purpose])
 
     def batch(self, step: int, split: Split | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split unless told otherwise."""
-        x, y = train_batch(self.data, step, self.settings.batch, self.seed, Augmentation(), split)
+        """This process's pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split unless told
+        otherwise."""
+        x, y = self.team.part(*train_batch(self.data, step, self.settings.batch, self.seed, Augmentation(), split))
         return x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
 
     def step(self, step: int, backward: Callable[[], float]) -> float:
-        """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns.
+        """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns. Both
+        are means over processes.
 
         Raises `NasError` where the loss is not finite.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(step)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = backward()
+        loss = self.team.mean(self.supernet.parameters(), backward())
         check_finite(step, loss)
         norm = torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
         check_finite(step, norm.item())
@@ -136,10 +150,11 @@ def check_finite(step: int, loss: float) -> None:
 
 
 class Checkpoints:
-    """One checkpoint file, written every few seconds and on request."""
+    """One checkpoint file, written every few seconds and on request, by the first of several processes."""
 
-    def __init__(self, path: Path | None, fingerprint: str) -> None:
+    def __init__(self, path: Path | None, fingerprint: str, first: bool = True) -> None:
         self._path = path
+        self._first = first
         self._fingerprint = fingerprint
         self._last = monotonic()
 
@@ -156,11 +171,11 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether it is time to write."""
-        return self._path is not None and monotonic() - self._last > CHECKPOINT_SECONDS
+        return self._first and self._path is not None and monotonic() - self._last > CHECKPOINT_SECONDS
 
     def write(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
         """Replace the file. Raises `RunError` where it cannot be written."""
-        if self._path is not None:
+        if self._first and self._path is not None:
             write_checkpoint(self._path, tensors, {**state, "fingerprint": self._fingerprint})
             self._last = monotonic()
 
@@ -173,7 +188,7 @@ def memory_told() -> Iterator[None]:
     except (RuntimeError, MemoryError) as problem:
         if not is_out_of_memory(problem):
             raise
-        raise NasError(
+        raise OutOfMemory(
             "Training ran out of memory; the last checkpoint is kept. Lower --proxy-resolution, or search with a "
             "superkernel (--controller single-path, proxyless or reinforce) rather than with fbnet."
         ) from None

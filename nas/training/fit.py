@@ -26,7 +26,7 @@ from nas.atomic import write_atomic
 from nas.checkpoint import read_checkpoint, write_checkpoint
 from nas.data.batches import batches_per_epoch, train_batch
 from nas.data.data import Data
-from nas.errors import Interrupted, NasError, RunError
+from nas.errors import Interrupted, NasError, OutOfMemory, RunError
 from nas.interrupt import interruptible
 from nas.teller import Silent, Teller
 from nas.training.average import Average
@@ -45,10 +45,6 @@ AHEAD = {"cpu": 0, "cuda": 8}
 """Batches that threads prepare in advance; on a CPU they would take cores from the training itself."""
 
 Batch = tuple[Tensor, Tensor]
-
-
-class OutOfMemory(NasError):
-    """A step did not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +104,7 @@ class _Training:
         teacher: nn.Module | None,
         team: Processes,
     ) -> None:
-        if recipe.batch % team.count or recipe.batch < 2 * team.count:
-            raise NasError(
-                f"Each of {team.count} processes takes an equal part of a batch, two pictures or more, "
-                f"got a batch of {recipe.batch}."
-            )
+        team.check_batch(recipe.batch)
         self.data, self.recipe, self.seed, self.folder, self.teller, self.team = (
             data,
             recipe,
@@ -261,10 +253,7 @@ class _Training:
                 pool.shutdown(cancel_futures=True)
 
     def batch(self, step: int) -> Batch:
-        x, y = train_batch(self.data, step, self.recipe.batch, self.seed, self.recipe.augmentation)
-        if self.team.count > 1:
-            mine = slice(self.team.rank, None, self.team.count)
-            x, y = x[mine].contiguous(memory_format=torch.channels_last), y[mine].contiguous()
+        x, y = self.team.part(*train_batch(self.data, step, self.recipe.batch, self.seed, self.recipe.augmentation))
         return (x, y) if self.team.device.type == "cpu" else (x.pin_memory(), y.pin_memory())
 
     def moved(self, batch: Batch) -> Batch:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nas import ranks
 from nas.errors import NasError, RunError
 from nas.request_folder import begin, clear_parts, discard, read_mapping, recall, write_json
 from nas.training.request import FORMAT, Request
@@ -29,6 +30,7 @@ class Folder:
     @classmethod
     def create(cls, path: Path | None, request: Request) -> Folder:
         """A new folder, by default `runs/train-DATA-N`, with its request in it."""
+        ranks.check_named(path)
         place = path or _numbered(request)
         begin(place, "training", FORMAT, request.to_json())
         return cls(place, request)

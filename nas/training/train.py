@@ -56,12 +56,12 @@ def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -
         watch = board(folder.path)
     source = find_source(Path(request.config))
     check(source.config.architecture)
-    if team.first:
-        data = _data(request, source.config, teller)
-        team.wait()
-    else:
+    if not team.first:
         team.wait()  # what the first one decodes is on the disk then
-        data = _data(request, source.config, teller)
+    data = _data(request, source.config, teller)
+    if team.first:
+        team.wait()
+    team.wait()
     inherited, weights_from = None, "drawn from the seed"
     if request.weights is not None:
         inherited = read_file(Path(request.weights), source.config.architecture)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from nas.blocks.build import build
 from nas.data import Data
 from nas.data.batches import Augmentation
-from nas.errors import Interrupted, NasError, RunError
+from nas.errors import Interrupted, NasError, OutOfMemory, RunError
 from nas.export.weights import random_weights
 from nas.training import fit as loop
 from nas.training.fit import Fitted, divergence, fit
@@ -148,7 +148,7 @@ def test_short_memory_is_told_in_one_line(digits: Data) -> None:
             torch.empty(1 << 60)
             return self.linear(x.flatten(1))  # type: ignore[no-any-return]
 
-    with pytest.raises(loop.OutOfMemory, match=r"cpu has too little memory for batches of 64 .* smaller --batch"):
+    with pytest.raises(OutOfMemory, match=r"cpu has too little memory for batches of 64 .* smaller --batch"):
         fit(Greedy(), few(digits), SHORT, seed=0)
 
 
