@@ -115,7 +115,7 @@ def profile(
     else:
         from nas.screen import profile_summary
 
-        click.echo(profile_summary(table), nl=False)
+        click.echo(profile_summary(table, space, target if out is None else str(out)), nl=False)
 
 
 @click.command()

@@ -18,12 +18,12 @@ def search_summary(result: Mapping[str, Any]) -> str:
     """A finished search: what was asked, what was found, what it rests on."""
     winner, accuracy = result["winner"], result["accuracy"]
     attainable, bounds = result["attainable"], result["bounds"]
-    further = "".join(f", {name} ≤ {_millions(bound)}" for name, bound in bounds.items() if name != "latency_ms")
+    further = "".join(f", {name} ≤ {_count(bound)}" for name, bound in bounds.items() if name != "latency_ms")
     lines = [
         (
             "space",
             f"{result['space']} · {result['size']:.1e} architectures · on {result['target']} "
-            f"{attainable[0]:.1f} … {attainable[1]:.1f} ms attainable",
+            f"{_ms(attainable[0])} … {_ms(attainable[1])} ms attainable",
         ),
         ("accuracy", accuracy["provenance"]),
         (
@@ -33,12 +33,12 @@ def search_summary(result: Mapping[str, Any]) -> str:
         ),
         *_checked(result.get("networks_error")),
         *_searched(result),
-        ("winner", f"asked ≤ {bounds['latency_ms']:.1f} ms{further} · table {_figures(winner, accuracy)}"),
+        ("winner", f"asked ≤ {_ms(bounds['latency_ms'])} ms{further} · table {_figures(winner, accuracy)}"),
     ]
     if result.get("measured"):
         missed = "" if result["measured"]["measured_ms"] <= bounds["latency_ms"] else " · MISSED the bound"
         lines.append(
-            ("measured", f"asked ≤ {bounds['latency_ms']:.1f} ms · {measured_line(result['measured'])}{missed}")
+            ("measured", f"asked ≤ {_ms(bounds['latency_ms'])} ms · {measured_line(result['measured'])}{missed}")
         )
     for number, (name, reference) in enumerate(result["references"].items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
@@ -56,7 +56,7 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
             *_checked(result.get("networks_error")),
-            ("size", f"{_millions(result['macs'])} MACs · {_millions(result['params'])} parameters"),
+            ("size", f"{_count(result['macs'])} MACs · {_count(result['params'])} parameters"),
         ]
     )
 
@@ -156,9 +156,9 @@ def devices_summary(found: Sequence[Found]) -> str:
     return "".join(f"{'yes' if d.usable else ' no'}  {d.target:<{width}}  {d.note}\n" for d in ordered)
 
 
-def profile_summary(table: LatencyTable) -> str:
-    """A table that was just made."""
-    return table_summary(table) + _table([("use it", f"nas search --space {table.header.space} --target {table.path}")])
+def profile_summary(table: LatencyTable, space: str, target: str) -> str:
+    """A table that was just made, of a space for a target; both as a command would name them."""
+    return table_summary(table) + _table([("use it", f"nas search --space {space} --target {target}")])
 
 
 def verify_summary(result: Mapping[str, Any]) -> str:
@@ -194,7 +194,7 @@ def space_summary(space: Space) -> str:
         lines.append(("decisions" if not number else "", f"{decision.name:<23} {options}"))
     for number, (name, choices) in enumerate(space.references.items()):
         network = space.decode(space.encode([choices])[0])
-        size = f"{_millions(network.macs)} MACs · {_millions(network.params)} parameters"
+        size = f"{_count(network.macs)} MACs · {_count(network.params)} parameters"
         lines.append(("reference" if not number else "", f"{name:<23} {size}"))
     return _table(lines)
 
@@ -210,8 +210,8 @@ def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("search", f"{policy['steps']:,} training steps in {seconds:.0f} s"),
         (
             "policy",
-            f"likeliest options {policy['argmax_ms']:.1f} ms ({100 * (policy['argmax_ms'] / bound - 1):+.0f} % of the "
-            f"bound) · expected {policy['expected_ms']:.1f} ms · {policy['changed']} of {policy['decisions']} "
+            f"likeliest options {_ms(policy['argmax_ms'])} ms ({100 * (policy['argmax_ms'] / bound - 1):+.0f} % of the "
+            f"bound) · expected {_ms(policy['expected_ms'])} ms · {policy['changed']} of {policy['decisions']} "
             f"decisions changed to keep it · undecided {policy['entropy']:.0%} · skips {policy['skips']:.0%}",
         ),
     ]
@@ -220,8 +220,8 @@ def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _figures(found: Mapping[str, Any], accuracy: Mapping[str, str]) -> str:
     figure = f"{found['accuracy']:.1f} ± {found['accuracy_sigma']:.1f} {accuracy['unit']}".rstrip()
     return (
-        f"{found['latency_ms']:.1f} ms · {accuracy['label']} {figure} · "
-        f"{_millions(found['macs'])} MACs · {_millions(found['params'])} parameters"
+        f"{_ms(found['latency_ms'])} ms · {accuracy['label']} {figure} · "
+        f"{_count(found['macs'])} MACs · {_count(found['params'])} parameters"
     )
 
 
@@ -253,7 +253,7 @@ def _device(device: DeviceHeader) -> str:
     memory = None if device.memory_mb is None else f"{device.memory_mb:,} MB"
     known = (device.model, device.soc, device.cores, device.architecture, memory, device.provider, device.system)
     parts = [*known, device.governor, "emulated" if device.emulated else None]
-    return " · ".join(str(part) for part in parts if part is not None)
+    return " · ".join(str(part) for part in parts if part)
 
 
 def _coverage(coverage: Mapping[str, float]) -> str:
@@ -265,8 +265,14 @@ def _rows(table: LatencyTable) -> str:
     return f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
-def _millions(count: float) -> str:
+def _count(count: float) -> str:
+    if count < 1e6:
+        return f"{count / 1e3:.0f} k"
     return f"{count / 1e6:.1f} M" if count < 1e8 else f"{count / 1e6:.0f} M"
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:.1f}" if milliseconds >= 10 else f"{milliseconds:.2f}"
 
 
 def _table(lines: Sequence[tuple[str, str]]) -> str:

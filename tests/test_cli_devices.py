@@ -150,3 +150,9 @@ def test_wrong_requests(home: Path, words: list[str], message: str) -> None:
     assert len(result.stderr.splitlines()) <= 2
     assert not (home / "runs").exists()
     assert not list((home / "data").rglob("*"))
+
+
+def test_a_profile_names_the_search_that_uses_it(home: Path) -> None:
+    told = nas(home, "profile", "--space", "tiny.yaml", "--target", "fake").stdout
+    assert told.endswith("use it    nas search --space tiny.yaml --target fake\n")
+    assert " ·  · " not in told  # what a device does not tell leaves no gap
