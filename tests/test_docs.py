@@ -1,75 +1,209 @@
-"""Every command, Python example and YAML space in README and docs is run; every option and page is mentioned."""
+"""Every command, Python example and YAML space in README and docs is run; every option and page is mentioned.
 
+Languages of fenced blocks: of `sh`, commands of `nas` run, in order and in one folder a page; `sh slow` runs by night,
+with fewer steps; those of `console` and plain blocks are parsed, and either run elsewhere or need what no test machine
+has. `python` runs, `yaml` spaces are loaded.
+"""
+
+import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from dataclasses import fields, is_dataclass
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from pictures import pets
 
+import nas.cli
 from nas.cli import cli
+from nas.descent import PolicySettings
+from nas.errors import NasError
+from nas.request import CONTROLLER_NAMES, DEFAULT_BUDGETS, DEFAULT_STEPS, POLICY_NAMES, SLOW_CONTROLLERS
+from nas.run import Run
 from nas.space.load import load_space
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONTROLLERS = ROOT / "docs" / "controllers"
+LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun")
+"""What a command of a `console` block needs, where it does not run: a board, a phone, a browser, the network, several
+processes. `tests/devices`, `tests/data` and `tests/training` have these with stand-ins."""
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-def commands(page: Path) -> list[str]:
-    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("nas ")]
+def fences(page: Path) -> list[tuple[str, str]]:
+    """Languages and contents of a page's fenced blocks, in order."""
+    return re.findall(r"^```([^\n]*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [text for language, text in fences(page) if language in languages]
+
+
+PROGRAM = r"\s*(?:\$ )?(?:torchrun .* -m )?(nas|python docs/examples/bottleneck.py) (.*)"
+"""Ways to call `nas`: the second is that of docs/own.md."""
+
+
+def lines(page: Path, *languages: str) -> list[str]:
+    """Commands in blocks of these languages, continued lines joined and those that follow `&&` apart."""
+    text = "".join(blocks(page, *languages)).replace("\\\n", " ")
+    return [part for line in text.splitlines() for part in line.split("&&")]
+
+
+def commands(page: Path, *languages: str) -> list[list[str]]:
+    """Arguments of each `nas` command in blocks of these languages."""
+    found = (re.match(PROGRAM, line) for line in lines(page, *languages))
+    return [shlex.split(match[2], comments=True) for match in found if match]
+
+
+def run(line: str, folder: Path, further: tuple[str, ...] = ()) -> None:
+    """Run a line that calls `nas`, or copies an example; others are about machines and installing."""
+    words = shlex.split(line, comments=True)
+    match = re.match(PROGRAM, line)
+    if match:
+        script = ["-m", "nas"] if match[1] == "nas" else [match[1].split()[1]]
+        words = [sys.executable, *script, *shlex.split(match[2], comments=True), *further]
+    elif words[:1] != ["cp"]:
+        return
+    result = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 0, f"{shlex.join(words)}\n{result.stderr}"
+
+
+def sooner(arguments: list[str]) -> tuple[str, ...]:
+    """Options that make a command end sooner: of those that stand twice, the later one counts."""
+    name = arguments[0]
+    if name == "search" and "--data" in arguments:
+        small = () if {"--resolution", "--proxy-resolution"} & set(arguments) else ("--proxy-resolution", "32")
+        learns = "--controller" in arguments and arguments[arguments.index("--controller") + 1] in POLICY_NAMES
+        trained = () if learns else ("--accuracy", "train:1" if "train:3" in arguments else "supernet:4")
+        return (*small, *trained, "--budget", "4")
+    if name == "train":
+        return ("--epochs", "1")
+    if name == "profile" and "fake" not in arguments:
+        return ("--budget", "5s")
+    if name == "verify":
+        return ("--tolerance", "100%")  # of a table of five seconds, on a machine that has other work
+    return ()
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a page's commands run: the repository's tables and spaces, and pictures of one's own."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    (tmp_path / "latency_tables").symlink_to(ROOT / "latency_tables")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("latency_tables", "search_spaces", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    pets(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, "sh")], ids=page_id)
 def test_commands_run(page: Path, folder: Path) -> None:
-    for command in commands(page):
-        arguments = shlex.split(command, comments=True)[1:]
-        if "--resume" in arguments:
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "nas",
-                    "search",
-                    "--space",
-                    "mobile",
-                    "--target",
-                    "pixel-cpu",
-                    "--budget",
-                    "2000",
-                ],
-                cwd=folder,
-                capture_output=True,
-            )
-        result = subprocess.run([sys.executable, "-m", "nas", *arguments], cwd=folder, capture_output=True, text=True)
-        assert result.returncode == 0, f"{command}\n{result.stderr}"
+    for line in lines(page, "sh"):
+        run(line, folder)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, "sh slow")], ids=page_id)
+def test_slow_commands_run_with_fewer_steps(page: Path, folder: Path) -> None:
+    for line in lines(page, "sh", "sh slow"):
+        match = re.match(PROGRAM, line)
+        arguments = shlex.split(match[2], comments=True) if match else [""]
+        if {"cpu", "search"} <= set(arguments):  # its table is profiled first, in five seconds
+            space = arguments[arguments.index("--space") + 1]
+            run(f"nas profile --space {space} --target cpu --budget 5s", folder)
+        run(line, folder, sooner(arguments))
+
+
+class Parsed(Exception):
+    """Raised in place of making a run."""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "nas " in page.read_text()], ids=page_id)
+def test_every_command_is_parsed(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that cannot run here: names, options and their values are those that the program knows."""
+
+    def create(path: Path | None, request: Any) -> Run:
+        raise Parsed
+
+    monkeypatch.setattr(Run, "create", create)
+    monkeypatch.setattr(nas.cli, "_check_names", lambda space, target: None)
+    for arguments in commands(page, *{language for language, _ in fences(page)} - {"python"}):
+        try:
+            parse(arguments)
+        except (click.ClickException, NasError) as problem:
+            pytest.fail(f"nas {shlex.join(arguments)}: {getattr(problem, 'message', problem)}")
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a command with the program's own parser, a search up to its checked request."""
+    command: click.Command = cli
+    context, left = None, arguments
+    while isinstance(command, click.Group):
+        name, found, left = command.resolve_command(click.Context(command, parent=context, info_name="nas"), left)
+        assert found is not None
+        command = found
+    parsed = command.make_context(str(name), list(left))
+    if name == "search" and "--resume" not in left:
+        with pytest.raises(Parsed):
+            command.invoke(parsed)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_in_the_text_exist(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for text in re.findall(r"`nas ([a-z][^`]*)`", prose):
+        words = text.split()
+        command: click.Command = cli
+        while isinstance(command, click.Group) and words and re.fullmatch("[a-z]+", words[0]):
+            word = words.pop(0)
+            assert word in command.commands, f"nas {text}"
+            command = command.commands[word]
+        known = {option for parameter in command.params for option in parameter.opts}
+        for option in re.findall(r"(?<!\S)--[a-z-]+", " ".join(words)):
+            assert option in known, f"nas {text}: {option}"
+
+
+def test_a_command_that_is_only_shown_runs_elsewhere_or_lacks_something() -> None:
+    running = [frozenset(arguments) for page in PAGES for arguments in commands(page, "sh", "sh slow")]
+    for page in PAGES:
+        for line in lines(page, "console", ""):
+            match = re.match(PROGRAM, line)
+            if match and not any(word in line for word in LACKING):
+                assert frozenset(shlex.split(match[2], comments=True)) in running, f"{page_id(page)}: {line}"
+
+
+def test_extras_named_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for page in PAGES:
+        for name in re.findall(r"pip install [^`\n]*nas\[(\w+)\]", page.read_text()):
+            assert name in extras, f"{page_id(page)}: {name}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=page_id)
 def test_python_examples_run(page: Path, folder: Path) -> None:
     for example in blocks(page, "python"):
         subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=folder, check=True, env=os.environ)
 
 
 @pytest.mark.parametrize(
-    ("page", "number"),
-    [(page, n) for page in PAGES for n, text in enumerate(blocks(page, "yaml")) if "nas-space/1" in text],
+    ("page", "text"),
+    [(page, text) for page in PAGES for text in blocks(page, "yaml") if "nas-space/1" in text],
+    ids=lambda value: page_id(value) if isinstance(value, Path) else "",
 )
-def test_example_spaces_load(page: Path, number: int, tmp_path: Path) -> None:
+def test_example_spaces_load(page: Path, text: str, tmp_path: Path) -> None:
     path = tmp_path / "example.yaml"
-    path.write_text(blocks(page, "yaml")[number])
+    path.write_text(text)
     assert load_space(path).size > 1
 
 
@@ -82,15 +216,137 @@ def test_every_option_is_documented() -> None:
                 assert not option.startswith("--") or option in text, f"{option} of nas {name}"
 
 
-def test_every_page_is_reachable_from_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
-    for page in PAGES[1:]:
-        assert f"docs/{page.name}" in text
-    for target in re.findall(r"\]\(([^)#]+\.md)\)", text):
-        assert (ROOT / target).is_file()
+def links(page: Path) -> list[Path]:
+    return [(page.parent / target).resolve() for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())]
+
+
+def test_links_lead_somewhere_and_every_page_is_reachable_from_the_readme() -> None:
+    reached, left = set(), [ROOT / "README.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        for target in links(page):
+            assert target.exists(), f"{page_id(page)}: {target}"
+            if target.suffix == ".md" and target not in reached:
+                left.append(target)
+    assert not set(PAGES) - reached
 
 
 def test_every_experiment_named_exists_and_is_named() -> None:
     text = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"experiments/(\w+\.py)", text))
     assert named == {path.name for path in (ROOT / "experiments").glob("*.py")}
+
+
+def controller_page(name: str) -> Path:
+    return CONTROLLERS / f"{name.partition(':')[0]}.md"
+
+
+@pytest.mark.parametrize("name", CONTROLLER_NAMES)
+def test_every_controller_has_a_page_in_the_index(name: str) -> None:
+    assert f"`{name}`" in controller_page(name).read_text()
+    index = (CONTROLLERS / "README.md").read_text()
+    assert f"({controller_page(name).name})" in index
+
+
+@pytest.mark.parametrize(
+    "page", sorted({controller_page(name) for name in CONTROLLER_NAMES}), ids=lambda page: page.stem
+)
+def test_settings_of_a_controller_are_those_of_the_code(page: Path) -> None:
+    settings = page.read_text().partition("## Settings")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", settings, re.MULTILINE))
+    if not told:
+        assert settings.strip().startswith(("None", "Samplers run at Optuna's defaults"))
+        return
+    named = re.search(r"`(nas\.[\w.]+)`", settings)
+    assert named is not None
+    actual = defaults(named[1], set(told))
+    assert told.keys() == actual.keys()
+    for name, value in actual.items():
+        assert float(told[name].replace(",", "")) == value, name
+
+
+def defaults(dotted: str, names: set[str]) -> dict[str, float]:
+    """Defaults of a dataclass's fields, of a class's keyword arguments, or of the named constants of a module."""
+    try:
+        owner: Any = importlib.import_module(dotted)
+        return {name: getattr(owner, name) for name in names}
+    except ModuleNotFoundError:
+        module, _, name = dotted.rpartition(".")
+        owner = getattr(importlib.import_module(module), name)
+    if is_dataclass(owner):
+        return {field.name: field.default for field in fields(owner)}  # type: ignore[misc]
+    return {n: p.default for n, p in signature(owner).parameters.items() if p.default is not p.empty}
+
+
+@pytest.mark.parametrize("page", sorted(CONTROLLERS.glob("*.md")), ids=lambda page: page.stem)
+def test_figures_of_a_controller_stand_in_the_results(page: Path) -> None:
+    """One home for a figure: who measures anew finds the pages that quote the old one."""
+    results = (ROOT / "docs" / "results.md").read_text()
+    for line in page.read_text().partition("## Measured")[2].partition("\n## ")[0].splitlines():
+        for figure in re.findall(r"\d[\d,]*\.?\d+", line):
+            assert figure in results, f"{figure} in: {line}"
+
+
+def test_settings_of_policies_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "policies.md").read_text().partition("### Settings")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
+    assert told == {field.name: str(field.default) for field in fields(PolicySettings)}
+
+
+def test_default_budgets_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "search.md").read_text()
+    for amount in (*DEFAULT_BUDGETS.values(), *SLOW_CONTROLLERS.values(), DEFAULT_STEPS):
+        assert f"{amount:,}" in text
+
+
+def test_every_file_that_knows_operations_is_named_where_one_is_added() -> None:
+    table = (ROOT / "docs" / "own.md").read_text().partition("## A new operation")[2]
+    told = set(re.findall(r"^\| `(nas/[\w/]+\.py)`", table, re.MULTILINE))
+    knowing = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "nas").rglob("*.py")
+        if re.search(r"case SqueezeExcite|^class SqueezeExcite\b", path.read_text(), re.MULTILINE)
+    }
+    assert told == knowing | {"nas/tables/model.py"}
+
+
+def peers() -> tuple[list[list[str]], str]:
+    """Rows of the tables in which `nas` is a column, as cells, and the evidence."""
+    text, _, evidence = (ROOT / "docs" / "peers.md").read_text().partition("## Evidence")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return [row for row in rows if len(row) == 10 and set(row[1]) != {"-"} and row[1] != "`nas`"], evidence
+
+
+def test_what_nas_is_said_to_have_is_there() -> None:
+    rows, _ = peers()
+    assert len(rows) > 40
+    for feature, own, *_ in rows:
+        if own == "no":
+            continue
+        found = re.fullmatch(r"(?:yes|part) `([^`]+)`", own)
+        assert found is not None, f"{feature}: {own}"
+        place = found[1]
+        if place == "nas --help":
+            continue
+        if place.startswith("nas "):
+            command: click.Command = cli
+            for word in place.split()[1:]:
+                assert isinstance(command, click.Group)
+                command = command.commands[word]
+        else:
+            assert (ROOT / place).is_file(), f"{feature}: {place}"
+
+
+def test_what_peers_have_has_evidence() -> None:
+    rows, evidence = peers()
+    numbers = set(re.findall(r"(?<![\w#])([A-Z]\d+)\s", evidence))
+    cited = set(re.findall(r"\b([A-Z]\d+) \|$", (ROOT / "docs" / "peers.md").read_text(), re.MULTILINE))
+    for feature, _, *cells in rows:
+        for cell in cells:
+            found = re.fullmatch(r"no|not tried|(?:\*\*)?(?:yes|part|no)(?:\*\*)? ([A-Z]\d+)", cell)
+            assert found is not None, f"{feature}: {cell}"
+            if found[1]:
+                cited.add(found[1])
+    assert cited <= numbers
+    assert numbers - cited <= {"N1", "E1"}
