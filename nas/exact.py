@@ -58,22 +58,58 @@ def solve(
     """The architecture of largest value with every cost within its bound; costs and bounds may be negative.
 
     `known` are genotypes `uint8[N, D]` to start from; by default a short evolution finds some. After `seconds`
-    the best found is returned with the upper bound reached by then. Raises `Unattainable` where nothing
-    meets the bounds, and `NasError` where the factors entangle too many decisions.
+    the best found is returned with the upper bound reached by then. Raises what `attain` does, and `NasError` where
+    the factors entangle too many decisions.
     """
     start = perf_counter()
     limits = [(costs[name], limit) for name, limit in bounds.items()]
     population = _evolve(space, value, limits) if known is None else known
     search = _Search(space, value, limits, start + seconds)
     search.meet(population)
-    search.explore(Relaxation.of(search.variables, value, limits), search.everything())
     if search.best is None:
-        if search.complete:
-            raise Unattainable("No architecture meets all bounds together. Loosen one of them.")
-        raise NasError(f"No architecture within the bounds was found in {seconds:.0f} s. Give it more time.")
+        search.meet(attain(space, costs, bounds, seconds=seconds)[None])
+    assert search.best is not None
+    search.explore(Relaxation.of(search.variables, value, limits), search.everything())
     upper = search.value if search.complete else max(search.value, search.open_bound)
     proven = search.complete or upper <= search.value + TOLERANCE
     return Solution(search.best, search.value, upper, proven, search.nodes, perf_counter() - start)
+
+
+def attain(
+    space: Space, costs: Mapping[str, Factors], bounds: Mapping[str, float], *, seconds: float = 60.0
+) -> NDArray[np.uint8]:
+    """An architecture `uint8[D]` within all bounds, whatever its value.
+
+    Bound after bound is met by the least of that cost within the ones before, which is found, or proved to be too
+    much, far more quickly than by looking for a value. Raises `Unattainable` where nothing meets the bounds, and
+    `NasError` where neither is known after `seconds` for a bound.
+    """
+    met: dict[str, float] = {}
+    found: NDArray[np.uint8] = space.sample(1, np.random.default_rng(0))[0]
+    for name, bound in bounds.items():
+        if costs[name](found[None])[0] > bound:
+            least = solve(space, costs[name] * -1.0, costs, met, known=found[None], seconds=seconds)
+            found = least.genotype
+            if costs[name](found[None])[0] > bound:
+                raise _out_of_reach(name, -least.value - bound, bound, met, least.proven, seconds)
+        met[name] = bound
+    return found
+
+
+def _out_of_reach(
+    name: str, excess: float, bound: float, met: Mapping[str, float], proven: bool, seconds: float
+) -> NasError:
+    over = f"{100 * excess / max(abs(bound), 1e-12):.2g} %"
+    others = f" within the {'bounds' if len(met) > 1 else 'bound'} on {' and '.join(met)}" if met else ""
+    if proven:
+        return Unattainable(
+            f"No architecture meets all bounds together: the least {name}{others} is {over} over its own. "
+            "Loosen one of them."
+        )
+    return NasError(
+        f"No architecture that meets all bounds was found, nor a proof that there is none: the least {name}{others} "
+        f"that was found in {seconds:.0f} s is {over} over its own. Loosen one of them by as much."
+    )
 
 
 def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]]) -> Population:

@@ -127,11 +127,11 @@ def _take_part(run: Run, team: Processes) -> None:
             raise RunError(f"{run.path}: all processes read --out, and setup.json is not there.")
         problem = Problem.load(run.request, folder=run.path, processes=team)
         planned = _set_up(run, problem)
+        search = _policy_search(run.request, problem) if run.request.learns else None
     except NasError as problem_here:
         raise Alone(f"Process {team.rank}: {problem_here}") from None
     team.wait()
-    if run.request.learns:
-        search = _policy_search(run.request, problem)
+    if search is not None:
         search.train(planned or search.steps_in(run.request.seconds or 0), Silent())
     else:
         cast("Shared", problem.objective.accuracy).train()

@@ -9,8 +9,8 @@ import nas
 from nas.blocks.layer import Layer
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
-from nas.errors import Unattainable
-from nas.exact import solve
+from nas.errors import NasError, Unattainable
+from nas.exact import attain, solve
 from nas.space.space import Decision, Slot, Space
 
 
@@ -51,6 +51,50 @@ def test_brute_force_agrees_on_small_spaces(seed: int, monkeypatch: pytest.Monke
         assert found.upper_bound == pytest.approx(best, abs=1e-8)
         assert value(found.genotype[None])[0] == pytest.approx(best, abs=1e-8)
         assert all(costs[name](found.genotype[None])[0] <= bounds[name] for name in costs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whether_all_bounds_can_be_met_is_decided(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.exact.ENUMERATED", 20)
+    rng = np.random.default_rng(100 + seed)
+    cards = tuple(int(n) for n in rng.integers(2, 5, size=rng.integers(3, 7)))
+    space = space_of(cards)
+    costs = {name: random_factors(cards, 2, rng) for name in ("one", "two", "three")}
+    everything = space.enumerate()
+    columns = np.stack([cost(everything) for cost in costs.values()], axis=1)
+    some = columns[rng.integers(len(columns))]  # attained by one at least, and mostly by few
+    for bounds in (some, some - 1e-6, columns.min(axis=0) + 1e-6):
+        named = dict(zip(costs, map(float, bounds), strict=True))
+        if (columns <= bounds).all(axis=1).any():
+            found = attain(space, costs, named)
+            assert all(costs[name](found[None])[0] <= bound for name, bound in named.items())
+        else:
+            with pytest.raises(Unattainable, match=r"over its own\. Loosen one of them"):
+                attain(space, costs, named)
+
+
+def test_two_bounds_that_hardly_meet_are_decided_at_once() -> None:
+    """Looking for the likeliest architecture within these gave up after a minute."""
+    space = nas.load_space("mobile")
+    costs = {"latency_ms": nas.latency(space, nas.load_table("pixel-cpu")) * -1.0, "macs": counts.macs(space)}
+    bounds = {"latency_ms": -39.6893, "macs": 100e6}  # the slowest network of 100 M MACs takes 39.68934 ms
+    found = attain(space, costs, bounds)
+    assert all(costs[name](found[None])[0] <= bound for name, bound in bounds.items())
+    with pytest.raises(Unattainable, match=r"least macs within the bound on latency_ms is .* % over its own"):
+        attain(space, costs, bounds | {"latency_ms": -39.6894})
+
+
+def test_what_is_not_known_in_time_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.exact.ENUMERATED", 1)
+    rng, cards = np.random.default_rng(0), (4,) * 6
+    space = space_of(cards)
+    costs = {name: random_factors(cards, 3, rng, positive=True) for name in ("one", "two")}
+    one, two = (cost(space.enumerate()) for cost in costs.values())
+    bound = float(np.quantile(one, 0.2))
+    bounds = {"one": bound, "two": float(two[one <= bound].min()) - 1e-6}
+    with pytest.raises(NasError, match="nor a proof that there is none: the least") as told:
+        attain(space, costs, bounds, seconds=-1.0)
+    assert not isinstance(told.value, Unattainable)
 
 
 @pytest.mark.parametrize("bound", [40.0, 60.0, 75.0, 100.0])

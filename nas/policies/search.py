@@ -12,6 +12,7 @@ import torch
 
 from nas.accuracy.shared import Shared
 from nas.descent import Descent, Record, derive
+from nas.exact import attain
 from nas.interrupt import interruptible
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
@@ -27,11 +28,13 @@ PACE_STEPS = 4
 class PolicySearch:
     """The policy that a request names, on the supernet of its evaluator.
 
-    Raises `NasError` where the policy cannot search the problem's space.
+    Raises `NasError` where the policy cannot search the problem's space, `Unattainable` where nothing meets all
+    bounds, and `NasError` where that is not known: training would then end with nothing to show.
     """
 
     def __init__(self, request: Request, problem: Problem) -> None:
         check_policy(request.controller, problem.space)
+        attain(problem.space, problem.factors, problem.objective.bounds)
         self._request = request
         self._problem = problem
         self._shared = cast(Shared, problem.objective.accuracy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from nas.errors import Unattainable
 from nas.policies.bound import DAMPING, RATE, Bounds
 from nas.policies.policy import Logits, Policy
 from nas.policies.reinforce import Reinforce
+from nas.policies.search import PolicySearch
+from nas.request import Request
 from nas.space.load import load_space
 from nas.space.space import Decision, Slot, Space
 from nas.tables.table import latency, load_table
@@ -213,3 +216,16 @@ def test_a_bound_that_falls_into_a_gap_is_kept_without_the_floor() -> None:
 def test_bounds_that_nothing_meets() -> None:
     with pytest.raises(Unattainable):
         derive(line((2, 2)), random_policy(line((2, 2)), LATENCY, 0), {"latency_ms": LATENCY}, {"latency_ms": 2.9})
+
+
+def test_bounds_that_do_not_meet_are_refused_before_anything_is_trained(tiny: Space) -> None:
+    latency = counts.macs(tiny) * 1e-5
+    least, most = latency.bounds()
+    bounds = {"latency_ms": (least + most) / 2, "params": -(least + most) / 2 - 1e-6}
+    problem = SimpleNamespace(
+        space=tiny,
+        factors={"latency_ms": latency, "params": latency * -1.0},
+        objective=SimpleNamespace(bounds=bounds, accuracy=None),
+    )
+    with pytest.raises(Unattainable, match="the least params within the bound on latency_ms is"):
+        PolicySearch(Request(space="tiny", target="t", controller="reinforce", data="digits"), problem)  # type: ignore[arg-type]
