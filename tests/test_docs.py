@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields, is_dataclass
+from fnmatch import fnmatch
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -350,3 +351,13 @@ def test_what_peers_have_has_evidence() -> None:
                 cited.add(found[1])
     assert cited <= numbers
     assert numbers - cited <= {"N1", "E1"}
+
+
+def test_design_names_every_part_of_the_package() -> None:
+    told = re.findall(r"`(nas/[\w/*.]+)`", (ROOT / "docs" / "design.md").read_text())
+    for entry in (ROOT / "nas").iterdir():
+        if entry.name != "__pycache__":
+            name = f"nas/{entry.name}/" if entry.is_dir() else f"nas/{entry.name}"
+            assert any(fnmatch(name, pattern) for pattern in told), name
+    for pattern in told:
+        assert list(ROOT.glob(pattern)), pattern
