@@ -201,15 +201,14 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
 def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
     """The network, and the space that it names."""
     from nas.export.archdef import read_archdef
-    from nas.export.config import read_config
-    from nas.run import config_file
+    from nas.export.source import find_source
 
     if (config is None) == (arch_def is None):
         raise NasError("Give a config.json or --arch-def FILE, and just one of them.")
     if arch_def is not None:
         return read_archdef(arch_def), None
     assert config is not None
-    found = read_config(config_file(config))
+    found = find_source(config).config
     return found.architecture, found.space
 
 

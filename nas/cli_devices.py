@@ -126,14 +126,15 @@ def profile(
 @json_option
 def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
     """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
-    from nas.export.config import read_config
+    from nas.export.source import find_source
     from nas.request import parse_percent
-    from nas.run import Run, config_file
+    from nas.run import Run
 
     percent = parse_percent(tolerance)
-    config = read_config(config_file(source))
+    found = find_source(source)
+    config = found.config
     if target is None:
-        if not source.is_dir():
+        if found.path in (source, source / "config.json"):
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
         target = Run.load(source).request.target
 

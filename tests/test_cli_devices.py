@@ -156,3 +156,16 @@ def test_a_profile_names_the_search_that_uses_it(home: Path) -> None:
     told = nas(home, "profile", "--space", "tiny.yaml", "--target", "fake").stdout
     assert told.endswith("use it    nas search --space tiny.yaml --target fake\n")
     assert " ·  · " not in told  # what a device does not tell leaves no gap
+
+
+def test_folders_with_a_config_are_estimated_and_verified_as_runs_are(home: Path) -> None:
+    nas(home, "profile", "--space", "tiny.yaml", "--target", "fake")
+    search = ["search", "--space", "tiny.yaml", "--target", "fake", "--latency", "9ms", "--accuracy", "zero-cost:macs"]
+    nas(home, *search, "--budget", "4", "--out", "run")
+    nas(home, "export", "run", "--format", "config", "--out", "model")
+    by_run, by_folder = (
+        json.loads(nas(home, "estimate", place, "--target", "fake", "--json").stdout) for place in ("run", "model")
+    )
+    assert by_folder == by_run
+    assert "measured" in nas(home, "verify", "model", "--target", "fake").stdout
+    assert "--target is required" in nas(home, "verify", "model", code=2).stderr
