@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,8 @@ def main() -> None:
     while step < arguments.steps:
         start = time.perf_counter()
         x, y = training.batch(step)
-        training.step(step, lambda x=x, y=y, step=step: rule(training.supernet, x, y, training.rng(step, 0)))
+        done = step / arguments.steps
+        training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
         step += 1
         seconds += time.perf_counter() - start
         if step in marks or step == arguments.steps or checkpoints.due():

@@ -1,7 +1,7 @@
 """Shared weights: accuracy of a network with the weights that it inherits from a supernet (`--accuracy supernet`).
 
-`supernet:WORD,WORD,…` sets how it is trained: a number of steps, a rule (uniform, fair, sandwich) and a kind
-(superkernel, multi-path). Every network evaluated gets statistics of its own for its batch normalisation.
+`supernet:WORD,WORD,…` sets how it is trained: a number of steps, a rule (uniform, fair, sandwich, progressive) and a
+kind (superkernel, multi-path). Every network evaluated gets statistics of its own for its batch normalisation.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ class Shared:
         with interruptible() as interrupted, memory_told():
             while step < training.planned:
                 x, y = training.batch(step)
-                training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0)))
+                done = step / training.planned
+                training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
                 step += 1
                 self._teller.progress(step * batch, training.planned * batch, "img")
                 if checkpoints.due() or step == training.planned:

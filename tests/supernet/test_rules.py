@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from nas.cost.counts import params
 from nas.space.load import load_space
 from nas.space.space import Space
-from nas.supernet.rules import RULES, ends, fair, sandwich, uniform
+from nas.supernet.rules import ALONE, OPENED, RULES, ends, fair, progressive, sandwich, uniform
 from nas.supernet.superkernel import Superkernel
 from nas.supernet.supernet import Genotype, Supernet
 
@@ -87,6 +87,21 @@ def test_uniform_trains_one_network_each_as_often_as_any(space: Space) -> None:
         share = 1 / options
         error = np.sqrt(share * (1 - share) / steps)
         assert (np.abs(np.bincount(column, minlength=options) / steps - share) < 4.5 * error).all()
+
+
+def test_progressive_begins_at_the_middle_network_and_ends_uniform(space: Space) -> None:
+    middle = (space.cardinalities - 1) // 2
+    left = []
+    for progress in (0.0, ALONE, (ALONE + OPENED) / 2, OPENED):
+        supernet, rng = Noted(space), np.random.default_rng(0)
+        for _ in range(2_000):
+            progressive(supernet, X[:1, :, :1, :1], Y[:1], rng, progress)  # type: ignore[arg-type]
+        left.append((np.stack(supernet.seen) != middle).mean(0))
+    away = 1 - 1 / space.cardinalities
+    assert (left[0] == 0).all()
+    assert (left[1] == 0).all()
+    for share, found in ((0.5, left[2]), (1.0, left[3])):
+        assert (np.abs(found - share * away) < 4.5 * np.sqrt(0.25 / 2_000)).all()
 
 
 def test_fair_trains_each_option_equally_often_and_the_loss_is_their_mean(space: Space) -> None:
