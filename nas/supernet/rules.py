@@ -61,7 +61,8 @@ def progressive(supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Gener
     """One network: the space's middle one at first, then ever more of its decisions are drawn, at last all of them.
 
     After the progressive shrinking of Once-for-All (arXiv:1908.09791, section 3.3), which begins at the largest
-    network; the middle one costs less. Where networks are deep, drawing all decisions from the start learns nothing for long.
+    network; the middle one costs less. Where networks are deep, drawing all decisions from the start learns nothing for
+    long.
     """
     cards = supernet.space.cardinalities
     drawn = supernet.space.sample(1, rng)[0]
