@@ -5,13 +5,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+CHUNK = 8_192
+"""Points that are held against a front at once."""
+
 Points = NDArray[np.float64]
 """float64[N, m]; every column is to be maximised."""
 
 
 def pareto_front(cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices of the points that no other beats in lower cost and higher value, cheapest first; one of equals."""
-    order = np.lexsort((-value, cost))
+    """Indices of the points that no other beats in lower cost and higher value, cheapest first; the first of equals.
+
+    Points are taken a few thousand at a time, and those that the front so far beats are not sorted.
+    """
+    front = _sorted_front(np.arange(min(len(cost), CHUNK)), cost, value)
+    for start in range(CHUNK, len(cost), CHUNK):
+        costs, values = cost[start : start + CHUNK], value[start : start + CHUNK]
+        rival = np.searchsorted(cost[front], costs, side="right") - 1  # the best of those that cost no more
+        beaten = (rival >= 0) & (value[front[rival]] >= values)
+        front = _sorted_front(np.append(front, start + np.flatnonzero(~beaten)), cost, value)
+    return front
+
+
+def _sorted_front(among: NDArray[np.int64], cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The front of some of the points; of equals, the one that `among` has first."""
+    order = among[np.lexsort((-value[among], cost[among]))]
     best = np.maximum.accumulate(value[order])
     rises = np.concatenate([[True], value[order][1:] > best[:-1]])
     return np.asarray(order[rises[: len(order)]], dtype=np.int64)
