@@ -101,7 +101,7 @@ def macro(data: Path, seeds: int) -> dict[str, Any]:
         return hypervolume(macs(population), accuracy(population), reference) / whole
 
     def ours(seed: int) -> tuple[float, float]:
-        known = GenotypeIndex(len(space.decisions))
+        known = GenotypeIndex(space.cardinalities)
         controller = Unique(NSGA2.sized(space, everything[:0], BUDGET), space, known)
         start, batch = perf_counter(), 0
         while len(known) < BUDGET:
@@ -110,11 +110,11 @@ def macro(data: Path, seeds: int) -> dict[str, Any]:
             objectives = np.stack([accuracy(population), -macs(population)], axis=1)
             controller.tell(population, objectives, np.zeros(len(population)))
             batch += 1
-        return ratio(known.genotypes), perf_counter() - start
+        return ratio(known.genotypes()), perf_counter() - start
 
     def optunas(seed: int) -> tuple[float, float]:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        known = GenotypeIndex(len(space.decisions))
+        known = GenotypeIndex(space.cardinalities)
         study = optuna.create_study(
             directions=["maximize", "minimize"],
             sampler=optuna.samplers.NSGAIISampler(seed=seed, population_size=25),
@@ -126,7 +126,7 @@ def macro(data: Path, seeds: int) -> dict[str, Any]:
             genotype = space.canonical(np.array([indices], dtype=np.uint8))
             known.add(genotype)
             study.tell(trial, [float(accuracy(genotype)[0]), float(macs(genotype)[0])])
-        return ratio(known.genotypes), perf_counter() - start
+        return ratio(known.genotypes()), perf_counter() - start
 
     found = {"nsga2": [ours(seed) for seed in range(seeds)], "optuna_nsga2": [optunas(seed) for seed in range(seeds)]}
     return {

@@ -106,7 +106,7 @@ class Theirs:
 
 def search(run: Search, space: Space, seen: NDArray[np.float64], networks: Population, seed: int) -> tuple[Any, Any]:
     """Rows of the networks that were evaluated, in order, and the milliseconds of each ask and tell."""
-    rows = GenotypeIndex(len(space.decisions))
+    rows = GenotypeIndex(space.cardinalities)
     rows.add(networks)
     chosen: list[int] = []
     times: list[float] = []
@@ -200,7 +200,7 @@ def beside_gp(results: list[dict[str, Any]]) -> dict[str, Any]:
 def pace(space: Space, networks: Population, seen: NDArray[np.float64], asks: int = 120) -> dict[str, Any]:
     """Median milliseconds of one ask and tell, both asked in turn in this process so that both meet the same load."""
     runs: dict[str, Search] = {"surrogate": Ours("surrogate", space, 0), "optuna-gp": Theirs("optuna-gp", space, 0)}
-    rows = GenotypeIndex(len(space.decisions))
+    rows = GenotypeIndex(space.cardinalities)
     rows.add(networks)
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(asks):

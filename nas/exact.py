@@ -115,7 +115,7 @@ def _out_of_reach(
 def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]]) -> Population:
     """The best of a short evolution, `uint8[n, D]`."""
     start = np.stack([cost.cheapest() for cost, _ in limits]) if limits else space.sample(1, np.random.default_rng(0))
-    known = GenotypeIndex(len(space.decisions))
+    known = GenotypeIndex(space.cardinalities)
     controller = Unique(Evolution.sized(space, space.canonical(start), HEURISTIC_BUDGET), space, known)
     for batch in range(HEURISTIC_BUDGET // 500):
         before = len(known)
@@ -127,7 +127,7 @@ def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]
         for cost, limit in limits:
             excess += np.maximum(cost(population) - limit, 0) / max(abs(limit), 1e-12)
         controller.tell(population, value(population)[:, None], excess)
-    return known.genotypes
+    return known.genotypes()
 
 
 class _Search:

@@ -1,7 +1,8 @@
-"""GenotypeIndex: an exact set of genotypes that knows the row of each, a few bytes an entry.
+"""GenotypeIndex: an exact set of genotypes that knows the row of each, some 20 bytes an entry.
 
-A hash table of row numbers with open addressing, probed for a whole population at a time. Hashes only say
-where to look; genotypes are compared byte by byte, so two different ones are never taken for the same.
+A hash table of row numbers in buckets of eight, probed for a whole population at a time. A slot has one byte of its
+genotype's hash beside the row, so that others are passed over unread. Hashes only say where to look; packed genotypes
+are compared whole, so two different ones are never taken for the same.
 """
 
 from __future__ import annotations
@@ -9,107 +10,162 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from nas.packing import Packing, Words
 
 Rows = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
 
-_MULTIPLIERS = np.random.default_rng(0x6E6173).integers(1, 2**63, size=8_192, dtype=np.uint64) | np.uint64(1)
+SLOTS = 8
+"""Of a bucket; what does not fit goes into the next one."""
+FULLEST = 0.6
+"""Share of all slots that are taken at most."""
+MOST_ROWS = 2**32
+CHUNK = 65_536
+"""Rows moved at once into a larger table."""
 
 
 class GenotypeIndex:
-    """Rows are numbered in the order in which genotypes first came."""
+    """Rows are numbered in the order in which genotypes first came.
 
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._words = max(1, -(-width // 8))  # a row is compared as 64-bit words, padded with zeros
-        self._rows = np.zeros((1_024, self._words), dtype=np.uint64)
-        self._table = np.full(4_096, -1, dtype=np.int64)
+    Populations are `uint8[N, D]`, every index below the number of options that `cardinalities` has for its decision.
+    """
+
+    def __init__(self, cardinalities: ArrayLike) -> None:
+        self.packing = Packing(cardinalities)
+        draw = np.random.default_rng(0x6E6173)
+        self._multipliers = draw.integers(1, 2**63, size=self.packing.words, dtype=np.uint64) | np.uint64(1)
+        self._words = np.empty((1_024, self.packing.words), dtype=np.uint64)
+        self._tags = np.zeros((0, SLOTS), dtype=np.uint8)
+        self._rows = np.zeros((0, SLOTS), dtype=np.uint32)
         self._size = 0
+        self._build(256)
 
     def __len__(self) -> int:
         return self._size
 
-    @property
-    def genotypes(self) -> NDArray[np.uint8]:
-        """Every genotype, by row: `uint8[len(self), D]`."""
-        return self._rows[: self._size].view(np.uint8)[:, : self._width]
+    def genotypes(self, rows: slice | Rows = slice(None)) -> NDArray[np.uint8]:
+        """Every genotype, by row, or those of some rows: `uint8[len(rows), D]`."""
+        return self.packing.unpack(self._words[: self._size][rows])
 
     def find(self, population: NDArray[np.uint8]) -> Rows:
         """The row of each genotype, -1 where it is not here."""
-        words = self._pack(population)
-        return self._find(words, _hash(words))
+        words = self.packing.pack(population)
+        return self._find(words, self._hash(words))
 
     def first_new(self, population: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Marks the genotypes that are neither here nor earlier in the population."""
-        words = self._pack(population)
-        hashes = _hash(words)
+        words = self.packing.pack(population)
+        hashes = self._hash(words)
         fresh = self._find(words, hashes) < 0
-        owners = _first_equal(words, hashes)
-        return cast(NDArray[np.bool_], fresh & (owners == np.arange(len(owners))))
+        new = np.flatnonzero(fresh)
+        owners = _first_equal(words[new], hashes[new])
+        fresh[new[owners != np.arange(len(new))]] = False
+        return fresh
 
     def add(self, population: NDArray[np.uint8]) -> Rows:
         """Add those that are new, in order; returns the row of every genotype given."""
-        words = self._pack(population)
-        hashes = _hash(words)
+        words = self.packing.pack(population)
+        hashes = self._hash(words)
         rows = self._find(words, hashes)
-        if (rows >= 0).all():
-            return rows
-        owners = _first_equal(words, hashes)
-        new = np.flatnonzero((rows < 0) & (owners == np.arange(len(owners))))
-        rows[new] = self._size + np.arange(len(new))
-        self._reserve(self._size + len(new))
-        self._rows[rows[new]] = words[new]
-        self._size += len(new)
-        self._insert(hashes[new], rows[new])
-        return rows[owners]
-
-    def _pack(self, population: NDArray[np.uint8]) -> NDArray[np.uint64]:
-        padded = np.zeros((len(population), self._words * 8), dtype=np.uint8)
-        padded[:, : self._width] = population
-        return padded.view(np.uint64)
-
-    def _find(self, words: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> Rows:
-        mask = len(self._table) - 1
-        places = (hashes & np.uint64(mask)).astype(np.int64)
-        rows = self._table[places]
-        pending = np.flatnonzero(rows >= 0)
-        while len(pending):
-            differs = (self._rows[rows[pending]] != words[pending]).any(axis=1)
-            pending = pending[differs]
-            places[pending] = (places[pending] + 1) & mask
-            rows[pending] = self._table[places[pending]]
-            pending = pending[rows[pending] >= 0]
+        new = np.flatnonzero(rows < 0)
+        owners = _first_equal(words[new], hashes[new])
+        first = owners == np.arange(len(new))
+        rows[new] = len(self) + (np.cumsum(first) - 1)[owners]
+        self._append(words[new[first]], hashes[new[first]])
         return rows
 
-    def _insert(self, hashes: NDArray[np.uint64], rows: Rows) -> None:
-        mask = len(self._table) - 1
-        places = (hashes & np.uint64(mask)).astype(np.int64)
-        pending = np.arange(len(rows))
+    def add_new(self, population: NDArray[np.uint8]) -> bool:
+        """Add a population if all of it is new and each different; says whether it was, and adds nothing otherwise."""
+        words = self.packing.pack(population)
+        hashes = self._hash(words)
+        if (self._find(words, hashes) >= 0).any() or (_first_equal(words, hashes) != np.arange(len(words))).any():
+            return False
+        self._append(words, hashes)
+        return True
+
+    def reserve(self, size: int) -> None:
+        """Make room for so many genotypes at once, where that is known."""
+        if size > MOST_ROWS:
+            raise MemoryError(f"an index holds at most {MOST_ROWS:,} genotypes")
+        if size > len(self._words):
+            grown = np.empty((max(size, 2 * len(self._words)), self._words.shape[1]), dtype=np.uint64)
+            grown[: self._size] = self._words[: self._size]
+            self._words = grown
+        if size > FULLEST * SLOTS * len(self._taken):
+            self._build(1 << (int(size / (FULLEST * SLOTS)) + 1).bit_length())
+
+    def _append(self, words: Words, hashes: Hashes) -> None:
+        """Further rows, different from each other and from all that is here."""
+        start, end = len(self), len(self) + len(words)
+        self.reserve(end)
+        self._words[start:end] = words
+        self._insert(hashes, np.arange(start, end, dtype=np.uint32))
+        self._size = end
+
+    def _build(self, buckets: int) -> None:
+        """A new table of so many buckets, a power of two, with all that is here."""
+        del self._tags, self._rows  # before the larger ones are made
+        self._taken = np.zeros(buckets, dtype=np.uint8)
+        self._tags = np.zeros((buckets, SLOTS), dtype=np.uint8)
+        self._rows = np.zeros((buckets, SLOTS), dtype=np.uint32)
+        for start in range(0, self._size, CHUNK):
+            end = min(start + CHUNK, self._size)
+            self._insert(self._hash(self._words[start:end]), np.arange(start, end, dtype=np.uint32))
+
+    def _hash(self, words: Words) -> Hashes:
+        mixed = cast(Hashes, np.einsum("nw,w->n", words, self._multipliers))
+        mixed ^= mixed >> np.uint64(29)
+        mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        mixed ^= mixed >> np.uint64(32)
+        return mixed
+
+    def _find(self, words: Words, hashes: Hashes) -> Rows:
+        found = np.full(len(words), -1, dtype=np.int64)
+        pending = np.arange(len(words) if self._size else 0)  # of an empty one there is no row to compare with
+        places, tags = self._places(hashes)
         while len(pending):
-            free = pending[self._table[places[pending]] < 0]
-            self._table[places[free]] = rows[free]  # of two that want one place the last stays
-            pending = pending[self._table[places[pending]] != rows[pending]]
-            places[pending] = (places[pending] + 1) & mask
+            alike = self._tags.take(places, axis=0) == tags[:, None]
+            hits = np.flatnonzero(alike.view(np.uint64))  # eight at once
+            query, slot = np.nonzero(alike[hits])
+            query = hits[query]
+            rows = self._rows[places[query], slot]
+            same = (self._words.take(rows, axis=0) == words.take(pending[query], axis=0)).all(axis=1)
+            found[pending[query[same]]] = rows[same]
+            on = np.flatnonzero(self._taken.take(places) == SLOTS)
+            on = on[found.take(pending[on]) < 0]
+            pending, places, tags = pending[on], (places[on] + 1) & (len(self._taken) - 1), tags[on]
+        return found
 
-    def _reserve(self, size: int) -> None:
-        if size > len(self._rows):
-            grown = np.zeros((max(size, 2 * len(self._rows)), self._words), dtype=np.uint64)
-            grown[: self._size] = self._rows[: self._size]
-            self._rows = grown
-        if 2 * size > len(self._table):
-            self._table = np.full(1 << (4 * size - 1).bit_length(), -1, dtype=np.int64)
-            self._insert(_hash(self._rows[: self._size]), np.arange(self._size))
+    def _insert(self, hashes: Hashes, rows: NDArray[np.uint32]) -> None:
+        """Enter rows of genotypes that differ and are not here."""
+        places, tags = self._places(hashes)
+        while len(rows):
+            slots = self._taken.take(places)
+            full = slots == SLOTS
+            free = np.flatnonzero(~full)
+            place, slot = places[free], slots[free]
+            self._rows[place, slot] = rows[free]  # of several that want one slot the last stays
+            won = self._rows[place, slot] == rows[free]
+            self._tags[place[won], slot[won]] = tags[free[won]]
+            self._taken[place[won]] += 1
+            places[full] = (places[full] + 1) & (len(self._taken) - 1)
+            left = np.ones(len(rows), dtype=bool)
+            left[free[won]] = False
+            places, tags, rows = places[left], tags[left], rows[left]
+
+    def _places(self, hashes: Hashes) -> tuple[Rows, NDArray[np.uint8]]:
+        """The bucket where each search begins, and the tag, from other bits of the hash."""
+        mask = np.uint64(len(self._taken) - 1)
+        return (hashes & mask).astype(np.int64), (hashes >> np.uint64(56)).astype(np.uint8)
 
 
-def _hash(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = (words * _MULTIPLIERS[: words.shape[1]]).sum(axis=1, dtype=np.uint64)
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    return cast(NDArray[np.uint64], mixed ^ (mixed >> np.uint64(32)))
-
-
-def _first_equal(words: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> Rows:
+def _first_equal(words: Words, hashes: Hashes) -> Rows:
     """For each row of `words`, the index of the first row that equals it."""
+    ascending = np.sort(hashes)
+    if (ascending[1:] != ascending[:-1]).all():  # the common case: all differ
+        return np.arange(len(words))
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     owners = first[inverse]
     if (words[owners] != words).any():  # two genotypes share a hash: compare whole rows

@@ -142,7 +142,7 @@ def _search(
 ) -> None:
     descent = _policy_search(run.request, problem) if run.request.learns else None
     planned = _set_up(run, problem)
-    ledger = Ledger.open(run.path / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
+    ledger = Ledger.open(run.path / "ledger.bin", problem.space.cardinalities, problem.objective.columns)
     try:
         if team is not None:
             team.wait()  # what the others read is on the disk now
@@ -196,20 +196,19 @@ def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progr
     controller = Unique(inner, problem.space, ledger.index)
     standing = Standing(objective)
     asked = 0
-    for batch in ledger.batches:
-        judged = objective.judge(ledger.measures(batch.rows))
-        controller.tell(ledger.genotypes[batch.rows], *judged)
+    for population, measures in ledger.replay():
+        judged = objective.judge(measures)
+        controller.tell(population, *judged)
         standing.update(*judged)
-        asked += len(batch.rows)
+        asked += len(population)
     objective.accuracy(problem.initial[:1])  # what is prepared at the first call is not part of the pace
     start = perf_counter()
     with interruptible() as interrupted:
         while planned is None or asked < planned:
-            n = _batch_size(planned, asked, len(ledger.batches))
-            population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.batches)]))
+            n = _batch_size(planned, asked, len(ledger.blocks))
+            population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.blocks)]))
             before = len(ledger)
-            batch = ledger.append(population, objective.measure)
-            judged = objective.judge(ledger.measures(batch.rows))
+            judged = objective.judge(ledger.append(population, objective.measure))
             controller.tell(population, *judged)
             asked += n
             if planned is None and (elapsed := perf_counter() - start) > WARM_UP_SECONDS:

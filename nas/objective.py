@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,18 +60,28 @@ class Objective:
             violation += np.maximum(measures[name] / self.bounds[name] - 1, 0)
         return np.stack(values, axis=1), violation
 
-    def winner(self, measures: Mapping[str, NDArray[np.float64]]) -> int:
-        """Row of the largest first value within all bounds. Raises `Unattainable` where no row is."""
-        values, violations = self.judge(measures)
-        if self.form == "front":
-            violations = violations + np.maximum(measures["latency_ms"] / self.bounds["latency_ms"] - 1, 0)
-        feasible = np.flatnonzero(violations == 0)
-        if not len(feasible):
+    def winner(self, stretches: Iterable[Mapping[str, NDArray[np.float64]]]) -> int:
+        """Row of the largest first value within all bounds, the first of equals, of measures that come in stretches.
+
+        Raises `Unattainable` where no row is within them.
+        """
+        best, largest, closest, rows = -1, -np.inf, np.inf, 0
+        for measures in stretches:
+            values, violations = self.judge(measures)
+            if self.form == "front":
+                violations = violations + np.maximum(measures["latency_ms"] / self.bounds["latency_ms"] - 1, 0)
+            worth = np.where(violations == 0, values[:, 0], -np.inf)
+            row = int(worth.argmax())
+            if worth[row] > largest:
+                best, largest = rows + row, float(worth[row])
+            closest = min(closest, float(violations.min()))
+            rows += len(values)
+        if best < 0:
             raise Unattainable(
-                f"None of {len(values):,} architectures meets all bounds; the closest breaks them by "
-                f"{violations.min():.1%} in sum. Loosen one of them, or search longer."
+                f"None of {rows:,} architectures meets all bounds; the closest breaks them by "
+                f"{closest:.1%} in sum. Loosen one of them, or search longer."
             )
-        return int(feasible[values[feasible, 0].argmax()])
+        return best
 
     def check_attainable(self) -> None:
         """Raise `Unattainable`, with the attainable range, where no architecture can meet the hard bounds.

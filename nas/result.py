@@ -45,16 +45,14 @@ def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | No
     Raises `Unattainable` where nothing evaluated meets all bounds.
     """
     space, objective = problem.space, problem.objective
-    measures = ledger.measures()
-    row = objective.winner(measures)
-    best = ledger.genotypes[row]
+    row = objective.winner(measures for _, measures in ledger.stretches())
+    best = ledger.genotypes(np.array([row]))[0]
     architecture = space.decode(best)
     estimate = problem.table.estimate(architecture)
-    winner = described(problem, best[None], measures["accuracy"][[row]])[0]
+    winner = _recorded(problem, ledger, np.array([row]))[0]
     winner |= {"coverage": estimate.coverage, "latency_error_pct": estimate.error_pct}
     measured = None if verified is None else verified(architecture)
-    rows = pareto_front(measures["latency_ms"], measures["accuracy"])
-    front = described(problem, ledger.genotypes[rows], measures["accuracy"][rows])
+    front = _recorded(problem, ledger, _front_rows(ledger))
     write_atomic(run.path / "front.csv", _as_csv(front))
     metrics = {
         "latency": {
@@ -131,6 +129,23 @@ def described(problem: Problem, population: Population, accuracy: NDArray[np.flo
         }
         for row, genotype in enumerate(population)
     ]
+
+
+def _recorded(problem: Problem, ledger: Ledger, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """As `described`, of rows of the ledger."""
+    return described(problem, ledger.genotypes(rows), ledger.measures(rows)["accuracy"])
+
+
+def _front_rows(ledger: Ledger) -> NDArray[np.int64]:
+    """Rows that none beats in both latency and accuracy, fastest first."""
+    rows, latency, accuracy = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
+    for first, measures in ledger.stretches():
+        latency = np.concatenate([latency, measures["latency_ms"]])
+        accuracy = np.concatenate([accuracy, measures["accuracy"]])
+        kept = pareto_front(latency, accuracy)
+        rows = np.concatenate([rows, np.arange(first, first + len(latency) - len(rows))])[kept]
+        latency, accuracy = latency[kept], accuracy[kept]
+    return rows
 
 
 def prove(problem: Problem, winner: dict[str, Any]) -> dict[str, Any]:

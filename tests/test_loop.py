@@ -14,18 +14,17 @@ import pytest
 
 import nas
 from nas.errors import Interrupted, NasError, RunError, Unattainable
-from nas.ledger import Ledger
+from nas.ledger_file import LedgerFile
 from nas.request import Request
 
 QUICK = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 20_000}
 COLUMNS = ("accuracy", "latency_ms")
 
 
-def _ledger(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], list[list[int]]]:
-    ledger = Ledger.open(path / "ledger.bin", 28, COLUMNS)
-    found = ledger.genotypes.copy(), ledger.measures(), [batch.rows.tolist() for batch in ledger.batches]
-    ledger.close()
-    return found
+def _ledger(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], list[np.ndarray]]:
+    """Genotypes, measures, and what each batch asked for."""
+    ledger = LedgerFile.read(path / "ledger.bin", 28, COLUMNS)
+    return ledger.genotypes(), ledger.measures(), [population for population, _ in ledger.replay()]
 
 
 def _content(result: dict[str, object]) -> dict[str, object]:

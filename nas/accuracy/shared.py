@@ -103,7 +103,7 @@ class Shared:
         self._folder = folder
         self._teller = teller
         self._trained = False
-        self._index = GenotypeIndex(len(space.decisions))
+        self._index = GenotypeIndex(space.cardinalities)
         self._known: list[Score] = []
         if data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
             teller.say(

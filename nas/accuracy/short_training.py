@@ -39,7 +39,7 @@ class ShortTraining:
         self.recipe = Recipe(epochs=epochs)
         self.seed = seed
         self._teller = teller
-        self._index = GenotypeIndex(len(space.decisions))
+        self._index = GenotypeIndex(space.cardinalities)
         self._known: list[Score] = []
 
     @classmethod

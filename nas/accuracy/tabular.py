@@ -50,7 +50,7 @@ class Tabular:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the genotypes and their figures."""
-        parts = (self.index.genotypes, self.accuracy, self.std)
+        parts = (self.index.genotypes(), self.accuracy, self.std)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
@@ -89,7 +89,7 @@ def load_tabular(space: Space, argument: str) -> Tabular:
     std = np.zeros(len(rows))
     if "std" in names:
         std = _numbers(path, rows, names.index("std"), "std", "a number of points from 0 to 100")
-    index = GenotypeIndex(len(space.decisions))
+    index = GenotypeIndex(space.cardinalities)
     owners = index.add(genotypes)
     counts = np.bincount(owners, minlength=len(index))
     return Tabular(

@@ -78,7 +78,7 @@ class ZeroCost:
     def __init__(self, space: Space, names: Sequence[str] = DEFAULT) -> None:
         self.space = space
         self.names = tuple(names)
-        self._index = GenotypeIndex(len(space.decisions))
+        self._index = GenotypeIndex(space.cardinalities)
         self._rows: list[NDArray[np.float64]] = []
         self._columns = tuple(dict.fromkeys(names))
         self._untrained = tuple(name for name in self._columns if name in UNTRAINED)

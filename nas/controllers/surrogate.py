@@ -68,7 +68,7 @@ class Surrogate:
         self._config = config or SurrogateConfig()
         self._initial = initial
         self._encoding = Encoding(space.cardinalities)
-        self._index = GenotypeIndex(len(space.decisions))
+        self._index = GenotypeIndex(space.cardinalities)
         self._values = np.zeros(0)
         self._violations = np.zeros(0)
         self._ends: list[int] = []  # evaluations after each tell
@@ -123,7 +123,7 @@ class Surrogate:
             model = self._fitted(level)
         for end in self._ends:
             if end > model.told:
-                points = self._encoding(self._index.genotypes[model.told : end])
+                points = self._encoding(self._index.genotypes(slice(model.told, end)))
                 model = model.extended(points)
         return model.judged(self._values, self._violations)
 
@@ -132,7 +132,7 @@ class Surrogate:
         values, violations = self._values[:level], self._violations[:level]
         order, config = ranking(values, violations), self._config
         rows, few = _subset(order, config.points), _subset(order, config.fitted)
-        points, sample = (self._encoding(self._index.genotypes[part]) for part in (rows, few))
+        points, sample = (self._encoding(self._index.genotypes(part)) for part in (rows, few))
         owners = self._encoding.owners
         pool = self._encoding(self._everything if self._space.size <= SMALL else self._initial[:0])
         kernel = fit(sample, warped(values[few], violations[few]), owners)
@@ -148,8 +148,8 @@ class Surrogate:
         """New candidates of a large space, bred for their acquisition: `uint8[P, D]`, P at least n as a rule."""
         space, config = self._space, self._config
         size = max(config.candidates, -(-2 * n // config.generations))
-        parents = self._index.genotypes[ranking(self._values, self._violations)[: config.parents]]
-        pool, scores = GenotypeIndex(len(space.decisions)), np.zeros(0)
+        parents = self._index.genotypes(ranking(self._values, self._violations)[: config.parents])
+        pool, scores = GenotypeIndex(space.cardinalities), np.zeros(0)
         for _ in range(config.generations):
             children = parents[rng.integers(len(parents), size=size)]
             crossed = np.flatnonzero(rng.random(size) < 0.5)
@@ -159,11 +159,11 @@ class Surrogate:
             drafts = space.canonical(drafts)
             before = len(pool)
             pool.add(drafts[self._index.first_new(drafts)])
-            born = model.beliefs.over(self._encoding(pool.genotypes[before:]))
+            born = model.beliefs.over(self._encoding(pool.genotypes(slice(before, None))))
             scores = np.concatenate([scores, model.acquisition(born, model.incumbent)])
             best = np.argsort(-scores, kind="stable")
-            parents = pool.genotypes[best[: config.parents]] if len(best) else parents
-        return pool.genotypes[best[: max(CONSIDERED * n, config.parents)]]
+            parents = pool.genotypes(best[: config.parents]) if len(best) else parents
+        return pool.genotypes(best[: max(CONSIDERED * n, config.parents)])
 
     def _filled(self, chosen: Population, n: int, rng: Generator) -> Population:
         """Exactly `n`, with random canonical genotypes for those that lack."""

@@ -27,7 +27,7 @@ from nas.atomic import PART
 from nas.controllers.controller import ranking
 from nas.errors import RunError
 from nas.files import read_json
-from nas.ledger import Ledger
+from nas.ledger_file import LedgerFile
 from nas.objective import Objective
 from nas.problem import Problem
 from nas.request import Request
@@ -49,7 +49,7 @@ def to_study(run: Path, folder: Path, most: int = MAX_TRIALS) -> Path:
     problem = Problem.load(request)
     if read_json(setup_file, RunError).get("space") != problem.space.fingerprint:
         raise RunError(f"{run}: the search space has changed since this run began, so its genotypes mean others now.")
-    ledger = Ledger.peek(run / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
+    ledger = LedgerFile.read(run / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     rows = _chosen(*problem.objective.judge(ledger.measures()), most)
     logs = _Logs()
     study = _study(JournalStorage(logs), f"{request.space} on {request.target}: {run.name}", problem.objective)
@@ -100,7 +100,7 @@ def _study(storage: JournalStorage, name: str, objective: Objective) -> optuna.S
     return study
 
 
-def _trials(problem: Problem, ledger: Ledger, rows: NDArray[np.int64]) -> list[optuna.trial.FrozenTrial]:
+def _trials(problem: Problem, ledger: LedgerFile, rows: NDArray[np.int64]) -> list[optuna.trial.FrozenTrial]:
     """A finished trial for each row."""
     space, objective = problem.space, problem.objective
     options: dict[str, BaseDistribution] = {d.name: CategoricalDistribution(d.options) for d in space.decisions}
@@ -120,7 +120,7 @@ def _trials(problem: Problem, ledger: Ledger, rows: NDArray[np.int64]) -> list[o
             },
             constraints={name: float(column[index]) for name, column in excess.items()},
         )
-        for index, genotype in enumerate(ledger.genotypes[rows])
+        for index, genotype in enumerate(ledger.genotypes(rows))
     ]
 
 

@@ -82,8 +82,9 @@ def front_marks(
     material: Material, front: Front, x: Axis, y: Axis, shape: str, style: str, name: str = ""
 ) -> Iterable[Markup]:
     """Marks on the front, with the decisions of each as a tooltip."""
-    for at in evenly(len(front.rows), MOST_MARKS):
-        network = material.space.choices(material.genotypes[front.rows[at]])
+    marked = evenly(len(front.rows), MOST_MARKS)
+    for at, genotype in zip(marked, material.genotypes(front.rows[marked]), strict=True):
+        network = material.space.choices(genotype)
         tip = f"{name}{_figures(material, front.latency_ms[at], front.accuracy[at])}\n{spoken(network)}"
         yield mark(x, y, (front.latency_ms[at], front.accuracy[at]), shape, f"small {style}", tip)
 
@@ -144,10 +145,10 @@ def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Marku
     outcome = material.outcome
     winner, measured = outcome.winner, outcome.measured
     if len(material.latency_ms) <= MOST_DOTS:
-        for row in range(len(material.latency_ms)):
+        for row, genotype in enumerate(material.genotypes(np.arange(len(material.latency_ms)))):
             at = (float(material.latency_ms[row]), float(material.accuracy[row]))
             if 0 <= x.place(at[0]) <= 100 and 0 <= y.place(at[1]) <= 100:
-                tip = f"{_figures(material, *at)}\n{spoken(material.space.choices(material.genotypes[row]))}"
+                tip = f"{_figures(material, *at)}\n{spoken(material.space.choices(genotype))}"
                 yield dot(x, y, at, "point", tip)
     yield vertical(
         x, outcome.bounds["latency_ms"], "bound", f"asked ≤\u00a0{milliseconds(outcome.bounds['latency_ms'])}"

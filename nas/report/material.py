@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.errors import NasError, RunError
 from nas.files import read_text
-from nas.ledger import FORMAT, Ledger
+from nas.ledger_file import FORMAT, LedgerFile
 from nas.objective import MNASNET_EXPONENTS
 from nas.request import Request
 from nas.run import Run
@@ -121,7 +121,7 @@ class Material:
     setup: Setup
     outcome: Outcome
     space: Space
-    genotypes: Population
+    ledger: LedgerFile
     latency_ms: Floats
     """float64[N], a row an evaluation, in their order; likewise the others."""
     accuracy: Floats
@@ -140,6 +140,10 @@ class Material:
     def architecture(self) -> Architecture:
         """The winner's network."""
         return self.space.decode(self.genotype)
+
+    def genotypes(self, rows: NDArray[np.int64]) -> Population:
+        """Of some evaluations, `uint8[len(rows), D]`. Raises `SpaceError` where the space has no such option."""
+        return self.space.check(self.ledger.genotypes(rows))
 
     @property
     def genotype(self) -> NDArray[np.uint8]:
@@ -168,7 +172,7 @@ def read_material(run: Run) -> Material:
         setup=setup,
         outcome=outcome,
         space=space,
-        genotypes=space.check(ledger.genotypes),
+        ledger=ledger,
         latency_ms=measures["latency_ms"],
         accuracy=measures["accuracy"],
         values=values,
@@ -266,7 +270,7 @@ def _space(run: Run, setup: Setup) -> Space:
     return space
 
 
-def _ledger(path: Path, width: int) -> Ledger:
+def _ledger(path: Path, width: int) -> LedgerFile:
     """A ledger with whatever columns it says it has."""
     try:
         with path.open("rb") as file:
@@ -279,7 +283,7 @@ def _ledger(path: Path, width: int) -> Ledger:
         known, columns = False, ()
     if not known:
         raise RunError(f"{path}: this is not the ledger of a search.")
-    return Ledger.peek(path, width, columns)
+    return LedgerFile.read(path, width, columns)
 
 
 def _table(request: Request, space: Space, setup: Setup) -> tuple[LatencyTable | None, str]:

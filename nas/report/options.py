@@ -77,8 +77,8 @@ def best_chances(material: Material) -> Chances | None:
     if not len(within):
         return None
     count = min(len(within), max(LEAST_ROWS, round(BEST * len(within))))
-    best = within[np.argpartition(-material.values[within], count - 1)[:count]]
-    population, sizes = material.genotypes[best], material.space.cardinalities
+    best = np.sort(within[np.argpartition(-material.values[within], count - 1)[:count]])  # in the order of the file
+    population, sizes = material.genotypes(best), material.space.cardinalities
     shares = [np.bincount(population[:, d], minlength=sizes[d]) / count for d in range(population.shape[1])]
     of = f"{counted(len(within), 'evaluated architecture')} within the bounds"
     return Chances(shares, f"Counted among the best {count:,} by value of {of}.")

@@ -69,7 +69,8 @@ def test_what_was_told_is_left_alone(name: str) -> None:
 
 @pytest.mark.parametrize("batch", [1, 100])
 def test_with_unique_nothing_is_asked_for_twice(name: str, batch: int) -> None:
-    space, known = line(8), GenotypeIndex(8)
+    space = line(8)
+    known = GenotypeIndex(space.cardinalities)
     controller = Unique(make(name, space), space, known)
     asked = 0
     for number in range(4_000 // batch if batch > 1 else 300):
@@ -81,7 +82,8 @@ def test_with_unique_nothing_is_asked_for_twice(name: str, batch: int) -> None:
 
 
 def test_a_small_space_is_searched_to_its_end(name: str) -> None:
-    space, known = line(4), GenotypeIndex(4)
+    space = line(4)
+    known = GenotypeIndex(space.cardinalities)
     controller = Unique(make(name, space), space, known)
     for number in range(10):
         population = controller.ask(10, np.random.default_rng([2, number]))
@@ -91,7 +93,8 @@ def test_a_small_space_is_searched_to_its_end(name: str) -> None:
 
 
 def test_the_bound_is_respected_by_the_best_found(name: str) -> None:
-    space, known = line(40), GenotypeIndex(40)
+    space = line(40)
+    known = GenotypeIndex(space.cardinalities)
     controller = Unique(make(name, space), space, known)
     best = -np.inf
     for number in range(100):

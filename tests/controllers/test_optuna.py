@@ -72,7 +72,8 @@ def test_constraints_reach_the_sampler(name: str) -> None:
 
 
 def test_unique_wraps_it_to_the_end_of_a_small_space() -> None:
-    space, known = line(3), GenotypeIndex(3)
+    space = line(3)
+    known = GenotypeIndex(space.cardinalities)
     controller = Unique(OptunaSampler("tpe", space, np.zeros((0, 3), np.uint8)), space, known)
     for number in range(9):
         population = controller.ask(3, np.random.default_rng(number))

@@ -109,7 +109,7 @@ def test_few_evaluations_find_a_good_genotype_within_the_bound(noise: float) -> 
     space, rng = line(30), np.random.default_rng(5)
     weights = rng.normal(size=(30, 3))
     cost = rng.random((30, 3))
-    known = GenotypeIndex(30)
+    known = GenotypeIndex(space.cardinalities)
     controller = Unique(Surrogate.sized(space, np.zeros((0, 30), np.uint8), 150), space, known)
     columns = np.arange(30)
     truth, feasible = [], []
@@ -169,7 +169,7 @@ def test_on_a_smooth_table_fifty_evaluations_suffice() -> None:
     effects, pairs = rng.normal(size=(8, 3)), rng.normal(size=(7, 3, 3)) / 3
     accuracy = sum(effects[d, networks[:, d]] for d in range(8))
     accuracy = accuracy + sum(pairs[d, networks[:, d], networks[:, d + 1]] for d in range(7))
-    index = GenotypeIndex(8)
+    index = GenotypeIndex(space.cardinalities)
     index.add(networks)
     table = Tabular(space, "made up", "made up", index, 50 + accuracy, np.zeros(len(networks)))
     found = []

@@ -74,7 +74,7 @@ def test_a_run_that_is_being_worked_on_can_be_read(tmp_path: Path) -> None:
     run = nas.search(**SEARCH, out=tmp_path / "run")
     file = run.path / "ledger.bin"
     space = nas.load_space("mobile")
-    working = Ledger.open(file, len(space.decisions), ("accuracy", "latency_ms"))
+    working = Ledger.open(file, space.cardinalities, ("accuracy", "latency_ms"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])  # a block that is only half there yet
     study = opened(to_study(run.path, run.path))
