@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,19 +17,21 @@ Points = NDArray[np.float64]
 def pareto_front(cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.int64]:
     """Indices of the points that no other beats in lower cost and higher value, cheapest first; the first of equals.
 
-    Points are taken a few thousand at a time, and those that the front so far beats are not sorted.
+    Points are taken a few thousand at a time, and those that the front so far beats are not sorted. What is not finite
+    is on no front.
     """
     front = _sorted_front(np.arange(min(len(cost), CHUNK)), cost, value)
     for start in range(CHUNK, len(cost), CHUNK):
         costs, values = cost[start : start + CHUNK], value[start : start + CHUNK]
-        rival = np.searchsorted(cost[front], costs, side="right") - 1  # the best of those that cost no more
-        beaten = (rival >= 0) & (value[front[rival]] >= values)
+        best = np.append(-np.inf, value[front])[np.searchsorted(cost[front], costs, side="right")]  # at no more cost
+        beaten = best >= values
         front = _sorted_front(np.append(front, start + np.flatnonzero(~beaten)), cost, value)
     return front
 
 
 def _sorted_front(among: NDArray[np.int64], cost: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.int64]:
     """The front of some of the points; of equals, the one that `among` has first."""
+    among = among[np.isfinite(cost[among]) & np.isfinite(value[among])]
     order = among[np.lexsort((-value[among], cost[among]))]
     best = np.maximum.accumulate(value[order])
     rises = np.concatenate([[True], value[order][1:] > best[:-1]])
@@ -48,10 +52,12 @@ def hypervolume(cost: NDArray[np.float64], value: NDArray[np.float64], reference
 def ranks(points: Points) -> NDArray[np.int64]:
     """The non-dominated layer of each point, 0 for the front: int64[N] (Deb et al. 2002, section III-A).
 
-    Domination counts are kept as one boolean matrix and peeled layer by layer: O(m N²) in arrays.
+    Of three values or more, domination counts are kept as one boolean matrix and peeled layer by layer: O(m N²).
     """
     if points.shape[1] == 1:
         return np.unique(-points[:, 0], return_inverse=True)[1].astype(np.int64)
+    if points.shape[1] == 2:
+        return _ranks_of_pairs(points)
     no_worse = np.ones((len(points), len(points)), dtype=bool)
     better = np.zeros_like(no_worse)
     for column in points.T:
@@ -69,6 +75,25 @@ def ranks(points: Points) -> NDArray[np.int64]:
         beaten_by = beaten_by - dominates[layer].sum(axis=0)
         layer = np.flatnonzero(left & (beaten_by == 0))
         depth += 1
+    return found
+
+
+def _ranks_of_pairs(points: Points) -> NDArray[np.int64]:
+    """`ranks` of two values in O(N log N): in order of the first, a layer beats what is below its best second value.
+
+    That best falls from layer to layer, so the first layer that does not beat a point is found by bisection (Jensen
+    2003, doi:10.1109/TEVC.2003.817234, section III-B).
+    """
+    order = np.lexsort((-points[:, 1], -points[:, 0]))
+    found = np.zeros(len(points), dtype=np.int64)
+    best: list[float] = []  # by layer, negated: ascending
+    previous, layer = None, 0
+    for place, point in zip(order.tolist(), points[order].tolist(), strict=True):
+        if point != previous:  # equals share a layer
+            layer = bisect_right(best, -point[1])
+            best[layer : layer + 1] = [-point[1]]
+            previous = point
+        found[place] = layer
     return found
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nas import front
 from nas.front import crowding, hypervolume, pareto_front, ranks
 
 
@@ -21,6 +22,27 @@ def test_layers_by_peeling(columns: int) -> None:
         left[layer] = False
         depth += 1
     assert ranks(points).tolist() == expected.tolist()
+
+
+def test_layers_of_many_pairs_are_those_of_the_matrix() -> None:
+    rng = np.random.default_rng(0)
+    for count in (0, 1, 2, 400):
+        points = rng.integers(0, 25, size=(count, 2)) / 5
+        assert ranks(points).tolist() == ranks(np.column_stack([points, np.zeros(count)])).tolist()
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1_000])
+def test_pareto_front_does_not_depend_on_how_points_are_taken(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    rng = np.random.default_rng(1)
+    cost, value = (rng.integers(0, 40, 500).astype(float) for _ in range(2))
+    cost[:50], value[25:75] = np.nan, np.inf
+    whole = pareto_front(cost, value)
+    monkeypatch.setattr(front, "CHUNK", chunk)
+    assert pareto_front(cost, value).tolist() == whole.tolist()
+    assert np.isfinite(cost[whole]).all()
+    assert np.isfinite(value[whole]).all()
+    for row in whole:  # the first of equals
+        assert row == np.flatnonzero((cost == cost[row]) & (value == value[row]))[0]
 
 
 def test_pareto_front_is_the_first_layer_without_repeats() -> None:

@@ -142,32 +142,46 @@ class Factors:
 
         Raises `NasError` where the terms entangle too many decisions for it (over 20 million entries at once).
         """
-        pending = list(self.terms)
+        pending = dict(enumerate(self.terms))
+        holders: dict[int, set[int]] = {}
+        for number, term in pending.items():
+            for axis in term.axes:
+                holders.setdefault(axis, set()).add(number)
+
+        def scope_of(axis: int) -> tuple[int, ...]:
+            return _union(pending[number].axes for number in holders[axis])
+
+        def size(axis: int) -> int:
+            return prod(self.cardinalities[b] for b in scope_of(axis))
+
         choosers: list[tuple[int, Factor]] = []
         value = 0.0
-        left = {axis for term in pending for axis in term.axes}
-        while left:
-            scopes = {axis: _union(term.axes for term in pending if axis in term.axes) for axis in left}
-            axis = min(left, key=lambda a: (prod(self.cardinalities[b] for b in scopes[a]), a))
-            scope = scopes[axis]
-            entries = prod(self.cardinalities[b] for b in scope)
-            if entries > MAX_ELIMINATION:
+        sizes = {axis: size(axis) for axis in holders}
+        while sizes:
+            axis = min(sizes, key=lambda a: (sizes[a], a))
+            scope = scope_of(axis)
+            if sizes[axis] > MAX_ELIMINATION:
                 raise NasError(
-                    f"These factors entangle {len(scope)} decisions ({entries:.1e} entries); "
+                    f"These factors entangle {len(scope)} decisions ({sizes[axis]:.1e} entries); "
                     f"exact bounds by elimination stop at {MAX_ELIMINATION:,}."
                 )
-            involved = [term for term in pending if axis in term.axes]
-            pending = [term for term in pending if axis not in term.axes]
             joint = np.zeros([self.cardinalities[b] for b in scope])
-            for term in involved:
+            for number in sorted(holders[axis]):
+                term = pending.pop(number)
                 joint = joint + _spread(term, scope)
+                for other in term.axes:
+                    if other != axis:
+                        holders[other].remove(number)
             place = scope.index(axis)
             rest = scope[:place] + scope[place + 1 :]
             choosers.append((axis, Factor(rest, joint.argmin(axis=place))))
             message = joint.min(axis=place)
-            left.remove(axis)
+            del sizes[axis]
             if rest:
-                pending.append(Factor(rest, message))
+                pending[len(self.terms) + len(choosers)] = Factor(rest, message)
+                for other in rest:
+                    holders[other].add(len(self.terms) + len(choosers))
+                    sizes[other] = size(other)
             else:
                 value += float(message)
         genotype = np.zeros(len(self.cardinalities), dtype=np.uint8)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.front import pareto_front
+from nas.ledger_file import STRETCH
 from nas.report.axis import Axis, linear
 from nas.report.chart import area_key, chart, dot, legend, line, line_key, mark, mark_key, vertical, whisker
 from nas.report.figures import counted, milliseconds, score, spoken, uncertain
@@ -36,8 +37,7 @@ class Front:
 
 def front_of(material: Material) -> Front:
     """From all that was evaluated."""
-    known = np.flatnonzero(np.isfinite(material.accuracy) & np.isfinite(material.latency_ms))
-    rows = known[pareto_front(material.latency_ms[known], material.accuracy[known])]
+    rows = pareto_front(material.latency_ms, material.accuracy)
     return Front(rows, material.latency_ms[rows], material.accuracy[rows])
 
 
@@ -117,13 +117,15 @@ def _axes(material: Material, front: Front) -> tuple[Axis, Axis]:
 def _evaluated(material: Material, x: Axis, y: Axis) -> tuple[list[Markup], str, Markup]:
     """What lies in the layer behind all marks, in words how much of it is drawn, and its key."""
     total = len(material.latency_ms)
-    across, up = x.places(material.latency_ms), y.places(material.accuracy)
-    inside = int(((across >= 0) & (across <= 100) & (up >= 0) & (up <= 100)).sum())
+    counts = Cells.none(COLUMNS, ROWS)
+    for start in range(0, total, STRETCH):
+        part = slice(start, start + STRETCH)
+        counts += cells(x.places(material.latency_ms[part]), y.places(material.accuracy[part]), COLUMNS, ROWS)
+    inside = int(counts.counts.sum())
     beyond = "" if inside == total else f"; {total - inside:,} are slower or less accurate than shown"
     if total <= MOST_DOTS:
         words = f"{inside:,} of {counted(total, 'evaluated architecture')}{beyond}"
         return [], words, mark_key("dot", "point")
-    counts = cells(across, up, COLUMNS, ROWS)
     words = f"{inside:,} of {total:,} evaluated architectures, counted in cells: the darker, the more{beyond}"
     return density(counts), words, area_key("d3")
 

@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.ledger_file import STRETCH
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -19,10 +21,13 @@ def evenly(count: int, most: int) -> Indices:
 
 def rises(values: Floats) -> Indices:
     """Where a running maximum goes up: the first finite value, and every one that beats all before it."""
-    if not len(values):
-        return _NONE
-    best = np.maximum.accumulate(np.where(np.isfinite(values), values, -np.inf))
-    return np.flatnonzero(best > np.concatenate([[-np.inf], best[:-1]]))
+    found, best = [_NONE], -np.inf
+    for start in range(0, len(values), STRETCH):
+        part = values[start : start + STRETCH]
+        running = np.maximum.accumulate(np.append(best, np.where(np.isfinite(part), part, -np.inf)))
+        found.append(start + np.flatnonzero(running[1:] > running[:-1]))
+        best = running[-1]
+    return np.concatenate(found)
 
 
 def averaged(values: Floats, most: int) -> Floats:
@@ -39,6 +44,14 @@ class Cells:
 
     counts: NDArray[np.int64]
     """int64[rows, columns]."""
+
+    @classmethod
+    def none(cls, columns: int, rows: int) -> Cells:
+        """Of no points."""
+        return cls(np.zeros((rows, columns), dtype=np.int64))
+
+    def __add__(self, other: Cells) -> Cells:
+        return Cells(self.counts + other.counts)
 
     def levels(self, most: int) -> list[tuple[int, int, NDArray[np.int64]]]:
         """Ranges of counts, evenly apart on a scale of logarithms, and the cells in each, `int64[n, 2]`: row, column.
