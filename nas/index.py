@@ -18,7 +18,7 @@ Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
 SLOTS = 8
-"""Of a bucket; what does not fit goes into the next one."""
+"""Of a bucket; what does not fit goes into another one."""
 FULLEST = 0.6
 """Share of all slots that are taken at most."""
 MOST_ROWS = 2**32
@@ -37,8 +37,8 @@ class GenotypeIndex:
         draw = np.random.default_rng(0x6E6173)
         self._multipliers = draw.integers(1, 2**63, size=self.packing.words, dtype=np.uint64) | np.uint64(1)
         self._words = np.empty((1_024, self.packing.words), dtype=np.uint64)
-        self._tags = np.zeros((0, SLOTS), dtype=np.uint8)
-        self._rows = np.zeros((0, SLOTS), dtype=np.uint32)
+        self._tags = np.zeros(0, dtype=np.uint8)
+        self._rows = np.zeros(0, dtype=np.uint32)
         self._size = 0
         self._build(256)
 
@@ -54,11 +54,15 @@ class GenotypeIndex:
         words = self.packing.pack(population)
         return self._find(words, self._hash(words))
 
-    def first_new(self, population: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Marks the genotypes that are neither here nor earlier in the population."""
+    def first_new(self, population: NDArray[np.uint8], known_new: int = 0) -> NDArray[np.bool_]:
+        """Marks the genotypes that are neither here nor earlier in the population.
+
+        The first `known_new` are not looked up again: they are not here and differ from each other.
+        """
         words = self.packing.pack(population)
         hashes = self._hash(words)
-        fresh = self._find(words, hashes) < 0
+        fresh = np.ones(len(words), dtype=bool)
+        fresh[known_new:] = self._find(words[known_new:], hashes[known_new:]) < 0
         new = np.flatnonzero(fresh)
         owners = _first_equal(words[new], hashes[new])
         fresh[new[owners != np.arange(len(new))]] = False
@@ -108,8 +112,8 @@ class GenotypeIndex:
         """A new table of so many buckets, a power of two, with all that is here."""
         del self._tags, self._rows  # before the larger ones are made
         self._taken = np.zeros(buckets, dtype=np.uint8)
-        self._tags = np.zeros((buckets, SLOTS), dtype=np.uint8)
-        self._rows = np.zeros((buckets, SLOTS), dtype=np.uint32)
+        self._tags = np.zeros(buckets * SLOTS, dtype=np.uint8)
+        self._rows = np.zeros(buckets * SLOTS, dtype=np.uint32)
         for start in range(0, self._size, CHUNK):
             end = min(start + CHUNK, self._size)
             self._insert(self._hash(self._words[start:end]), np.arange(start, end, dtype=np.uint32))
@@ -126,31 +130,32 @@ class GenotypeIndex:
         pending = np.arange(len(words) if self._size else 0)  # of an empty one there is no row to compare with
         places, tags = self._places(hashes)
         while len(pending):
-            alike = self._tags.take(places, axis=0) == tags[:, None]
+            alike = self._tags.reshape(-1, SLOTS).take(places, axis=0) == tags[:, None]
             hits = np.flatnonzero(alike.view(np.uint64))  # eight at once
             query, slot = np.nonzero(alike[hits])
             query = hits[query]
-            rows = self._rows[places[query], slot]
-            same = (self._words.take(rows, axis=0) == words.take(pending[query], axis=0)).all(axis=1)
+            rows = self._rows.take(places[query] * SLOTS + slot)
+            same = _equal(self._words.take(rows, axis=0), words.take(pending[query], axis=0))
             found[pending[query[same]]] = rows[same]
             on = np.flatnonzero(self._taken.take(places) == SLOTS)
             on = on[found.take(pending[on]) < 0]
-            pending, places, tags = pending[on], (places[on] + 1) & (len(self._taken) - 1), tags[on]
+            pending, tags = pending[on], tags[on]
+            places = self._after(places[on], tags)
         return found
 
     def _insert(self, hashes: Hashes, rows: NDArray[np.uint32]) -> None:
         """Enter rows of genotypes that differ and are not here."""
         places, tags = self._places(hashes)
         while len(rows):
-            slots = self._taken.take(places)
-            full = slots == SLOTS
-            free = np.flatnonzero(~full)
-            place, slot = places[free], slots[free]
-            self._rows[place, slot] = rows[free]  # of several that want one slot the last stays
-            won = self._rows[place, slot] == rows[free]
-            self._tags[place[won], slot[won]] = tags[free[won]]
-            self._taken[place[won]] += 1
-            places[full] = (places[full] + 1) & (len(self._taken) - 1)
+            taken = self._taken.take(places)
+            free = np.flatnonzero(taken < SLOTS)
+            slots, wanting = places[free] * SLOTS + taken[free], rows[free]
+            self._rows[slots] = wanting  # of several that want one slot the last stays
+            won = np.flatnonzero(self._rows.take(slots) == wanting)
+            self._tags[slots[won]] = tags[free[won]]
+            self._taken[places[free[won]]] += 1
+            full = np.flatnonzero(taken == SLOTS)
+            places[full] = self._after(places[full], tags[full])
             left = np.ones(len(rows), dtype=bool)
             left[free[won]] = False
             places, tags, rows = places[left], tags[left], rows[left]
@@ -160,15 +165,31 @@ class GenotypeIndex:
         mask = np.uint64(len(self._taken) - 1)
         return (hashes & mask).astype(np.int64), (hashes >> np.uint64(56)).astype(np.uint8)
 
+    def _after(self, places: Rows, tags: NDArray[np.uint8]) -> Rows:
+        """The bucket to go on with after a full one: steps differ, so that full ones do not cluster."""
+        return (places + 2 * tags.astype(np.int64) + 1) & (len(self._taken) - 1)
+
+
+def _equal(left: Words, right: Words) -> NDArray[np.bool_]:
+    """Which rows are the same."""
+    alike = left == right
+    return cast(NDArray[np.bool_], alike[:, 0] if alike.shape[1] == 1 else alike.all(axis=1))
+
 
 def _first_equal(words: Words, hashes: Hashes) -> Rows:
-    """For each row of `words`, the index of the first row that equals it."""
-    ascending = np.sort(hashes)
-    if (ascending[1:] != ascending[:-1]).all():  # the common case: all differ
-        return np.arange(len(words))
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    owners = first[inverse]
-    if (words[owners] != words).any():  # two genotypes share a hash: compare whole rows
-        _, first, inverse = np.unique(words, axis=0, return_index=True, return_inverse=True)
-        owners = first[inverse.ravel()]
+    """For each row of `words`, the index of the first row that equals it.
+
+    Rows are entered into a table by their hash, the first ones last, so that these stay; who finds itself or an equal
+    there is done, and the others try again among themselves.
+    """
+    owners, pending = np.arange(len(words)), np.arange(len(words))
+    mask = np.uint64((1 << (16 * len(words)).bit_length()) - 1)
+    table = np.empty(int(mask) + 1, dtype=np.int64)
+    places = (hashes & mask).astype(np.int64)
+    while len(pending):
+        table[places[::-1]] = pending[::-1]
+        first = table.take(places)
+        same = _equal(words.take(first, axis=0), words.take(pending, axis=0))
+        owners[pending[same]] = first[same]
+        pending, places = pending[~same], places[~same]
     return owners

@@ -17,6 +17,8 @@ def test_rows_are_those_of_a_dictionary(width: int, options: int, seed: int) -> 
         population = rng.integers(0, options, size=(rng.integers(0, 40), width)).astype(np.uint8)
         before = dict(rows)
         first_new = found.first_new(population)
+        surely = found.first_new(np.concatenate([population[first_new], population]), first_new.sum())
+        assert surely.tolist() == [True] * first_new.sum() + [False] * len(population)
         expected = [rows.setdefault(genotype.tobytes(), len(rows)) for genotype in population]
         assert found.add(population).tolist() == expected
         assert first_new.sum() == len(rows) - len(before)

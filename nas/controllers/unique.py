@@ -37,7 +37,7 @@ class Unique:
             if len(kept) == n:
                 return kept
             drafts = np.concatenate([kept, self._inner.ask(2 * (n - len(kept)), rng)])
-            kept = drafts[self._known.first_new(drafts)][:n]
+            kept = drafts[self._known.first_new(drafts, len(kept))][:n]
         drafts = np.concatenate([kept, self._fallback(n, rng)])
         fresh = self._known.first_new(drafts)
         return np.concatenate([drafts[fresh], drafts[~fresh]])[:n]
