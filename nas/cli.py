@@ -81,7 +81,7 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
 )
 @click.option(
     "--accuracy",
-    help="predictor (default where there is one), zero-cost, table:PATH; with --data supernet (default) or train.",
+    help="predictor (default where there is one), zero-cost, table:PATH; with --data supernet (default), train, asha.",
 )
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
 @click.option("--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's.")
@@ -89,6 +89,10 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
 @click.option("--skip-broken", is_flag=True, default=None, help="Leave broken pictures out.")
 @click.option(
     "--budget", metavar="N|5m", help="Evaluations (of policies: training steps), or a time. Default: by the accuracy."
+)
+@click.option("--batch", type=int, metavar="N", help="Evaluations asked for together. Default: by budget and workers.")
+@click.option(
+    "--workers", metavar="ray[:ADDRESS]", help="Evaluate on this machine's cores, or a cluster (docs/ray.md)."
 )
 @click.option("--prove", is_flag=True, default=None, help="Also bound how much better any architecture could be.")
 @click.option("--seed", type=int, help="Default: 0. One seed, one result.")
@@ -104,6 +108,7 @@ def search(
     latency: str | None,
     at_most: tuple[str, ...],
     budget: str | None,
+    workers: str | None,
     out: Path | None,
     resume: bool,
     as_json: bool,
@@ -112,7 +117,10 @@ def search(
     """Find the most accurate architecture of a space within a latency bound on a target."""
     from nas.request import Request, parse_at_most, parse_budget, parse_latency
     from nas.run import Run
+    from nas.workers import check_workers
 
+    if workers is not None:
+        check_workers(workers)
     asked = {name: value for name, value in plain.items() if value is not None}
     for name, place in {"space": space, "target": target}.items():
         if place is not None:
@@ -141,7 +149,7 @@ def search(
     from nas.loop import carry_out  # only now: the request is on disk
 
     with search_bar() as progress, ScreenTeller("profile") as teller:
-        carry_out(run, progress, teller)
+        carry_out(run, progress, teller, workers)
     if ranks.rank():
         return
     if as_json:

@@ -69,7 +69,7 @@ class _Bar:
         self.live.update(self.task, completed=done, total=total, rate=rate, note=note)
 
 
-_LABELS = {"img": "train", "pictures": "decode"}
+_LABELS = {"img": "train", "pictures": "decode", "networks": "batch"}
 """What is done with what is counted, where it is not what the whole command does."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +14,7 @@ import numpy as np
 
 import nas
 from nas import ranks
+from nas.accuracy.evaluator import Spread
 from nas.atomic import write_atomic
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
@@ -28,6 +29,7 @@ from nas.run import Run
 from nas.standing import Standing
 from nas.target import device_name
 from nas.teller import Silent, Teller
+from nas.workers import Workers, check_workers, make_workers
 
 if TYPE_CHECKING:
     from nas.accuracy.shared import Shared
@@ -55,20 +57,24 @@ def search(
     resume: bool = False,
     progress: Progress | None = None,
     teller: Teller | None = None,
+    workers: str | None = None,
     **request: Any,
 ) -> Run:
     """Search, and return the run. Keywords are those of `nas.request.Request`: space, target, latency_ms, seed, …
 
-    The run is written to `out`, by default `runs/SPACE-TARGET-N`. Raises `NasError` for a wrong request,
+    The run is written to `out`, by default `runs/SPACE-TARGET-N`. `workers` is `ray` or `ray:ADDRESS`; where something
+    is evaluated is no part of the request. Raises `NasError` for a wrong request,
     `Unattainable` where no architecture meets the bounds, `Interrupted` after SIGINT or SIGTERM.
     """
     path = Path(out) if out is not None else None
+    if workers is not None:
+        check_workers(workers)
     run = Run.resume(path, request) if resume else Run.create(path, Request(**request))
-    return carry_out(run, progress or (lambda done, total, note: None), teller or Silent())
+    return carry_out(run, progress or (lambda done, total, note: None), teller or Silent(), workers)
 
 
-def carry_out(run: Run, progress: Progress, teller: Teller) -> Run:
-    """Search in a run folder, from wherever it stands, to its result.
+def carry_out(run: Run, progress: Progress, teller: Teller, workers: str | None = None) -> Run:
+    """Search in a run folder, from wherever it stands, to its result; `workers` as in `search`.
 
     Where the target is a device, its table is profiled first if there is none, and the winner is measured at the end.
     Of several processes the first does it all; the others train the supernet with it.
@@ -76,9 +82,9 @@ def carry_out(run: Run, progress: Progress, teller: Teller) -> Run:
     if run.finished:
         return run
     try:
-        with _together(run.request) as team:
+        with _team(run.request) as team, closing(make_workers(workers, teller)) as opened:
             if team is None or team.first:
-                _carry_out(run, progress, teller, team)
+                _carry_out(run, progress, teller, opened, team)
             else:
                 _take_part(run, team)
     except NasError:
@@ -89,7 +95,7 @@ def carry_out(run: Run, progress: Progress, teller: Teller) -> Run:
 
 
 @contextmanager
-def _together(request: Request) -> Iterator[Processes | None]:
+def _team(request: Request) -> Iterator[Processes | None]:
     """The processes that torchrun started; None is this one alone, which needs no torch for it."""
     if ranks.count() == 1:
         yield None
@@ -104,11 +110,13 @@ def _together(request: Request) -> Iterator[Processes | None]:
         yield team
 
 
-def _carry_out(run: Run, progress: Progress, teller: Teller, team: Processes | None) -> None:
+def _carry_out(run: Run, progress: Progress, teller: Teller, workers: Workers, team: Processes | None) -> None:
     subject = Subject.load(run.request, teller)
-    load = partial(Problem.load, run.request, subject=subject, folder=run.path, teller=teller, processes=team)
+    load = partial(
+        Problem.load, run.request, subject=subject, folder=run.path, teller=teller, workers=workers, processes=team
+    )
     if device_name(run.request.target) is None:
-        _search(run, load(), progress, None, teller, team)
+        _search(run, load(), progress, None, teller, workers, team)
         return
     from nas.profiler import bench  # only for devices: it imports what a table search has no use for
 
@@ -116,7 +124,7 @@ def _carry_out(run: Run, progress: Progress, teller: Teller, team: Processes | N
         bench.have_table(run.request.target, subject.space, device, teller)
         problem = load()
         verified = partial(bench.verify, table=problem.table, device=device, teller=teller)
-        _search(run, problem, progress, verified, teller, team)
+        _search(run, problem, progress, verified, teller, workers, team)
 
 
 def _take_part(run: Run, team: Processes) -> None:
@@ -126,7 +134,7 @@ def _take_part(run: Run, team: Processes) -> None:
         if run.read("setup.json") is None:
             raise RunError(f"{run.path}: all processes read --out, and setup.json is not there.")
         problem = Problem.load(run.request, folder=run.path, processes=team)
-        planned = _set_up(run, problem)
+        planned, _ = _set_up(run, problem)
         search = _policy_search(run.request, problem) if run.request.learns else None
     except NasError as problem_here:
         raise Alone(f"Process {team.rank}: {problem_here}") from None
@@ -138,10 +146,18 @@ def _take_part(run: Run, team: Processes) -> None:
 
 
 def _search(
-    run: Run, problem: Problem, progress: Progress, verified: Verified | None, teller: Teller, team: Processes | None
+    run: Run,
+    problem: Problem,
+    progress: Progress,
+    verified: Verified | None,
+    teller: Teller,
+    workers: Workers,
+    team: Processes | None,
 ) -> None:
     descent = _policy_search(run.request, problem) if run.request.learns else None
-    planned = _set_up(run, problem)
+    planned, together = _set_up(run, problem)
+    if together is not None and workers.option:
+        teller.say(f"{together} evaluations are asked for at once; --batch {together} repeats this run elsewhere")
     ledger = Ledger.open(run.path / "ledger.bin", problem.space.cardinalities, problem.objective.columns)
     try:
         if team is not None:
@@ -153,12 +169,14 @@ def _search(
         elif descent is not None:
             seconds, policy = _descend(run, problem, descent, ledger, planned, teller)
         else:
-            seconds = _loop(run, problem, ledger, planned, progress)
+            seconds = _loop(run, problem, ledger, planned, together, progress)
         pace = {"seconds": seconds, "archs_per_second": (len(ledger) - before) / max(seconds, 1e-9)}
         result = conclude(run, problem, ledger, verified)
         if run.request.prove:
             proof = prove(problem, result["winner"])
         run.write("result.json", result | pace | {"proof": proof, "policy": policy})
+    except Interrupted as interrupted:
+        raise Interrupted(f"{interrupted} Go on: nas search --resume --out {run.path}{workers.option}") from None
     finally:
         ledger.close()
     from nas.report import attempt_report
@@ -166,30 +184,46 @@ def _search(
     attempt_report(run, teller)
 
 
-def _set_up(run: Run, problem: Problem) -> int | None:
-    """Record what this run rests on, or compare it when the run is resumed; returns the evaluations planned."""
+def _set_up(run: Run, problem: Problem) -> tuple[int | None, int | None]:
+    """Record what this run rests on, or compare it when the run is resumed; returns the evaluations planned, and how
+    many are asked for together where that does not follow from the plan."""
     setup: dict[str, Any] = {
         "space": problem.space.fingerprint,
         "table": problem.table.fingerprint,
         "accuracy": problem.objective.accuracy.fingerprint,
         "bounds": dict(problem.objective.bounds),
         "planned": problem.planned,
+        "batch": None,
         "versions": {"nas": nas.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
     before = run.read("setup.json")
     if before is None:
+        setup["batch"] = _at_once(run.request.batch, problem)
         run.write("setup.json", setup)
-        return problem.planned
+        return problem.planned, setup["batch"]
     for name, what in _RESTS_ON.items():
         if before.get(name) != setup[name]:
             raise RunError(f"{run.path}: {what} has changed since this run began. Start a new one with another --out.")
-    planned = before.get("planned")
-    if planned is not None and type(planned) is not int:
-        raise RunError(f"{run.path}/setup.json: `planned` is a whole number or null, got {planned!r}.")
-    return planned
+    planned, together = before.get("planned"), before.get("batch")
+    for name, value in {"planned": planned, "batch": together}.items():
+        if value is not None and type(value) is not int:
+            raise RunError(f"{run.path}/setup.json: `{name}` is a whole number or null, got {value!r}.")
+    return planned, together
 
 
-def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progress: Progress) -> float:
+def _at_once(asked: int | None, problem: Problem) -> int | None:
+    """As many as asked for, else as there are workers, within a quarter of the plan: what a controller is not told it
+    cannot learn from. None where there is one worker."""
+    accuracy = problem.objective.accuracy
+    most = accuracy.at_once if isinstance(accuracy, Spread) else 1
+    if asked is not None or most == 1:
+        return asked
+    return most if problem.planned is None else max(1, min(most, problem.planned // 4))
+
+
+def _loop(
+    run: Run, problem: Problem, ledger: Ledger, planned: int | None, together: int | None, progress: Progress
+) -> float:
     """Tell the controller what the ledger has, then go on to the planned number; returns seconds of searching."""
     request, objective = run.request, problem.objective
     inner = CONTROLLERS[request.controller](problem.space, problem.initial, problem.planned)
@@ -201,11 +235,11 @@ def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progr
         controller.tell(population, *judged)
         standing.update(*judged)
         asked += len(population)
-    objective.accuracy(problem.initial[:1])  # what is prepared at the first call is not part of the pace
+    objective.accuracy(problem.initial[: together or 1])  # what is prepared at first is not part of the pace
     start = perf_counter()
     with interruptible() as interrupted:
         while planned is None or asked < planned:
-            n = _batch_size(planned, asked, len(ledger.blocks))
+            n = _batch_size(planned, asked, len(ledger.blocks), together)
             population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.blocks)]))
             before = len(ledger)
             judged = objective.judge(ledger.append(population, objective.measure))
@@ -219,13 +253,16 @@ def _loop(run: Run, problem: Problem, ledger: Ledger, planned: int | None, progr
                 break  # every network of the space has been evaluated
             if interrupted():
                 ledger.sync()
-                raise Interrupted(f"{len(ledger):,} evaluations are kept. Go on: nas search --resume --out {run.path}")
+                raise Interrupted(f"{len(ledger):,} evaluations are kept.")
     ledger.sync()
     return perf_counter() - start
 
 
-def _batch_size(planned: int | None, asked: int, batches: int) -> int:
-    """A two-hundredth of the plan, within 1..1,000; doubled from 1 on while a time is yet to become a plan."""
+def _batch_size(planned: int | None, asked: int, batches: int, together: int | None) -> int:
+    """A two-hundredth of the plan, within 1..1,000; doubled from 1 on while a time is yet to become a plan. Or what was
+    settled."""
+    if together is not None:
+        return together if planned is None else min(together, planned - asked)
     if planned is None:
         return min(MOST_PER_BATCH, 1 << min(batches, 10))
     return min(MOST_PER_BATCH, max(1, planned // 200), planned - asked)
@@ -253,10 +290,7 @@ def _descend(
     if planned is None:
         planned = search.steps_in(run.request.seconds or 0)
         run.amend("setup.json", planned=planned)
-    try:
-        seconds, genotype, told = search.run(planned, teller)
-    except Interrupted as interrupted:
-        raise Interrupted(f"{interrupted} Go on: nas search --resume --out {run.path}") from None
+    seconds, genotype, told = search.run(planned, teller)
     write_atomic(run.path / "policy.csv", told.pop("csv"))
     ledger.append(problem.space.canonical(genotype[None]), problem.objective.measure)
     ledger.sync()

@@ -21,6 +21,7 @@ from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
 from nas.target import target_path
 from nas.teller import Silent, Teller
+from nas.workers import Here, Workers
 
 if TYPE_CHECKING:
     from nas.data.data import Data
@@ -74,10 +75,11 @@ class Problem:
         subject: Subject | None = None,
         folder: Path | None = None,
         teller: Teller = Silent(),  # noqa: B008  # has no state
+        workers: Workers = Here(),  # noqa: B008  # has no state
         processes: Processes | None = None,
     ) -> Problem:
         """What was loaded already is passed as `subject`; `folder` is where what is trained is kept, by all
-        `processes`.
+        `processes`; `workers` evaluate.
 
         Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets.
         """
@@ -85,7 +87,7 @@ class Problem:
         space, data = subject.space, subject.data
         table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
-        accuracy = make_evaluator(kind, space, Means(data, request, folder, teller, processes))
+        accuracy = make_evaluator(kind, space, Means(data, request, folder, teller, workers, processes))
         costs = {
             "latency_ms": compile_latency(space, table),
             "macs": counts.macs(space),

@@ -16,18 +16,19 @@ CONTROLLER_NAMES = ("evolution", "random", "nsga2", "surrogate", "exact", *POLIC
 FRONT_CONTROLLERS = ("nsga2", "random", *OPTUNA_NAMES)
 """Controllers that can be asked for a whole front; `nsga2` is unless told otherwise."""
 OBJECTIVE_NAMES = ("bound", "mnasnet-soft", "mnasnet-hard", "front")
-ACCURACY_NAMES = ("predictor", "table", "zero-cost", "supernet", "train")
-DATA_ACCURACIES = ("supernet", "train")
+ACCURACY_NAMES = ("predictor", "table", "zero-cost", "supernet", "train", "asha")
+DATA_ACCURACIES = ("supernet", "train", "asha")
 """Those that need pictures."""
 COST_NAMES = ("macs", "params")
 
-DEFAULT_BUDGETS = {"predictor": 500_000, "table": 500, "zero-cost": 150, "supernet": 300, "train": 30}
+DEFAULT_BUDGETS = {"predictor": 500_000, "table": 500, "zero-cost": 150, "supernet": 300, "train": 30, "asha": 90}
 """Evaluations by the kind of accuracy."""
 DEFAULT_STEPS = 2_000
 """Training steps of a policy."""
 SLOW_CONTROLLERS = {"surrogate": 300, "optuna": 300}
 """Evaluations by default with controllers that think long about each."""
 MAX_BUDGET = 10**9
+MAX_BATCH = 10_000
 MAX_RESOLUTION = 4_096
 
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -53,6 +54,9 @@ class Request:
     budget: int | None = None
     """Evaluations to ask for; None is the default of the accuracy, unless `seconds` says how long to search."""
     seconds: float | None = None
+    batch: int | None = None
+    """Evaluations that are asked for together, before the controller is told of any; None is by the budget, and by how
+    many workers there are."""
     prove: bool = False
     """Bound the best possible value too, and report the gap to it."""
     data: str | None = None
@@ -94,6 +98,11 @@ class Request:
             raise NasError("A search has a budget in evaluations or in time, not both.")
         if self.budget is not None and not (type(self.budget) is int and 1 <= self.budget <= MAX_BUDGET):
             raise NasError(f"The budget is 1 to {MAX_BUDGET:,} evaluations, got {self.budget!r}.")
+        if self.batch is not None:
+            if not (type(self.batch) is int and 1 <= self.batch <= MAX_BATCH):
+                raise NasError(f"A batch is 1 to {MAX_BATCH:,} evaluations, got {self.batch!r}.")
+            if self.learns or self.controller == "exact":
+                raise NasError(f"The controller {self.controller!r} asks for no batches; leave --batch out.")
         if not (type(self.seed) is int and 0 <= self.seed < 2**63):
             raise NasError(f"The seed is a whole number of at least 0, got {self.seed!r}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +34,12 @@ class Evaluator(Protocol):
 
     def uncertainty(self, population: Population) -> NDArray[np.float64]:
         """One standard deviation of that estimate, in points, `float64[N]`."""
+
+
+@runtime_checkable
+class Spread(Protocol):
+    """An evaluator that has its genotypes evaluated by workers."""
+
+    @property
+    def at_once(self) -> int:
+        """How many of them at the same time. Raises `NasError` where the workers are not there."""

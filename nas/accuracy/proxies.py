@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate, pad, pixel_unshuffle
 
+from nas.accuracy.one_thread import one_thread
 from nas.blocks import modules
 from nas.blocks.architecture import Architecture
 from nas.blocks.build import build
@@ -37,7 +37,7 @@ def measure(
     `shape` is the height and width of the pictures it is shown, which need not be those it is made for. The result
     depends on the arguments alone: on one thread, with generators of its own, whatever the caller's are.
     """
-    with _one_thread(), torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         network = Untrained(architecture, shape, pictures, seed)
         values = np.array([PROXIES[name](network) for name in names], dtype=np.float64)
     return np.where(np.isfinite(values), values, np.nan)
@@ -211,14 +211,3 @@ def digits(n: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]
     images = torch.tensor(data.images[rows], dtype=torch.float32)[:, None]
     images = interpolate(images, size=(height, width), mode="bilinear")
     return (images - images.mean()) / images.std(), torch.tensor(data.target[rows])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of floats depend on how many threads share them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -212,9 +212,6 @@ class Shared:
                     checkpoints.write(training.tensors(), {"step": step})
                 if self.team.any(interrupted()):
                     checkpoints.write(training.tensors(), {"step": step})
-                    raise Interrupted(
-                        f"step {step:,} of {training.planned:,} of the supernet is kept. "
-                        f"Go on: nas search --resume --out {self._folder}"
-                    )
+                    raise Interrupted(f"step {step:,} of {training.planned:,} of the supernet is kept.")
         self._trained = True
         self.team.leave()

@@ -1,85 +1,186 @@
-"""Short training: accuracy of each network after a few epochs by itself (`--accuracy train[:EPOCHS]`)."""
+"""Short training: accuracy of each network after a few epochs by itself.
+
+`--accuracy train[:EPOCHS]` trains each for all of them, `--accuracy asha[:EPOCHS]` leaves off with those that fall
+behind (`halving.py`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nas.accuracy.one_thread import one_thread
+from nas.accuracy.trainings import FILE, Curve, Trainings
+from nas.blocks.architecture import Architecture
 from nas.data.data import Data
-from nas.errors import NasError
+from nas.errors import Interrupted, NasError
 from nas.export.weights import random_weights
-from nas.index import GenotypeIndex
 from nas.space.space import Population, Space
-from nas.teller import Teller
+from nas.teller import Silent, Teller
 from nas.training.fit import fit
+from nas.training.history import Epoch
 from nas.training.network import network_of
 from nas.training.recipe import Recipe
-from nas.training.score import Score, evaluate
+from nas.training.score import standard_error
+from nas.workers import Workers
 
-VERSION = "train/1"
+VERSION = "train/2"
 EPOCHS = 3
+GPU = True
+"""A training takes one where there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Trains a network from scratch: Architecture → its top-1 on held-out pictures after each epoch.
+
+    The same seed for all: two networks see the same pictures in the same order. On a processor it runs on one thread,
+    so that the figures are the same in this process as in a worker; several at once use several cores.
+    """
+
+    data: Data
+    recipe: Recipe
+    seed: int
+    teller: Teller = Silent()  # noqa: RUF009  # has no state
+
+    def __call__(self, architecture: Architecture, watch: Callable[[Epoch], object] = lambda epoch: None) -> Curve:
+        """`watch` is called with every epoch that ends. Raises `NasError` as `fit` does."""
+        network = network_of(architecture, random_weights(architecture, self.seed))
+        with nullcontext() if torch.cuda.is_available() else one_thread():
+            fitted = fit(network, self.data, self.recipe, seed=self.seed, teller=self.teller, watch=watch)
+        return tuple(top1_of(epoch) for epoch in fitted.history)
+
+    def __reduce__(self) -> tuple[type[Training], tuple[Data, Recipe, int]]:
+        """To another process goes what it needs: not who watches, nor pictures that are for the end alone."""
+        nothing = self.data.test.take(np.arange(0))
+        return Training, (replace(self.data, test=nothing), self.recipe, self.seed)
+
+
+def top1_of(epoch: Epoch) -> float:
+    """Of an epoch of a training with pictures held out."""
+    return cast(float, epoch.validation_top1)
+
+
+class Method(Protocol):
+    """How the networks of a batch are trained."""
+
+    @property
+    def version(self) -> str:
+        """Differs whenever the same network may get another accuracy."""
+
+    @property
+    def label(self) -> str:
+        """See `Evaluator`."""
+
+    def described(self, epochs: str) -> str:
+        """What becomes of each network, as part of a sentence; `epochs` is their number in words."""
+
+    def at_once(self) -> int:
+        """How many networks are trained at the same time."""
+
+    def trained(self, training: Training, networks: Sequence[Architecture]) -> Generator[tuple[int, Curve], None, None]:
+        """The curve of every network, with its index, as they are finished. See `Workers.map` for what is raised."""
+
+
+class Whole:
+    """Each network is trained for all its epochs, here or by the workers."""
+
+    version = VERSION
+    label = "short-training top-1"
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def described(self, epochs: str) -> str:
+        """See `Method`."""
+        return f"each network trained for {epochs}"
+
+    def at_once(self) -> int:
+        """See `Method`."""
+        return self._workers.at_once(GPU)
+
+    def trained(self, training: Training, networks: Sequence[Architecture]) -> Generator[tuple[int, Curve], None, None]:
+        """See `Method`."""
+        return self._workers.map(training, networks, gpu=GPU)
 
 
 class ShortTraining:
-    """Accuracy on held-out pictures after training from scratch; calling it gives `float64[N]`, in percent.
+    """Accuracy on held-out pictures after training from scratch; calling it gives `float64[N]`, in percent."""
 
-    The same seed for all: two networks see the same pictures in the same order.
-    """
-
-    label: ClassVar[str] = "short-training top-1"
     unit: ClassVar[str] = "%"
 
-    def __init__(self, space: Space, epochs: int, data: Data, seed: int, teller: Teller) -> None:
+    def __init__(self, space: Space, training: Training, method: Method, folder: Path | None, teller: Teller) -> None:
+        """What is trained is kept in `folder`, from one process to the next."""
         self.space = space
-        self.data = data
-        self.recipe = Recipe(epochs=epochs)
-        self.seed = seed
+        self.training = training
+        self.method = method
+        self._folder = folder
         self._teller = teller
-        self._index = GenotypeIndex(space.cardinalities)
-        self._known: list[Score] = []
 
-    @classmethod
-    def parse(cls, space: Space, argument: str, data: Data, seed: int, teller: Teller) -> ShortTraining:
-        """`EPOCHS`, or nothing. Raises `NasError` for anything else."""
-        if argument and not (argument.isdecimal() and 1 <= int(argument) <= 10_000):
-            raise NasError(f"`train:` takes a number of epochs from 1 to 10,000, got {argument[:40]!r}.")
-        return cls(space, int(argument or EPOCHS), data, seed, teller)
+    @property
+    def label(self) -> str:
+        """See `Evaluator`."""
+        return self.method.label
 
     @property
     def provenance(self) -> str:
         """One line on what the estimate rests on."""
-        epochs = f"{self.recipe.epochs} epoch{'s' if self.recipe.epochs > 1 else ''}"
-        return (
-            f"each network trained for {epochs} on {self.data.name} at {self.data.resolution} px, "
-            f"on {len(self.data.validation):,} pictures held out"
-        )
+        data, epochs = self.training.data, self.training.recipe.epochs
+        method = self.method.described(f"{epochs} epoch{'s' if epochs > 1 else ''}")
+        return f"{method} on {data.name} at {data.resolution} px, on {len(data.validation):,} pictures held out"
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that an accuracy depends on."""
-        parts = (VERSION, self.recipe.to_json(), self.seed, self.space.fingerprint, self.data.fingerprint)
-        return hashlib.sha256(repr((*parts, torch.__version__)).encode()).hexdigest()
+        recipe, data = self.training.recipe.to_json(), self.training.data.fingerprint
+        parts = (self.method.version, recipe, self.training.seed, self.space.fingerprint, data, torch.__version__)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def at_once(self) -> int:
+        """See `nas.accuracy.evaluator.Spread`."""
+        return self.method.at_once()
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
-        return np.array([score.top1 for score in self._scores(population)])
+        """Top-1 after the last epoch that a network had, `float64[N]`."""
+        return np.array([curve[-1] for curve in self.curves(population)])
 
     def uncertainty(self, population: Population) -> NDArray[np.float64]:
         """Standard error by the number of pictures, in points; it says nothing of another seed."""
-        return np.array([score.standard_error for score in self._scores(population)])
+        count = len(self.training.data.validation)
+        return np.array([standard_error(curve[-1], count) for curve in self.curves(population)])
 
-    def _scores(self, population: Population) -> list[Score]:
+    def curves(self, population: Population) -> list[Curve]:
+        """Top-1 after each epoch of each network of a population `uint8[N, D]`; trains those that are not known."""
         canonical = self.space.canonical(population)
-        for row in np.flatnonzero(self._index.first_new(canonical)):
-            self._known.append(self._trained(canonical[row]))
-            self._index.add(canonical[row : row + 1])
-        return [self._known[row] for row in self._index.find(canonical)]
+        rows = self._known.missing(canonical)
+        networks = [self.space.decode(canonical[row]) for row in rows]
+        try:
+            with closing(self.method.trained(self.training, networks)) as trained:
+                for done, (index, curve) in enumerate(trained, 1):
+                    self._known.add(canonical[rows[index]], curve)
+                    if len(rows) > 1:
+                        self._teller.progress(done, len(rows), "networks")
+        except Interrupted:
+            raise Interrupted(f"{len(self._known):,} trainings are kept.") from None
+        return self._known.of(canonical)
 
-    def _trained(self, genotype: NDArray[np.uint8]) -> Score:
-        architecture = self.space.decode(genotype)
-        network = network_of(architecture, random_weights(architecture, self.seed))
-        fitted = fit(network, self.data, self.recipe, seed=self.seed, teller=self._teller)
-        return evaluate(fitted.network, self.data, self.data.validation)
+    @cached_property
+    def _known(self) -> Trainings:
+        return Trainings(self.space, None if self._folder is None else self._folder / FILE, self.fingerprint)
+
+
+def epochs_of(name: str, argument: str, usual: int) -> int:
+    """`EPOCHS`, or the usual ones for nothing. Raises `NasError` for anything else."""
+    if argument and not (argument.isdecimal() and 1 <= int(argument) <= 10_000):
+        raise NasError(f"`{name}:` takes a number of epochs from 1 to 10,000, got {argument[:40]!r}.")
+    return int(argument or usual)

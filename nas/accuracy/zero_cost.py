@@ -20,6 +20,8 @@ import io
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -30,11 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.atomic import write_atomic
+from nas.blocks.architecture import Architecture
 from nas.cost import counts
 from nas.cost.factors import Factors
 from nas.errors import NasError
 from nas.index import GenotypeIndex
 from nas.space.space import Population, Space
+from nas.workers import Here, Workers
 
 VERSION = "zero-cost/1"
 UNTRAINED = ("naswot", "synflow", "zico", "expressivity", "progressivity", "trainability")
@@ -75,9 +79,10 @@ class ZeroCost:
     label: ClassVar[str] = "zero-cost score"
     unit: ClassVar[str] = ""
 
-    def __init__(self, space: Space, names: Sequence[str] = DEFAULT) -> None:
+    def __init__(self, space: Space, names: Sequence[str] = DEFAULT, workers: Workers | None = None) -> None:
         self.space = space
         self.names = tuple(names)
+        self._workers = workers or Here()
         self._index = GenotypeIndex(space.cardinalities)
         self._rows: list[NDArray[np.float64]] = []
         self._columns = tuple(dict.fromkeys(names))
@@ -115,32 +120,32 @@ class ZeroCost:
     def raw(self, population: Population) -> NDArray[np.float64]:
         """The proxies themselves, `float64[N, P]`, a column each name once; NaN where one is not defined."""
         canonical = self.space.canonical(population)
-        rows = self._index.find(canonical)
-        for row in np.flatnonzero(rows < 0):
-            if self._index.find(canonical[row : row + 1])[0] < 0:
-                self._rows.append(self._measure(canonical[row], SEED))
-                self._index.add(canonical[row : row + 1])
+        new = canonical[self._index.first_new(canonical)]
+        self._rows += list(self._measure(new, SEED))
+        self._index.add(new)
         rows = self._index.find(canonical)
         return np.array([self._rows[row] for row in rows]).reshape(-1, len(self._columns))
 
-    def _measure(self, genotype: NDArray[np.uint8], seed: int) -> NDArray[np.float64]:
-        """float64[P]: the proxies of one canonical genotype `uint8[D]`."""
-        values = {name: np.log(count(genotype[None])[0]) for name, count in self._counts.items()}
+    def _measure(self, genotypes: Population, seed: int) -> NDArray[np.float64]:
+        """float64[N, P]: the proxies of canonical genotypes `uint8[N, D]`, by the workers."""
+        columns = {name: np.log(count(genotypes)) for name, count in self._counts.items()}
         if self._untrained:
-            from nas.accuracy.proxies import measure
+            items = [(self.space.decode(genotype), _stream(genotype, seed)) for genotype in genotypes]
+            figures = np.empty((len(genotypes), len(self._untrained)))
+            with closing(self._workers.map(self._proxies, items)) as measured:
+                for row, values in measured:
+                    figures[row] = values
+            columns |= dict(zip(self._untrained, figures.T, strict=True))
+        return np.stack([columns[name] for name in self._columns], axis=1)
 
-            architecture = self.space.decode(genotype)
-            height, width = (max(1, round(size * self._scale)) for size in (architecture.height, architecture.width))
-            digest = hashlib.sha256(f"{seed}/".encode() + genotype.tobytes()).digest()
-            figures = measure(
-                architecture,
-                self._untrained,
-                shape=(height, width),
-                pictures=PICTURES,
-                seed=int.from_bytes(digest[:7], "big"),
-            )
-            values |= dict(zip(self._untrained, figures, strict=True))
-        return np.array([values[name] for name in self._columns])
+    @cached_property
+    def _proxies(self) -> _Proxies:
+        return _Proxies(self._untrained, self._scale)
+
+    @property
+    def at_once(self) -> int:
+        """See `nas.accuracy.evaluator.Spread`."""
+        return self._workers.at_once(gpu=False)
 
     def _score(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Proxies `float64[N, P]` → scores `float64[N]`."""
@@ -160,7 +165,7 @@ class ZeroCost:
         cache = _cache_folder() / f"{self.fingerprint}.npy"
         rows = _read(cache, shape)
         if rows is None:
-            rows = np.concatenate([self.raw(genotypes), [self._measure(row, SEED + 1) for row in repeated]])
+            rows = np.concatenate([self.raw(genotypes), self._measure(repeated, SEED + 1)])
             _keep(cache, rows)
         return rows[: len(genotypes)], rows[len(genotypes) :]
 
@@ -177,13 +182,35 @@ class ZeroCost:
         return {name: make[name](self.space) for name in self._columns if name in COUNTED}
 
 
-def load_zero_cost(space: Space, argument: str) -> ZeroCost:
+@dataclass(frozen=True)
+class _Proxies:
+    """Measures an untrained network: Architecture and seed → `float64[len(names)]`."""
+
+    names: tuple[str, ...]
+    scale: float
+    """Of the pictures, to the network's own."""
+
+    def __call__(self, item: tuple[Architecture, int]) -> NDArray[np.float64]:
+        from nas.accuracy.proxies import measure
+
+        architecture, seed = item
+        height, width = (max(1, round(size * self.scale)) for size in (architecture.height, architecture.width))
+        return measure(architecture, self.names, shape=(height, width), pictures=PICTURES, seed=seed)
+
+
+def _stream(genotype: NDArray[np.uint8], seed: int) -> int:
+    """The seed of one network's weights."""
+    digest = hashlib.sha256(f"{seed}/".encode() + genotype.tobytes()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def load_zero_cost(space: Space, argument: str, workers: Workers) -> ZeroCost:
     """The evaluator of `zero-cost`, or of `zero-cost:NAME,NAME,…`. Raises `NasError` for a name that is not known."""
     names = tuple(argument.split(",")) if argument else DEFAULT
     for name in names:
         if name not in UNTRAINED + COUNTED:
             raise NasError(f"No zero-cost proxy named {name[:60]!r}; known: {', '.join(UNTRAINED + COUNTED)}.")
-    return ZeroCost(space, names)
+    return ZeroCost(space, names, workers)
 
 
 def normal_scores(values: NDArray[np.float64], sample: NDArray[np.float64]) -> NDArray[np.float64]:

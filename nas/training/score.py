@@ -32,14 +32,19 @@ class Score:
 
     @property
     def standard_error(self) -> float:
-        """Of `top1`, in points; two successes and two failures are added, so that it is not 0 at 0 or 100 %
-        (Agresti and Coull, The American Statistician 52, 1998)."""
-        share = (self.top1 / 100 * self.count + 2) / (self.count + 4)
-        return 100 * sqrt(share * (1 - share) / (self.count + 4))
+        """Of `top1`, in points."""
+        return standard_error(self.top1, self.count)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON mapping."""
         return asdict(self) | {"standard_error": self.standard_error}
+
+
+def standard_error(top1: float, count: int) -> float:
+    """Of so many percent right of `count` pictures, in points; two successes and two failures are added, so that it
+    is not 0 at 0 or 100 % (Agresti and Coull, The American Statistician 52, 1998)."""
+    share = (top1 / 100 * count + 2) / (count + 4)
+    return 100 * sqrt(share * (1 - share) / (count + 4))
 
 
 @torch.inference_mode()

@@ -1,0 +1,103 @@
+"""Trainings: what became of each network that was trained, kept in a file as soon as it is known.
+
+`trainings.jsonl` in the run folder: a line that says what the trainings have in common, then a line a network, its
+decisions and the top-1 on held-out pictures after each of its epochs. A batch of a search can take hours: what was
+finished when it was killed is not trained again, nor is a winner for its error band. A last line that was cut off by a
+crash is left out and written over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.errors import NasError, RunError
+from nas.index import GenotypeIndex
+from nas.space.space import Population, Space
+
+FILE = "trainings.jsonl"
+FORMAT = "nas-trainings/1"
+MAX_BYTES = 1 << 28
+
+Curve = tuple[float, ...]
+"""Top-1 in percent after each epoch, at least one."""
+
+
+class Trainings:
+    """The curve of every network that was trained, by its canonical genotype."""
+
+    def __init__(self, space: Space, path: Path | None, fingerprint: str) -> None:
+        """`fingerprint` is of everything that a curve depends on; without `path` nothing is kept.
+
+        Raises `RunError` where the file is of other trainings.
+        """
+        self._space = space
+        self._index = GenotypeIndex(len(space.decisions))
+        self._curves: list[Curve] = []
+        self._file: BinaryIO | None = None
+        if path is not None:
+            head = {"format": FORMAT, "fingerprint": fingerprint}
+            whole = self._read(path, head) if path.is_file() else 0
+            self._file = path.open("r+b" if path.is_file() else "x+b")
+            self._file.truncate(whole)
+            self._file.seek(whole)
+            if not whole:
+                self._write(head)
+
+    def __len__(self) -> int:
+        return len(self._curves)
+
+    def missing(self, population: Population) -> NDArray[np.int64]:
+        """Rows of a canonical population `uint8[N, D]` that are not known, each genotype once."""
+        return np.flatnonzero(self._index.first_new(population))
+
+    def add(self, genotype: NDArray[np.uint8], curve: Curve) -> None:
+        """Keep the curve of a canonical genotype `uint8[D]`."""
+        self._write({"decisions": self._space.choices(genotype), "epochs": len(curve), "top1": curve})
+        self._take(genotype, curve)
+
+    def of(self, population: Population) -> list[Curve]:
+        """Curves of a canonical population, all of it known."""
+        return [self._curves[row] for row in self._index.find(population)]
+
+    def _take(self, genotype: NDArray[np.uint8], curve: Curve) -> None:
+        if self._index.first_new(genotype[None])[0]:
+            self._index.add(genotype[None])
+            self._curves.append(curve)
+
+    def _write(self, document: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(document).encode() + b"\n")
+            self._file.flush()
+
+    def _read(self, path: Path, head: dict[str, str]) -> int:
+        """Take in the whole lines; returns their bytes."""
+        if path.stat().st_size > MAX_BYTES:
+            raise RunError(f"{path}: at most {MAX_BYTES:,} bytes of trainings are read.")
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        lines = data[:whole].splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                document = json.loads(line)
+                if number == 1 and document != head:
+                    raise RunError(f"{path}: these trainings are of another request. Start a new run in another --out.")
+                if number > 1:
+                    genotype = self._space.canonical(self._space.encode([document["decisions"]]))[0]
+                    self._take(genotype, _curve(document["top1"]))
+            except RunError:
+                raise
+            except (ValueError, KeyError, TypeError, RecursionError, NasError) as problem:
+                raise RunError(f"{path}: line {number}: not a training: {str(problem)[:120]}") from None
+        return whole
+
+
+def _curve(values: Sequence[Any]) -> Curve:
+    if not (isinstance(values, list) and values and all(type(v) is float and 0 <= v <= 100 for v in values)):
+        raise ValueError("`top1` is a list of percents.")
+    return tuple(values)
