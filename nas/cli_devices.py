@@ -59,10 +59,15 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--space", required=True, help="A shipped space's name, or the path of a YAML file.")
 @click.option(
-    "--target", required=True, help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`)."
+    "--target",
+    "targets",
+    required=True,
+    multiple=True,
+    help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of one kind.",
 )
 @click.option("--resolution", type=int, metavar="PX", help="Of the networks. Default: the space's.")
 @click.option("--classes", type=int, metavar="N", help="That the networks tell apart. Default: the space's.")
+@click.option("--workers", metavar="ray", help="Measure on several boards at once (docs/ray.md).")
 @click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
 @click.option("--budget", default="90s", show_default=True, help="Time of measuring; then what is sure enough is used.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Table folder. Default: among your tables.")
@@ -70,7 +75,8 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 def profile(
     space: str,
-    target: str,
+    targets: tuple[str, ...],
+    workers: str | None,
     resolution: int | None,
     classes: int | None,
     precision: str,
@@ -91,18 +97,22 @@ def profile(
         if value is not None and not 1 <= value <= most:
             raise NasError(f"`--{name}` is a whole number of 1 to {most:,}, got {value}.")
     percent = parse_percent(precision)
-    check_target(target)
+    for target in targets:
+        check_target(target)
 
     from nas.devices.find import Ways
-    from nas.profiler.bench import attached, named
+    from nas.profiler.bench import named, together
     from nas.profiler.profile import profile as measure
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
     loaded = load_space(space, resolution=resolution, classes=classes)
-    folder = out or named(target).table_folder(loaded.name)
-    with ScreenTeller("profile") as teller, attached(target, Ways(**ways, show=_on_stderr)) as device:
-        table = measure(loaded, target, device, folder, Effort(percent, seconds), teller)
+    folder = out or named(targets[0]).table_folder(loaded.name)
+    with (
+        ScreenTeller("profile") as teller,
+        together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
+    ):
+        table = measure(loaded, targets[0], device, folder, Effort(percent, seconds), teller)
     if as_json:
         print_json(
             {

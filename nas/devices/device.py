@@ -132,6 +132,8 @@ class Sample:
     """Nanoseconds of a run, one figure for each timing."""
     checksum: float
     """Mean absolute output."""
+    board: str = ""
+    """Of a pool, the one that it was measured on; a device does not say it."""
 
     @classmethod
     def read(cls, document: Any, probes: Mapping[str, Probe]) -> Sample:
@@ -164,8 +166,9 @@ class Sample:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The inverse of `read`."""
-        return asdict(self) | {"ns": list(self.ns)}
+        """The inverse of `read`; with the board where there is one."""
+        document = asdict(self) | {"ns": list(self.ns)}
+        return document if self.board else {name: document[name] for name in document if name != "board"}
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ class Remark:
         return cls(kind, float(value))
 
 
-_FIELDS = frozenset(Sample.__dataclass_fields__)
+_FIELDS = frozenset(Sample.__dataclass_fields__) - {"board"}
 
 
 class Device(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 
 from nas.devices.device import Device
 from nas.devices.find import Ways, open_device
@@ -20,6 +21,8 @@ __all__ = ["attached", "have_table", "verify"]
 
 
 PLAIN = Ways()
+POOLED = ("ssh", "adb")
+"""Kinds of devices that a pool may have."""
 
 
 @contextmanager
@@ -30,6 +33,35 @@ def attached(target: str, ways: Ways = PLAIN) -> Iterator[Device]:
         yield device
     finally:
         device.close()
+
+
+@contextmanager
+def together(targets: Sequence[str], workers: str | None, teller: Teller, ways: Ways = PLAIN) -> Iterator[Device]:
+    """The device that a target names, or the pool of boards that several do; the table is the first one's.
+
+    Raises `NasError` where they cannot be a pool, or `workers` are not there to drive it.
+    """
+    if len(targets) == 1 and workers is None:
+        with attached(targets[0], ways) as device:
+            yield device
+        return
+    names = [named(target) for target in targets]
+    if len(set(targets)) < max(2, len(targets)):
+        raise NasError("A pool is of several boards: give --target once for each, and each once.")
+    for name in names:
+        if name.kind not in POOLED or name.threads != names[0].threads:
+            raise NasError(
+                f"A pool is of boards of one kind with as many threads, {' or '.join(POOLED)}, got {name.text!r}."
+            )
+    if workers != "ray":
+        raise NasError("Several boards are measured at once by Ray, from this machine: add --workers ray.")
+    from nas.devices.pool import Pool
+    from nas.workers.on_ray import OnRay
+
+    with closing(OnRay(None, teller)) as ray:
+        pool = Pool({name.text: partial(open_device, name, ways) for name in names}, ray, teller)
+        with closing(pool):
+            yield pool
 
 
 def named(target: str) -> DeviceName:

@@ -5,6 +5,9 @@ heat, the neighbours on a shared machine), if that makes halves of the measureme
 of blocks for themselves, since what others do to the caches slows down networks more. A session counts with
 the lower quartile of its slices, since what disturbs a slice only ever slows it down; a probe with the mean of
 its sessions, since the placement of a session in memory alone moves it by some percent, and both ways.
+
+Of a pool of boards, each has a pace of its own, and times are those of the middle of the boards: the factor of each, by
+what it shares with the others, is taken out first and in any case.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ class Estimates:
     """Whether drift was taken out."""
     drift_pct: float
     """Range of the common factor of a pass, 5th to 95th percentile over slices, in percent."""
+    paces_pct: dict[str, float]
+    """Of a pool, how much slower than the middle each board is, in percent; it was taken out."""
     split_half_pct: float
     """Mean absolute difference between halves of disjoint sessions, in percent: what any estimate can be held to."""
 
@@ -52,6 +57,9 @@ def estimate(slices: Slices, networks: NDArray[np.int64] | None = None) -> Estim
     drift correction. By default all probes are alike.
     """
     logs = np.log(slices.ms)
+    paces = _paces(slices, logs)
+    if slices.board is not None:
+        logs = logs - paces[slices.board]
     which = np.arange(len(slices.names)) if networks is None else networks
     factors = _drift(slices, logs, np.isin(slices.probe, which))
     plain, steady = (_sessions(slices, values) for values in (logs, logs - factors))
@@ -67,6 +75,7 @@ def estimate(slices: Slices, networks: NDArray[np.int64] | None = None) -> Estim
         np.bincount(slices.probe, minlength=len(slices.names)),
         corrected,
         float(100 * (high - low)),
+        {board: float(100 * np.expm1(pace)) for board, pace in zip(slices.boards, paces, strict=False)},
         errors[corrected],
     )
 
@@ -86,6 +95,26 @@ def split_half_pct(slices: Slices, sessions: NDArray[np.float64], judged: NDArra
         return float("nan")
     halves = totals[:, known] / counts[:, known]
     return float(100 * np.abs(halves[0] / halves[1] - 1).mean())
+
+
+def _paces(slices: Slices, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log factor of each board, float64[B], over the probes that several boards have measured: alternating medians over
+    probes and boards, median 0 over boards."""
+    if slices.board is None:
+        return np.zeros(0)
+    sessions = _sessions(slices, logs)
+    owner, board = np.zeros((2, len(sessions)), np.int64)
+    owner[slices.session], board[slices.session] = slices.probe, slices.board
+    totals, counts = np.zeros((2, len(slices.names), len(slices.boards)))
+    np.add.at(totals, (owner, board), sessions)
+    np.add.at(counts, (owner, board), 1)
+    cells = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)[(counts > 0).sum(axis=1) > 1]
+    paces, known = np.zeros(len(slices.boards)), ~np.isnan(cells).all(axis=0)
+    for _ in range(_SWEEPS if known.any() else 0):
+        usual = np.nanmedian(cells - paces, axis=1)
+        paces[known] = np.nanmedian(cells[:, known] - usual[:, None], axis=0)
+        paces[known] -= np.median(paces[known])
+    return paces
 
 
 def _drift(slices: Slices, logs: NDArray[np.float64], networks: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -77,6 +77,7 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
                 return load_table(folder)  # as it was, so that runs by it can be resumed
         names = list(workload.probes)
         found = estimate(samples.slices(names), workload.whole(names))
+        _tell_paces(found, teller)
     finally:
         samples.close()
     return _write(folder, space, target, info, survey, found)
@@ -160,6 +161,12 @@ def _warn(info: DeviceInfo, teller: Teller) -> None:
         teller.say("this device is emulated: its times mean nothing")
 
 
+def _tell_paces(found: Estimates, teller: Teller) -> None:
+    if len(found.paces_pct) > 1:
+        paces = ", ".join(f"{board or 'before'} {pace:+.1f} %" for board, pace in found.paces_pct.items())
+        teller.say(f"boards by their pace, slower is more, which was taken out: {paces}")
+
+
 def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Survey, found: Estimates) -> LatencyTable:
     layers, first = list(survey.layers), len(survey.layers) + len(survey.calibrating)
     rows = found.of(survey.workload.names)
@@ -211,6 +218,10 @@ def _header(
     error: NetworksError,
 ) -> TableHeader:
     device: dict[str, Any] = {key: getattr(info, key) for key in _DEVICE_KEYS}
+    paces = found.paces_pct.values()
+    pool = (
+        f"; {len(paces)} boards of one kind, {max(paces) - min(paces):.1f} % apart, taken out" if len(paces) > 1 else ""
+    )
     drift = f"drift of {found.drift_pct:.1f} % between passes {'taken out' if found.corrected else 'left in'}"
     worst = min(max(error.worst_pct, 0.1), 1_000.0)
     return TableHeader(
@@ -218,7 +229,7 @@ def _header(
         name=name,
         target=target,
         space=space.name,
-        device=DeviceHeader(**device, fingerprint=info.fingerprint),
+        device=DeviceHeader(**device, fingerprint=info.fingerprint, boards=max(1, len(paces))),
         runtime=RuntimeHeader(name=info.runtime, version=info.runtime_version),
         threads=info.threads,
         precision="float32",
@@ -227,7 +238,7 @@ def _header(
         resolution=resolution,
         estimator=(
             "best run of a slice, lower quartile of a session's slices, mean over sessions; "
-            f"{int(np.median(found.sessions))} sessions a probe; {drift}"
+            f"{int(np.median(found.sessions))} sessions a probe; {drift}{pool}"
         ),
         source="measured by nas",
         key_columns=["kind", "in_channels", "out_channels", "height", "width"],

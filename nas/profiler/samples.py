@@ -32,6 +32,9 @@ class Slices:
     passed: NDArray[np.int64]
     """Numbers from 0, of passes: slices of one pass were taken within seconds of each other."""
     ms: NDArray[np.float64]
+    board: NDArray[np.int64] | None = None
+    """Index into `boards`; None where all are of one."""
+    boards: tuple[str, ...] = ()
 
 
 def read_samples(path: Path) -> tuple[list[tuple[int, Sample]], int]:
@@ -53,7 +56,7 @@ class Samples:
         self.path = path
         self._taken: list[tuple[int, Sample]] = []
         self._checksums: dict[str, float] = {}
-        self._sessions: dict[str, set[str]] = {}
+        self._sessions: dict[str, set[tuple[str, str]]] = {}
         self._file = path.open("r+b" if path.exists() else "x+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,14 +110,19 @@ class Samples:
         """All slices of these probes, as arrays."""
         wanted = {name: index for index, name in enumerate(names)}
         taken = [(number, sample) for number, sample in self._taken if sample.probe in wanted]
-        sessions = {key: index for index, key in enumerate(dict.fromkeys((s.probe, s.session) for _, s in taken))}
+        sessions = {
+            key: index for index, key in enumerate(dict.fromkeys((s.probe, s.board, s.session) for _, s in taken))
+        }
         passes = {key: index for index, key in enumerate(dict.fromkeys((n, s.slice) for n, s in taken))}
+        boards = {board: index for index, board in enumerate(dict.fromkeys(s.board for _, s in taken))}
         return Slices(
             tuple(wanted),
             np.array([wanted[s.probe] for _, s in taken], np.int64),
-            np.array([sessions[s.probe, s.session] for _, s in taken], np.int64),
+            np.array([sessions[s.probe, s.board, s.session] for _, s in taken], np.int64),
             np.array([passes[n, s.slice] for n, s in taken], np.int64),
             np.array([min(s.ns) / 1e6 for _, s in taken], np.float64),
+            np.array([boards[s.board] for _, s in taken], np.int64) if len(boards) > 1 else None,
+            tuple(boards),
         )
 
     def close(self) -> None:
@@ -124,7 +132,7 @@ class Samples:
     def _take(self, number: int, sample: Sample) -> None:
         self._taken.append((number, sample))
         self._checksums.setdefault(sample.probe, sample.checksum)
-        self._sessions.setdefault(sample.probe, set()).add(sample.session)
+        self._sessions.setdefault(sample.probe, set()).add((sample.board, sample.session))
 
 
 def _read(path: Path, number: int, line: bytes) -> tuple[int, Sample]:
@@ -133,7 +141,10 @@ def _read(path: Path, number: int, line: bytes) -> tuple[int, Sample]:
         taken = document.pop("round")
         if type(taken) is not int or not 0 <= taken < 2**31:
             raise Fault(f"`round` is a whole number, got {taken!r}")
-        name = document.get("probe")
-        return taken, Sample.read(document, {name: Probe(name, b"", ())} if isinstance(name, str) else {})
+        name, board = document.get("probe"), document.pop("board", "")
+        if not (isinstance(board, str) and len(board) <= 200 and board.isprintable()):
+            raise Fault(f"`board` is up to 200 printable characters, got {board!r}")
+        sample = Sample.read(document, {name: Probe(name, b"", ())} if isinstance(name, str) else {})
+        return taken, replace(sample, board=board)
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError, Fault) as problem:
         raise TableError(f"{path}: line {number}: not a sample: {str(problem)[:120]}") from None

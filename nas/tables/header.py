@@ -59,6 +59,8 @@ class DeviceHeader(Strict):
     governor: Phrase | None = None
     emulated: bool = False
     """Under an emulator: its times mean nothing."""
+    boards: Annotated[int, Field(ge=1)] = 1
+    """Of this one kind, that were measured on; their own paces were taken out."""
     fingerprint: Digest | None = None
     """`DeviceInfo.fingerprint`, over what figures depend on; equal where figures may stand in one table."""
 

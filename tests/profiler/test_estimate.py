@@ -255,3 +255,29 @@ def test_networks_drift_in_their_own_way() -> None:
     apart, together = estimate(slices, np.arange(20, 40)), estimate(slices)
     assert apart.corrected
     assert apart.split_half_pct < 0.3 < 1.5 < together.split_half_pct
+
+
+def test_what_a_board_of_a_pool_is_slower_is_taken_out() -> None:
+    """Probes beside the anchors are measured on one board each, and boards differ by a quarter."""
+    slices, truth = measured(np.random.default_rng(5), drift=0.02)
+    paces = np.array([0.9, 1.0, 1.15])
+    home = np.arange(len(slices.names)) % 3
+    board = home[slices.probe]
+    anchor = slices.probe < ANCHORS
+    board[anchor] = slices.passed[anchor] // PASSES % 3  # each group is of one board
+    mixed = replace(slices, ms=slices.ms * paces[board])
+    unaware = estimate(mixed)
+    found = estimate(replace(mixed, board=board, boards=("a", "b", "c")))
+    assert np.abs(found.ms / truth - 1).mean() < 0.02
+    assert np.abs(unaware.ms / truth - 1).mean() > 2 * np.abs(found.ms / truth - 1).mean()
+    assert unaware.paces_pct == {}
+    assert list(found.paces_pct) == ["a", "b", "c"]
+    np.testing.assert_allclose(list(found.paces_pct.values()), [-10, 0, 15], atol=1.5)
+
+
+def test_boards_that_share_no_probe_are_left_as_they_are() -> None:
+    slices, _ = measured(np.random.default_rng(6), drift=0.0)
+    board = slices.probe % 2
+    found = estimate(replace(slices, board=board, boards=("a", "b")))
+    assert found.paces_pct == {"a": 0.0, "b": 0.0}
+    np.testing.assert_array_equal(found.ms, estimate(slices).ms)

@@ -275,3 +275,25 @@ def test_sessions_are_told_apart_by_their_probe_too(tmp_path: Path) -> None:
     samples.add(0, sample("b", "1"))
     assert samples.slices(["a", "b"]).session.tolist() == [0, 1]
     samples.close()
+
+
+def test_boards_of_a_pool_are_kept_and_told_apart(tmp_path: Path) -> None:
+    """Also where their sessions have the same name; samples of one board do not say which."""
+    path = tmp_path / "samples.jsonl"
+    samples = Samples(path)
+    taken = [(0, sample(board=board, slice_=number)) for number, board in enumerate(("ssh:a", "ssh:b", "ssh:a"))]
+    for number, item in taken:
+        samples.add(number, item)
+    assert samples.sessions("a") == 2
+    slices = samples.slices(["a"])
+    assert slices.boards == ("ssh:a", "ssh:b")
+    assert slices.board is not None
+    assert slices.board.tolist() == slices.session.tolist() == [0, 1, 0]
+    samples.close()
+    assert read(path) == taken
+    assert "board" not in sample().to_json()
+    for wrong in ("x" * 201, "a\n", 3, None):
+        line = {"round": 0, **sample().to_json(), "board": wrong}
+        path.write_text(json.dumps(line) + "\n")
+        with pytest.raises(TableError, match="`board` is up to 200 printable"):
+            read(path)
