@@ -156,8 +156,8 @@ def _search(
 ) -> None:
     descent = _policy_search(run.request, problem) if run.request.learns else None
     planned, together = _set_up(run, problem)
-    if together is not None and workers.option:
-        teller.say(f"{together} evaluations are asked for at once; --batch {together} repeats this run elsewhere")
+    if together is not None and run.request.batch is None:
+        teller.say(f"as many evaluations are asked for at once as there are workers: --batch {together}")
     ledger = Ledger.open(run.path / "ledger.bin", problem.space.cardinalities, problem.objective.columns)
     try:
         if team is not None:
@@ -235,7 +235,8 @@ def _loop(
         controller.tell(population, *judged)
         standing.update(*judged)
         asked += len(population)
-    objective.accuracy(problem.initial[: together or 1])  # what is prepared at first is not part of the pace
+    first = 0 if isinstance(objective.accuracy, Spread) else 1  # workers would wait for one
+    objective.accuracy(problem.initial[:first])  # what is prepared at the first call is not part of the pace
     start = perf_counter()
     with interruptible() as interrupted:
         while planned is None or asked < planned:

@@ -16,6 +16,7 @@ from collections.abc import Generator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # which writes to stdout whatever it is told
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # we keep what is reported
 os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # and answer signals
 
@@ -76,6 +77,7 @@ class Halving:
                 tune_config=tune.TuneConfig(
                     metric="top1",
                     mode="max",
+                    reuse_actors=True,  # torch is imported once
                     scheduler=ASHAScheduler(
                         time_attr="epoch", max_t=training.recipe.epochs, grace_period=1, reduction_factor=FACTOR
                     ),
@@ -133,6 +135,10 @@ class _Watcher(tune.Callback):
         self._curves: dict[int, dict[int, float]] = defaultdict(dict)
         self._ends: queue.Queue[tuple[int, Curve] | BaseException] = queue.Queue()
         self._lost = 0
+
+    def __reduce__(self) -> tuple[type[tune.Callback], tuple[()]]:
+        """What Tune writes to the disk of itself, to go on later, is not about us: runs go on by what is recorded."""
+        return tune.Callback, ()
 
     def ends_of(self, tuner: tune.Tuner, networks: int) -> Generator[tuple[int, Curve], None, None]:
         """The curve of each network, with its index, as they end."""

@@ -133,7 +133,9 @@ def test_what_a_faulty_board_leaves_undone_the_other_does(ray: OnRay, tmp_path: 
     assert given["ssh:a"] > given["ssh:b"] > 0
     (tmp_path / "anew").mkdir()
     with pytest.raises(NasError, match="Every board was left out"):
-        measured(ray, tmp_path / "anew", {"ssh:a": board(1.0, faulty_from=1), "ssh:b": board(1.0, faulty_from=1)}, Said())
+        measured(
+            ray, tmp_path / "anew", {"ssh:a": board(1.0, faulty_from=1), "ssh:b": board(1.0, faulty_from=1)}, Said()
+        )
 
 
 @pytest.mark.slow

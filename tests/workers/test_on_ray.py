@@ -155,7 +155,7 @@ def test_a_ray_of_its_own_settles_how_many_are_asked_at_once(tmp_path: Path) -> 
     _, error = ended(start(tmp_path, "--accuracy", "train:1", "--budget", "8", "--workers", "ray", "--out", "there"))
     together = min(cores, 2)
     if cores > 1:
-        assert f"nas: {together} evaluations are asked for at once; --batch {together} repeats this run" in error
+        assert f"nas: as many evaluations are asked for at once as there are workers: --batch {together}" in error
         ended(start(tmp_path, "--accuracy", "train:1", "--budget", "8", "--batch", str(together), "--out", "here"))
         assert content(tmp_path / "there") == content(tmp_path / "here")
 
