@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PART = ".part"
@@ -11,16 +13,40 @@ PART = ".part"
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
-    content = data.encode() if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+    Raises `OSError` with `path` as its file name where it cannot be written; the old content is then still there.
+    """
+    write_all_atomic({path: data})
+
+
+def write_all_atomic(files: Mapping[Path, str | bytes]) -> None:
+    """Write some files, all of them or none, in their order; each as `write_atomic` does."""
+    with ExitStack() as stack:
+        for path, data in reversed(list(files.items())):  # the stack puts the last in place first
+            with stack.enter_context(atomic(path)).open("wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """An empty file beside `path` to be filled; then it takes its place. See `write_atomic`."""
+    temporary = None
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        except OSError as problem:
+            raise OSError(problem.errno, problem.strerror, str(path)) from problem
+        os.close(handle)
+        yield Path(temporary)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as problem:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(problem, OSError) and problem.filename in (None, temporary):
+            raise OSError(problem.errno, problem.strerror, str(path)) from problem
         raise

@@ -21,15 +21,10 @@ FORMAT = "nas-checkpoint/1"
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-    """Write tensors by name and a JSON mapping. Raises `RunError` where the file cannot be written."""
+    """Write tensors by name and a JSON mapping. Raises `OSError` where that cannot be done; the last one is kept."""
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "state": json.dumps(state)}
-    try:
-        write_atomic(path, save(own, metadata))
-    except OSError as problem:
-        raise RunError(
-            f"{path}: the checkpoint cannot be written ({problem.strerror}); the last one is kept."
-        ) from None
+    write_atomic(path, save(own, metadata))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -18,7 +18,9 @@ from nas.cli_report import report
 from nas.cli_spaces import spaces
 from nas.cli_tables import table
 from nas.cli_train import train
-from nas.errors import Interrupted, NasError
+from nas.errors import Interrupted, NasError, Refused
+from nas.interrupt import raised
+from nas.streams import open_streams
 
 if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture
@@ -33,8 +35,10 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run a command; whatever it raises becomes one or two lines and an exit code. NAS_DEBUG=1 shows tracebacks."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin on busy cores take them from others
+    stdout = open_streams()
     try:
-        cli.main(standalone_mode=False)
+        with raised():
+            cli.main(standalone_mode=False)
     except click.exceptions.Exit as problem:
         sys.exit(problem.exit_code)
     except click.ClickException as problem:
@@ -46,15 +50,14 @@ def main() -> NoReturn:
         _fail(f"Interrupted: {problem}", problem.exit_code, None)
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted.", 130, None)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has seen enough
-        sys.exit(0)
     except OSError as problem:
-        _fail(f"{problem.filename or 'the system'}: {problem.strerror}.", 2, problem)
+        _fail(str(Refused.of(problem)), Refused.exit_code, problem)
     except Exception as problem:  # a mistake of ours: never taken for a wrong request, and its place is told
         place = traceback.extract_tb(problem.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         _fail(f"A mistake in nas itself, at {where}: {problem!r}. Please report it with NAS_DEBUG=1.", 70, problem)
+    if stdout is not None and stdout.problem is not None and not isinstance(stdout.problem, BrokenPipeError):
+        _fail(f"what was to be printed could not be written ({stdout.problem.strerror}).", 2, None)
     sys.exit(0)
 
 
@@ -229,7 +232,11 @@ def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architect
 @json_option
 def export(source: Path, formats: str | None, out: Path, data: str | None, seed: int, as_json: bool) -> None:
     """Write a network as config.json, arch.txt (timm), model.onnx and model.py, or a run as an Optuna study."""
+    from nas.folder_lock import is_held
+
     names = None if formats is None else [name.strip() for name in formats.split(",")]
+    if is_held(out):
+        raise NasError(f"{out}: another process is working in this folder. Wait for it, or choose another --out.")
     if data is not None and "int8" not in (names or ()):
         raise NasError("--data is for the format int8, which is calibrated on it. Add it to --format, or leave it out.")
     written: list[Path] = []

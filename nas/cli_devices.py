@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nas.cli_output import ScreenTeller, json_option, print_json
-from nas.errors import NasError
+from nas.errors import Interrupted, NasError
 
 
 @click.command()
@@ -112,7 +112,10 @@ def profile(
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
     ):
-        table = measure(loaded, targets[0], device, folder, Effort(percent, seconds), teller)
+        try:
+            table = measure(loaded, targets[0], device, folder, Effort(percent, seconds), teller)
+        except Interrupted as interrupted:
+            raise Interrupted(f"{interrupted} They are kept: the same command goes on.") from None
     if as_json:
         print_json(
             {

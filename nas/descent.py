@@ -6,10 +6,9 @@ equally likely, the policy follows a batch of pictures held out of them, with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from nas.cost.factors import Factor, Factors
 from nas.errors import Interrupted, NasError, RunError
 from nas.exact import Solution, solve
+from nas.interrupt import Signals, Stopwatch
 from nas.policies.bound import TWO_SIDED, Bounds
 from nas.policies.policy import Policy
 from nas.space.space import Space
@@ -96,14 +96,15 @@ class Descent:
         self._skipping = _skipping(policy.space, training)
         self._restore()
 
-    def run(self, teller: Teller, interrupted: Callable[[], bool]) -> float:
+    def run(self, teller: Teller, interrupted: Signals) -> float:
         """Train to the planned step; returns seconds. Raises `Interrupted`, with everything kept, where it is asked to
         stop, and `NasError` where the loss diverges or the memory does not suffice."""
-        start = perf_counter()
+        watch = Stopwatch(interrupted)
         batch, planned = self.training.settings.batch, self.training.planned
         with memory_told():
             while self.step < planned:
                 self.advance()
+                watch.lap()
                 teller.progress(self.step * batch, planned * batch, "img")
                 if self._checkpoints.due() or self.step == planned:
                     self._write()
@@ -116,7 +117,7 @@ class Descent:
                 f"the policy has come to skip nearly everything it can ({skips:.0%} on average), as happens while the "
                 "weights are hardly trained: a larger --budget, or another --controller, may tell more."
             )
-        return perf_counter() - start
+        return watch.seconds
 
     def advance(self) -> None:
         """One step."""

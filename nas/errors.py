@@ -7,13 +7,19 @@ NasError                     a wrong request: exit code 2
 ├── TableError               a latency table that breaks a rule
 │   └── LatencyMissing       layers that a table cannot answer
 ├── RunError                 a run folder that is missing, taken or of another request
-├── Alone                    what one of several processes may meet by itself
-│   └── OutOfMemory          a step that does not fit into memory
+ ├── Alone                    what one of several processes may meet by itself
+ │   └── OutOfMemory          a step that does not fit into memory
+ ├── Refused                  the system does not let us read or write: a full disk, a read-only medium
 └── Unattainable             the answer is no: exit code 1
 Interrupted                  stopped by the user, resumable: exit code 130
 
 A message says the rule, what came and the next step, in one or two lines.
 """
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
 
 
 class NasError(Exception):
@@ -54,6 +60,30 @@ class OutOfMemory(Alone):
     """A step of training does not fit into memory."""
 
 
+class Refused(NasError):
+    """The system does not let us read or write: the disk is full, the medium read-only, the folder gone."""
+
+    @classmethod
+    def of(cls, problem: OSError, then: str = "run the command again.", folder: Path | None = None) -> Refused:
+        """Where it refused (in `folder`, where it does not tell), why, what helps, and `then` what to type."""
+        where = problem.filename or folder
+        place = f"{where}: " if where else ""
+        helps = _HELPS.get(problem.errno or 0, "Put that right")
+        return cls(f"{place}{problem.strerror or problem}. {helps}, then {then}")
+
+
+_HELPS = {
+    errno.ENOSPC: "Make room (temporary files go where TMPDIR says)",
+    errno.EDQUOT: "Make room in your quota",
+    errno.EFBIG: "Allow larger files (ulimit -f)",
+    errno.EROFS: "Make it writable",
+    errno.EACCES: "Make it accessible to you",
+    errno.EPERM: "Make it accessible to you",
+    errno.EIO: "See to the disk or its connection",
+    errno.EMFILE: "Allow more open files (ulimit -n)",
+}
+
+
 class Unattainable(NasError):
     """No architecture of the space meets the bounds; the message gives the attainable range."""
 
@@ -61,6 +91,6 @@ class Unattainable(NasError):
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM arrived between two batches; everything evaluated is in the ledger."""
+    """SIGINT, SIGTERM or SIGHUP arrived between two steps; everything evaluated is in the ledger."""
 
     exit_code = 130

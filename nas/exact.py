@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +58,13 @@ def solve(
     """The architecture of largest value with every cost within its bound; costs and bounds may be negative.
 
     `known` are genotypes `uint8[N, D]` to start from; by default a short evolution finds some. After `seconds`
-    the best found is returned with the upper bound reached by then. Raises what `attain` does, and `NasError` where
-    the factors entangle too many decisions.
+    of processor time, which neither a pause nor a busy machine uses up, the best found is returned with the upper bound
+    reached by then. Raises what `attain` does, and `NasError` where the factors entangle too many decisions.
     """
     start = perf_counter()
     limits = [(costs[name], limit) for name, limit in bounds.items()]
     population = _evolve(space, value, limits) if known is None else known
-    search = _Search(space, value, limits, start + seconds)
+    search = _Search(space, value, limits, thread_time() + seconds)
     search.meet(population)
     if search.best is None:
         search.meet(attain(space, costs, bounds, seconds=seconds)[None])
@@ -167,7 +167,7 @@ class _Search:
                 states[variable] = states[variable][stays]
                 relaxation.keep(variable, stays)
             for variable in sorted(range(len(states)), key=lambda v: len(states[v])):
-                if perf_counter() > self._deadline:
+                if thread_time() > self._deadline:
                     self.complete = False
                     self.open_bound = max(self.open_bound, bound)
                     return None

@@ -1,4 +1,7 @@
-"""Interrupts: SIGINT and SIGTERM are answered where nothing is lost."""
+"""Interrupts: SIGINT, SIGTERM and SIGHUP are answered where nothing is lost; pauses do not count as time.
+
+SIGHUP, which a closed terminal sends, is left alone where it is ignored on purpose (nohup).
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,106 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
-_open: list[list[int]] = []
-"""Signals that each of the contexts that are open has received, the innermost one last."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """What came while steps are made. Calling it tells whether to end, to be asked between two steps."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.asked = 0
+        """How many of them had come when they were last asked for."""
+        self.pauses = 0
+        """How often the process was stopped (Ctrl-Z, SIGSTOP) and then continued."""
+
+    def __call__(self) -> bool:
+        self.asked = len(self.received)
+        return bool(self.received)
+
+    def note(self, number: int, frame: object) -> None:
+        """A signal to end. The same once more is answered at once."""
+        self.received.append(number)
+        if self.received.count(number) > 1:  # torchrun sends SIGTERM after a Ctrl-C: that is one wish
+            raise KeyboardInterrupt
+
+    def continued(self, number: int, frame: object) -> None:
+        """SIGCONT, with which a pause ends."""
+        self.pauses += 1
+
+
+class Stopwatch:
+    """Seconds of work, step by step. A step in which the process was stopped does not count."""
+
+    def __init__(self, signals: Signals) -> None:
+        self.seconds = 0.0
+        self._signals = signals
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a step now."""
+        self._pauses, self._last = self._signals.pauses, perf_counter()
+
+    def lap(self) -> bool:
+        """End a step and begin the next; whether it counts."""
+        now, counts = perf_counter(), self._signals.pauses == self._pauses
+        if counts:
+            self.seconds += now - self._last
+        self._pauses, self._last = self._signals.pauses, now
+        return counts
+
+
+_open: list[Signals] = []
+"""Of the contexts that are open, the innermost one last."""
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Tells whether SIGINT or SIGTERM has come, to be asked between two steps; once more is answered at once.
+def interruptible() -> Iterator[Signals]:
+    """Signals that wait for the end of a step, in the main thread; in others they are the main thread's.
 
     What came too late to be asked for is handed on to the context around this one, if there is one.
     """
+    signals = Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield signals
         return
-    received: list[int] = []
-    asked = 0
+    with _handled(signals.note, signals.continued):
+        _open.append(signals)
+        try:
+            yield signals
+        finally:
+            _open.remove(signals)
+            if _open:
+                _open[-1].received.extend(signals.received[signals.asked :])
 
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        if received.count(number) > 1:  # torchrun sends SIGTERM after a Ctrl-C: that is one wish
-            raise KeyboardInterrupt
 
-    def ask() -> bool:
-        nonlocal asked
-        asked = len(received)
-        return bool(received)
+@contextmanager
+def raised() -> Iterator[None]:
+    """All signals to end are a `KeyboardInterrupt`, as Ctrl-C is, so that whatever was begun is put in order."""
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    _open.append(received)
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handled(end):
+        yield
+
+
+@contextmanager
+def _handled(end: Callable[[int, object], None], go_on: Callable[[int, object], None] | None = None) -> Iterator[None]:
+    handlers = {} if go_on is None else {signal.SIGCONT: go_on}
+    if threading.current_thread() is threading.main_thread():
+        handlers |= {number: end for number in SIGNALS if not _ignored(number)}
+    else:
+        handlers = {}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield ask
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _open[:] = [other for other in _open if other is not received]
-        if _open:
-            _open[-1].extend(received[asked:])
+
+
+def _ignored(number: int) -> bool:
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,19 +45,23 @@ class Ledger(LedgerFile):
             file.close()
             raise RunError(f"{path.parent}: another process is working on this run. Wait for it, or stop it.") from None
         ledger = cls(file, path, cardinalities, columns)
-        found = file.read(len(ledger._header))
-        if found == ledger._header:
-            ledger._enter_all()
-            file.seek(ledger._end)
-            file.truncate()
-        elif ledger._header.startswith(found):  # new, or cut short before anything was evaluated
-            file.seek(0)
-            file.truncate()
-            file.write(ledger._header)
-            file.flush()
-        else:
-            file.close()
-            raise RunError(f"{path}: this ledger is of another space or objective. Choose another --out.")
+        try:
+            found = file.read(len(ledger._header))
+            if found == ledger._header:
+                ledger._enter_all()
+                file.seek(ledger._end)
+                file.truncate()
+            elif ledger._header.startswith(found):  # new, or cut short before anything was evaluated
+                file.seek(0)
+                file.truncate()
+                file.write(ledger._header)
+                file.flush()
+            else:
+                raise RunError(f"{path}: this ledger is of another space or objective. Choose another --out.")
+        except BaseException:
+            with suppress(OSError):  # of a full disk, once more
+                file.close()
+            raise
         return ledger
 
     def append(self, population: NDArray[np.uint8], measure: Measure) -> Measures:

@@ -20,10 +20,11 @@ from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Alone, Interrupted, NasError, RunError
 from nas.exact import solve
-from nas.interrupt import interruptible
+from nas.interrupt import Stopwatch, interruptible
 from nas.ledger import Ledger
 from nas.problem import Problem, Subject
 from nas.request import Request
+from nas.request_folder import check_present, resumable
 from nas.result import Verified, conclude, proof_of, prove
 from nas.run import Run
 from nas.standing import Standing
@@ -64,7 +65,7 @@ def search(
 
     The run is written to `out`, by default `runs/SPACE-TARGET-N`. `workers` is `ray` or `ray:ADDRESS`; where something
     is evaluated is no part of the request. Raises `NasError` for a wrong request,
-    `Unattainable` where no architecture meets the bounds, `Interrupted` after SIGINT or SIGTERM.
+    `Unattainable` where no architecture meets the bounds, `Interrupted` after SIGINT, SIGTERM or SIGHUP.
     """
     path = Path(out) if out is not None else None
     if workers is not None:
@@ -74,13 +75,26 @@ def search(
 
 
 def carry_out(run: Run, progress: Progress, teller: Teller, workers: str | None = None) -> Run:
-    """Search in a run folder, from wherever it stands, to its result; `workers` as in `search`.
+    """Search in a run folder, from wherever it stands, to its result and report; then let other processes in. `workers`
+    as in `search`.
 
     Where the target is a device, its table is profiled first if there is none, and the winner is measured at the end.
     Of several processes the first does it all; the others train the supernet with it.
     """
-    if run.finished:
-        return run
+    try:
+        if not run.finished:
+            with resumable(run.path, "nas search", f" --workers {workers}" if workers else ""):
+                _work(run, progress, teller, workers)
+        from nas.report import FILE, attempt_report
+
+        if not ranks.rank() and not (run.path / FILE).is_file():
+            attempt_report(run, teller)
+    finally:
+        run.release()
+    return run
+
+
+def _work(run: Run, progress: Progress, teller: Teller, workers: str | None) -> None:
     try:
         with _team(run.request) as team, closing(make_workers(workers, teller)) as opened:
             if team is None or team.first:
@@ -91,7 +105,6 @@ def carry_out(run: Run, progress: Progress, teller: Teller, workers: str | None 
         if not ranks.rank():
             run.discard_unless_begun()
         raise
-    return run
 
 
 @contextmanager
@@ -116,7 +129,7 @@ def _carry_out(run: Run, progress: Progress, teller: Teller, workers: Workers, t
         Problem.load, run.request, subject=subject, folder=run.path, teller=teller, workers=workers, processes=team
     )
     if device_name(run.request.target) is None:
-        _search(run, load(), progress, None, teller, workers, team)
+        _search(run, load(), progress, None, teller, team)
         return
     from nas.profiler import bench  # only for devices: it imports what a table search has no use for
 
@@ -124,7 +137,7 @@ def _carry_out(run: Run, progress: Progress, teller: Teller, workers: Workers, t
         bench.have_table(run.request.target, subject.space, device, teller)
         problem = load()
         verified = partial(bench.verify, table=problem.table, device=device, teller=teller)
-        _search(run, problem, progress, verified, teller, workers, team)
+        _search(run, problem, progress, verified, teller, team)
 
 
 def _take_part(run: Run, team: Processes) -> None:
@@ -151,7 +164,6 @@ def _search(
     progress: Progress,
     verified: Verified | None,
     teller: Teller,
-    workers: Workers,
     team: Processes | None,
 ) -> None:
     descent = _policy_search(run.request, problem) if run.request.learns else None
@@ -175,13 +187,8 @@ def _search(
         if run.request.prove:
             proof = prove(problem, result["winner"])
         run.write("result.json", result | pace | {"proof": proof, "policy": policy})
-    except Interrupted as interrupted:
-        raise Interrupted(f"{interrupted} Go on: nas search --resume --out {run.path}{workers.option}") from None
     finally:
         ledger.close()
-    from nas.report import attempt_report
-
-    attempt_report(run, teller)
 
 
 def _set_up(run: Run, problem: Problem) -> tuple[int | None, int | None]:
@@ -237,8 +244,8 @@ def _loop(
         asked += len(population)
     first = 0 if isinstance(objective.accuracy, Spread) else 1  # workers would wait for one
     objective.accuracy(problem.initial[:first])  # what is prepared at the first call is not part of the pace
-    start = perf_counter()
     with interruptible() as interrupted:
+        watch, timed = Stopwatch(interrupted), 0  # what was asked for in the seconds of the watch
         while planned is None or asked < planned:
             n = _batch_size(planned, asked, len(ledger.blocks), together)
             population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.blocks)]))
@@ -246,9 +253,11 @@ def _loop(
             judged = objective.judge(ledger.append(population, objective.measure))
             controller.tell(population, *judged)
             asked += n
-            if planned is None and (elapsed := perf_counter() - start) > WARM_UP_SECONDS:
-                planned = max(asked, int(asked * (request.seconds or 0) / elapsed))
+            timed += n * watch.lap()
+            if planned is None and watch.seconds > WARM_UP_SECONDS:
+                planned = max(asked, int(timed * (request.seconds or 0) / watch.seconds))
                 run.amend("setup.json", planned=planned)
+            check_present(run.path)
             progress(asked, planned, standing.update(*judged))
             if len(ledger) == before and problem.space.size <= SMALL:
                 break  # every network of the space has been evaluated
@@ -256,7 +265,7 @@ def _loop(
                 ledger.sync()
                 raise Interrupted(f"{len(ledger):,} evaluations are kept.")
     ledger.sync()
-    return perf_counter() - start
+    return watch.seconds
 
 
 def _batch_size(planned: int | None, asked: int, batches: int, together: int | None) -> int:
@@ -273,7 +282,9 @@ def _solve(problem: Problem, ledger: Ledger) -> tuple[float, dict[str, Any]]:
     """The best architecture there is, into the ledger; returns seconds and the proof."""
     start = perf_counter()
     solution = solve(problem.space, problem.value_factors, problem.factors, problem.objective.bounds)
-    ledger.append(problem.space.canonical(solution.genotype[None]), problem.objective.measure)
+    if not ledger.blocks:  # else it was recorded before, and what follows was not done
+        ledger.append(problem.space.canonical(solution.genotype[None]), problem.objective.measure)
+        ledger.sync()
     return perf_counter() - start, proof_of(solution)
 
 
@@ -293,6 +304,7 @@ def _descend(
         run.amend("setup.json", planned=planned)
     seconds, genotype, told = search.run(planned, teller)
     write_atomic(run.path / "policy.csv", told.pop("csv"))
-    ledger.append(problem.space.canonical(genotype[None]), problem.objective.measure)
-    ledger.sync()
+    if not ledger.blocks:
+        ledger.append(problem.space.canonical(genotype[None]), problem.objective.measure)
+        ledger.sync()
     return seconds, told

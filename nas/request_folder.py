@@ -6,33 +6,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import nas
 from nas import ranks
 from nas.atomic import PART, write_atomic
-from nas.errors import RunError
+from nas.errors import Interrupted, Refused, RunError
 from nas.files import read_json
+from nas.folder_lock import FolderLock
 
 FILE = "request.json"
 
 R = TypeVar("R")
 
 
-def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any]) -> None:
-    """Make a new folder with a request in it; `what` it is a request for is what messages say.
+def numbered(stem: str) -> Path:
+    """`runs/STEM-N` with the first N that is free, made at once, so that no two processes get the same.
 
-    Of several processes the first one makes it. Raises `RunError` where something is there already, or nothing can be
-    written.
+    Raises `RunError` where it cannot be made.
+    """
+    for number in count(1):
+        folder = Path("runs") / f"{stem}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if folder.parent.is_dir():
+                continue
+            raise _unwritable(folder, "Not a directory") from None
+        except OSError as problem:
+            raise _unwritable(folder, problem.strerror) from None
+        return folder
+    raise AssertionError
+
+
+def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any]) -> FolderLock | None:
+    """Make a new folder with a request in it, and keep others out; `what` it is a request for is what messages say.
+
+    Of several processes that train together the first one makes it; None for the others. Raises `RunError` where
+    another process is in it, something is there already, or nothing can be written.
     """
     if ranks.rank():
-        return
-    if (folder / FILE).exists():
-        raise RunError(f"{folder}: there is a run here. Add --resume to go on with it, or choose another --out.")
+        return None
     document = {
         "format": file_format,
         "request": request,
@@ -40,13 +60,39 @@ def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any])
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
-        clear_parts(folder)
-        if folder.exists() and any(folder.iterdir()):
+        lock = FolderLock(folder, f"is working on this {what}")
+        if (folder / FILE).exists():
+            raise RunError(f"{folder}: there is a {what} here. Add --resume to go on with it, or choose another --out.")
+        clear_parts(folder, FILE)
+        if any(folder.iterdir()):
             raise RunError(f"{folder}: a {what} is written into a new or empty folder. Choose another --out.")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FILE, document)
+        try:
+            write_json(folder / FILE, document)
+        except BaseException:
+            discard(folder)
+            raise
     except OSError as problem:
-        raise RunError(f"{folder}: cannot be written ({problem.strerror}). Choose another --out.") from None
+        raise _unwritable(folder, problem.strerror) from None
+    return lock
+
+
+def _unwritable(folder: Path, why: str | None) -> RunError:
+    return RunError(f"{folder}: cannot be written ({why}). Choose another --out.")
+
+
+def resumed(folder: Path, what: str) -> FolderLock | None:
+    """Keep others out of a folder that is gone on with, and remove what a killed process left half-written there.
+
+    Of several processes that train together the first one does; None for the others.
+    Raises `RunError` where another process is in it, or there is nothing to go on with.
+    """
+    if not (folder / FILE).is_file():
+        raise RunError(f"{folder}: there is no {what} to resume. Leave out --resume to start one.")
+    if ranks.rank():
+        return None
+    lock = FolderLock(folder, f"is working on this {what}", make=False)
+    clear_parts(folder)
+    return lock
 
 
 def recall(folder: Path, what: str, file_format: str, read: Callable[[Any], R], asked: Mapping[str, Any]) -> R:
@@ -83,15 +129,42 @@ def discard(folder: Path, *names: str) -> None:
             folder.parent.rmdir()
 
 
-def clear_parts(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for part in (*folder.glob(f".*{PART}"), *folder.glob(f"winner/.*{PART}")):
-        part.unlink(missing_ok=True)
+def clear_parts(folder: Path, name: str = "*") -> None:
+    """Remove what a killed process left half-written of a file, or of all, in a folder that is locked."""
+    pattern = f".{name}.*{PART}"
+    for part in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")):
+        with suppress(OSError):  # of a medium that is read-only they do no harm
+            part.unlink()
 
 
 def write_json(file: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON file, atomically."""
     write_atomic(file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def resumable(folder: Path, command: str, option: str = "") -> Iterator[None]:
+    """Whatever stops the work in a folder, the system's refusal or an interrupt, ends with how `command` goes on, with
+    this `option` if any.
+
+    Raises `Refused` for an `OSError`, and `Interrupted` for a `KeyboardInterrupt`.
+    """
+    go_on = f"{command} --resume --out {shlex.quote(str(folder))}{option}"
+    try:
+        yield
+    except OSError as problem:
+        check_present(folder)
+        raise Refused.of(problem, f"go on: {go_on}", folder) from problem
+    except Interrupted as interrupted:
+        raise Interrupted(f"{interrupted} Go on: {go_on}") from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"what was done is kept. Go on: {go_on}") from None
+
+
+def check_present(folder: Path) -> None:
+    """Raise `RunError` where the folder was removed meanwhile: what is written from now on would be lost."""
+    if not (folder / FILE).is_file():
+        raise RunError(f"{folder}: this folder was removed, and what was done so far with it. Start again.")
 
 
 def read_mapping(file: Path) -> dict[str, Any]:

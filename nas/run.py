@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from nas import ranks
 from nas.errors import NasError, RunError
+from nas.folder_lock import FolderLock, is_held
 from nas.request import Request
-from nas.request_folder import begin, clear_parts, discard, read_mapping, recall, write_json
+from nas.request_folder import begin, discard, numbered, read_mapping, recall, resumed, write_json
 
 if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture
@@ -36,36 +37,42 @@ class Found:
 
 
 class Run:
-    """A run folder. `Run.create` and `Run.resume` make one to search in; `Run.load` reads a finished one."""
+    """A run folder. `Run.create` and `Run.resume` make one to search in, for this process alone until it is released;
+    `Run.load` reads a finished one."""
 
-    def __init__(self, path: Path, request: Request) -> None:
+    def __init__(self, path: Path, request: Request, lock: FolderLock | None = None) -> None:
         self.path = path
         self.request = request
+        self._lock = lock
 
     @classmethod
     def create(cls, path: Path | None, request: Request) -> Run:
         """A new folder, by default `runs/SPACE-TARGET-N`, with its request in it."""
         ranks.check_named(path)
-        folder = path or _numbered(request)
-        begin(folder, "run", FORMAT, request.to_json())
-        return cls(folder, request)
+        folder = path or numbered(_stem(request.space, request.target))
+        return cls(folder, request, begin(folder, "run", FORMAT, request.to_json()))
 
     @classmethod
     def resume(cls, path: Path | None, asked: Mapping[str, Any]) -> Run:
         """The run in a folder, by default the newest one of the space and target; `asked` must not contradict it."""
         folder = path or _newest(asked)
         request = recall(folder, "run", FORMAT, Request.from_json, asked)
-        if not ranks.rank():
-            clear_parts(folder)
-        return cls(folder, request)
+        return cls(folder, request, resumed(folder, "run"))
 
     @classmethod
     def load(cls, path: Path) -> Run:
         """A finished run. Raises `RunError` where there is none, or it is not finished."""
-        run = cls.resume(path, {})
+        run = cls(path, recall(path, "run", FORMAT, Request.from_json, {}))
         if not run.finished:
+            if is_held(path):
+                raise RunError(f"{path}: this run is not finished: a process is working on it. Wait for it.")
             raise RunError(f"{path}: this run is not finished. Go on with it: nas search --resume --out {path}")
         return run
+
+    def release(self) -> None:
+        """Let other processes work in the folder."""
+        if self._lock is not None:
+            self._lock.release()
 
     @property
     def finished(self) -> bool:
@@ -128,11 +135,6 @@ def _found(document: Mapping[str, Any]) -> Found:
 
 def _stem(space: str, target: str) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-") or "own" for name in (space, target))
-
-
-def _numbered(request: Request) -> Path:
-    stem = _stem(request.space, request.target)
-    return next(p for n in range(1, 10**9) if not (p := Path("runs") / f"{stem}-{n}").exists())
 
 
 def _newest(asked: Mapping[str, Any]) -> Path:

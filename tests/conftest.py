@@ -79,3 +79,11 @@ def measured() -> Path:
     if not named and not folder.is_dir():
         pytest.skip("the measured data is not beside the repository; NAS_MEASURED may name its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The words of a search that takes a fraction of a second, but for `--out`."""
+    from small_run import write_small
+
+    return write_small(tmp_path_factory.mktemp("small"))

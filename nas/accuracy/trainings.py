@@ -37,7 +37,7 @@ class Trainings:
         Raises `RunError` where the file is of other trainings.
         """
         self._space = space
-        self._index = GenotypeIndex(len(space.decisions))
+        self._index = GenotypeIndex(space.cardinalities)
         self._curves: list[Curve] = []
         self._file: BinaryIO | None = None
         if path is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from nas.data.pictures import BrokenPicture, picture_array
 from nas.data.source import Encoded, Source
 from nas.errors import DataError
+from nas.interrupt import SIGNALS
 
 FEW = 300
 """Up to so many pictures are decoded in this process: workers take a second to start."""
@@ -60,7 +62,7 @@ def decode_all(source: Source, resolution: int, *, alone: bool) -> Generator[Dec
             yield decode_chunk(chunk, resolution)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads that it lacks
-    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, context, initializer=_serve)
     waiting: deque[Future[Decoded]] = deque()
     try:
         for chunk in chunks:
@@ -101,5 +103,15 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
+def _serve() -> None:
+    """Signals to end, which a terminal sends to all, are for the process that waits for this one; it ends with that."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

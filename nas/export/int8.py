@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.atomic import write_atomic
+from nas.atomic import write_all_atomic
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
-from nas.errors import ArchitectureError, NasError
+from nas.errors import ArchitectureError
 from nas.export.source import public_name
 from nas.export.winner import Origin
 from nas.export.winner import onnx as float_model
@@ -45,7 +45,7 @@ def to_int8(
 ) -> tuple[list[Path], dict[str, Any]]:
     """Write model.int8.onnx and int8.json; returns their paths and the content of the latter.
 
-    Raises `ArchitectureError` for a network with random weights and `NasError` where the folder cannot be written.
+    Raises `ArchitectureError` for a network with random weights and `OSError` where the folder cannot be written.
     """
     if origin.weights is None:
         raise ArchitectureError(
@@ -72,12 +72,8 @@ def to_int8(
         "latency": timed,
         "bytes": {name: len(model) for name, model in models.items()},
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / MODEL, small)
-        write_atomic(folder / REPORT, json.dumps(report, indent=1) + "\n")
-    except OSError as problem:
-        raise NasError(f"{folder}: cannot be written to ({problem.strerror or problem}).") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    write_all_atomic({folder / MODEL: small, folder / REPORT: json.dumps(report, indent=1) + "\n"})
     return [folder / MODEL, folder / REPORT], report
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.errors import RunError
 from nas.export.config import Config, read_config
 from nas.export.weights_file import Array, read_weights
+from nas.folder_lock import is_held
 from nas.run import config_file
 
 
@@ -33,6 +34,8 @@ def find_source(place: Path) -> Source:
     if place.is_dir():
         own = place / "config.json"
         if not own.is_file() and (place / "checkpoint.safetensors").is_file():
+            if is_held(place):
+                raise RunError(f"{place}: this training is not finished: a process is working on it. Wait for it.")
             raise RunError(f"{place}: this training is not finished. Go on with it: nas train --resume --out {place}")
         path = own if own.is_file() else config_file(place)
     return Source(path, read_config(path))

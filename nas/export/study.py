@@ -8,8 +8,6 @@ constraints by how much each hard bound is exceeded, relative to the bound.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 
 from nas.accuracy.tabular import format_code
-from nas.atomic import PART
+from nas.atomic import atomic
 from nas.controllers.controller import ranking
 from nas.errors import RunError
 from nas.files import read_json
@@ -141,12 +139,6 @@ class _Logs(BaseJournalBackend):
 
 def _written(logs: _Logs, path: Path) -> Path:
     """The journal as a file, replaced as a whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
-    os.close(handle)
-    try:
-        JournalFileBackend(temporary).append_logs(logs.entries)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with atomic(path) as temporary:
+        JournalFileBackend(str(temporary)).append_logs(logs.entries)
     return path

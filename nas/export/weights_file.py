@@ -52,9 +52,17 @@ def read_file(path: Path, architecture: Architecture) -> dict[str, Array]:
 
 
 def write_file(weights: Mapping[str, Array], weights_from: str) -> bytes:
-    """The content of a model.safetensors."""
+    """The content of a model.safetensors; equal weights give equal bytes."""
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
-    return save(arrays, {"format": "pt", "weights": weights_from, "nas_version": __version__})
+    return _ordered(save(arrays, {"format": "pt", "weights": weights_from, "nas_version": __version__}))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its header in one order: the library's changes from one call to the next."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def plain_weights(state: Mapping[str, Any]) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import __version__
-from nas.atomic import write_atomic
+from nas.atomic import write_all_atomic
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
 from nas.export import weights_file
@@ -134,7 +134,8 @@ def export(
 
     With `weights`, which are `weights_from` a supernet or a training, model.safetensors is written before the others
     and model.onnx has them. A format that was named but cannot express the network is an error, before anything is
-    written; with None it is left out, and `skipped` is called with the reason.
+    written; with None it is left out, and `skipped` is called with the reason. Raises `OSError` where the files cannot
+    be written; those that were there before are then as they were.
     """
     assert (weights is None) == (weights_from == "random"), weights_from
     for name in formats or ():
@@ -153,10 +154,6 @@ def export(
                 if formats is not None:
                     raise ArchitectureError(f"{file.name}: {problem} Leave the format {name!r} out.") from None
                 skipped(f"{file.name} is not written: {problem}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, content in contents.items():
-            write_atomic(folder / path, content)
-    except OSError as problem:
-        raise NasError(f"{folder}: cannot be written to ({problem.strerror or problem}).") from None
-    return [folder / path for path in contents]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_all_atomic({folder / name: content for name, content in contents.items()})
+    return [folder / name for name in contents]

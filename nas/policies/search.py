@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import astuple, fields
-from time import perf_counter
 from typing import Any, cast
 
 import torch
 
 from nas.accuracy.shared import Shared
 from nas.descent import Descent, Record, derive
+from nas.errors import Interrupted
 from nas.exact import attain
-from nas.interrupt import interruptible
+from nas.interrupt import Stopwatch, interruptible
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
 from nas.problem import Problem
@@ -45,12 +45,16 @@ class PolicySearch:
         descent = self._descent(self._shared.fresh_training(), Checkpoints(None, ""))
         descent.first = 0
         descent.advance()
-        start = perf_counter()
-        for _ in range(PACE_STEPS):
-            descent.advance()
         team = self._shared.team
-        pace = team.sums([perf_counter() - start])[0] / team.count  # the same for all processes
-        return max(1, round(seconds * PACE_STEPS / pace))
+        with interruptible() as interrupted:
+            watch, timed = Stopwatch(interrupted), 0
+            while timed < PACE_STEPS:
+                descent.advance()
+                timed += watch.lap()
+                if team.any(interrupted()):
+                    raise Interrupted("nothing was trained yet.")
+        pace = team.sums([watch.seconds / timed])[0] / team.count  # the same for all processes
+        return max(1, round(seconds / pace))
 
     def train(self, planned: int, teller: Teller) -> tuple[float, Descent]:
         """Train, or go on, to the planned step; returns seconds and what was trained."""

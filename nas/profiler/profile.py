@@ -28,6 +28,7 @@ from nas.catalog import own_tables_folder
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
 from nas.files import read_json
+from nas.folder_lock import FolderLock
 from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, fit
 from nas.profiler.interpolate import interpolator
@@ -36,6 +37,7 @@ from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import error_of
+from nas.request_folder import clear_parts
 from nas.space.schema import Name
 from nas.space.space import Space
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
@@ -44,6 +46,8 @@ from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
 from nas.teller import Teller
 
+PROFILE = "profile.json"
+"""Whose table a folder holds; written first."""
 CALIBRATING = 40
 CHECKING = 20
 REFERENCES = 8
@@ -60,8 +64,15 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
     was measured before stays.
     """
     info = device.info
-    _claim(folder, target, space, info)
-    survey = Survey.of(space)
+    _check_name(folder)
+    with FolderLock(folder, "measures into this", error=TableError):
+        _claim(folder, target, space, info)
+        return _measured(space, target, device, folder, effort, teller)
+
+
+def _measured(space: Space, target: str, device: Device, folder: Path, effort: Effort, teller: Teller) -> LatencyTable:
+    """The table of a folder that is ours."""
+    info, survey = device.info, Survey.of(space)
     workload = survey.workload
     samples = Samples(folder / "samples.jsonl")
     try:
@@ -114,9 +125,21 @@ class Survey:
         return counts([[layer for layer in network.layers if ops(layer)] for network in networks], self.layers)
 
 
+def _check_name(folder: Path) -> None:
+    """A new folder is named as its table can be; nothing is made that cannot be used."""
+    try:
+        TypeAdapter(Name).validate_python(folder.name)
+    except ValidationError:
+        if not (folder / PROFILE).is_file():
+            rule = "a table's folder is named by a letter, then up to 63 letters, digits, `_` and `-`"
+            raise TableError(f"{folder}: {rule}. Choose another --out.") from None
+    if folder.exists() and not folder.is_dir():
+        raise TableError(f"{folder}: a profile is written into a new or empty folder. Choose another --out.")
+
+
 def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
-    """Make the folder that of this device and space, or see that it is."""
-    file = folder / "profile.json"
+    """Make the folder, which is locked, that of this device and space, or see that it is."""
+    file = folder / PROFILE
     mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint}
     if file.is_file():
         before = read_json(file, TableError)
@@ -124,21 +147,17 @@ def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
         for name, what in names.items():
             if not isinstance(before, dict) or before.get(name) != mine[name]:
                 raise TableError(f"{folder} holds a table of another {what}. Move it away, or choose another --out.")
+        clear_parts(folder)
         return
-    try:
-        TypeAdapter(Name).validate_python(folder.name)
-    except ValidationError:
-        rule = "a table's folder is named by a letter, then up to 63 letters, digits, `_` and `-`"
-        raise TableError(f"{folder}: {rule}. Choose another --out.") from None
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    clear_parts(folder, PROFILE)
+    if any(folder.iterdir()):
         raise TableError(f"{folder}: a profile is written into a new or empty folder. Choose another --out.")
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomic(file, json.dumps(mine, indent=1) + "\n")
 
 
 def _adopt(samples: Samples, workload: Workload, folder: Path, info: DeviceInfo) -> None:
     """Take over what the user's other tables of this very device hold of the same probes."""
-    for file in sorted(own_tables_folder().glob("*/profile.json")):
+    for file in sorted(own_tables_folder().glob(f"*/{PROFILE}")):
         if file.parent.resolve() == folder.resolve() or folder.parent.resolve() != own_tables_folder().resolve():
             continue
         missing = {name for name in workload.probes if not samples.sessions(name)}

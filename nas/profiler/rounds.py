@@ -35,6 +35,9 @@ ANCHORS = 12
 MEMORY_SHARE = 0.25
 """Of a device's memory, for the sessions of one group."""
 UNKNOWN_MEMORY_MB = 1024
+LONGEST_S = 10.0
+"""Of the time between two samples so much counts: a longer one is that of many sessions being opened, or somebody has
+stopped us meanwhile."""
 PAUSE_S = 0.5
 """After a fault; twice as long after each further one in a row."""
 
@@ -109,7 +112,7 @@ class Rounds:
         try:
             self._measure(effort)
         except KeyboardInterrupt:
-            raise Interrupted(f"{len(self.samples):,} samples are kept. The same command goes on.") from None
+            raise Interrupted(f"{len(self.samples):,} samples were taken.") from None
         for kind, value in self.remarks.items():
             if line := REMARKS[kind](value):
                 self.teller.say(line)
@@ -130,11 +133,13 @@ class Rounds:
             pace = (time.monotonic() - started) / rounds
 
     def _spent(self) -> float:
-        """Seconds that the samples of these probes took, by the device's clock."""
-        longest: dict[int, float] = {}
+        """Seconds that the samples of these probes took, by the device's clock; pauses do not count."""
+        spent, last = 0.0, (-1, 0.0)
         for number, sample in self.samples.of(self.workload.probes):
-            longest[number] = max(longest.get(number, 0.0), sample.at_s)
-        return sum(longest.values())
+            before = last[1] if last[0] == number else 0.0
+            spent += min(max(0.0, sample.at_s - before), LONGEST_S)
+            last = number, max(before, sample.at_s)
+        return spent
 
     def _done(self, names: Iterable[str]) -> int:
         return sum(map(self.samples.sessions, names))

@@ -174,7 +174,7 @@ class Checkpoints:
         return self._first and self._path is not None and monotonic() - self._last > CHECKPOINT_SECONDS
 
     def write(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-        """Replace the file. Raises `RunError` where it cannot be written."""
+        """Replace the file. Raises `OSError` where it cannot be written."""
         if self._first and self._path is not None:
             write_checkpoint(self._path, tensors, {**state, "fingerprint": self._fingerprint})
             self._last = monotonic()

@@ -27,7 +27,7 @@ from nas.checkpoint import read_checkpoint, write_checkpoint
 from nas.data.batches import batches_per_epoch, train_batch
 from nas.data.data import Data
 from nas.errors import Interrupted, NasError, OutOfMemory, RunError
-from nas.interrupt import interruptible
+from nas.interrupt import Signals, Stopwatch, interruptible
 from nas.teller import Silent, Teller
 from nas.training.average import Average
 from nas.training.history import Epoch, History, to_csv, to_rows
@@ -81,11 +81,11 @@ def fit(
     `watch` is called with every epoch that ends.
 
     Raises `RunError` for a checkpoint of another training, `NasError` where weights are no numbers any more or memory
-    is short, `Interrupted` after SIGINT or SIGTERM; with a folder all three leave its last checkpoint as it is.
+    is short, `Interrupted` after SIGINT, SIGTERM or SIGHUP; with a folder all three leave its last checkpoint as it is.
     """
     training = _Training(network, data, recipe, seed, folder, teller or Silent(), teacher, processes or alone())
     training.restore()
-    with interruptible() if folder else nullcontext(lambda: False) as interrupted, training.explained():
+    with interruptible() if folder else nullcontext(Signals()) as interrupted, training.explained():
         training.run(interrupted, watch)
     return Fitted(training.average.network, tuple(training.history))
 
@@ -139,10 +139,10 @@ class _Training:
             "teacher": _digest(teacher),
         }
 
-    def run(self, interrupted: Callable[[], bool], watch: Callable[[Epoch], object]) -> None:
+    def run(self, interrupted: Signals, watch: Callable[[Epoch], object]) -> None:
         """From the step at which it stands to the last one."""
         model = self.team.wrapped(self.network)
-        begun = monotonic()
+        clock = Stopwatch(interrupted)
         for x, y in self.batches():
             self.update(model, x, y)
             self.step += 1
@@ -150,10 +150,11 @@ class _Training:
                 self.teller.progress(self.step * self.recipe.batch, self.steps * self.recipe.batch, "img")
             ends = self.step % self.per_epoch == 0
             if ends or self.step % LOOK[self.team.device.type] == 0:
-                now = monotonic()
-                self.seconds += now - begun
+                before = clock.seconds
+                clock.lap()
+                self.seconds += clock.seconds - before
                 self.look(interrupted(), ends, watch)
-                begun = monotonic()
+                clock.restart()
 
     def update(self, model: nn.Module, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent, on this process's part of the batch."""
@@ -207,8 +208,7 @@ class _Training:
                 self.write(totals)
             self.saved = monotonic()
         if stop and self.step < self.steps:
-            done = f"{self.step:,} of {self.steps:,} steps are kept"
-            raise Interrupted(f"{done}. Go on: nas train --resume --out {self.folder}")
+            raise Interrupted(f"{self.step:,} of {self.steps:,} steps are kept.")
 
     def end_epoch(self, watch: Callable[[Epoch], object]) -> None:
         loss, right = self.team.sums(self.totals.tolist())

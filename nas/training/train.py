@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from nas.export.config import Config, Pictures
 from nas.export.source import find_source, public_name
 from nas.export.weights_file import Array, plain_weights, read_file
 from nas.export.winner import export
+from nas.request_folder import resumable
 from nas.teller import Silent, Teller
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
@@ -37,15 +37,18 @@ def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Fold
 
     Of several processes only the first writes.
     """
-    if folder.finished:
-        return folder
-    with joined() as team, folder.locked() if team.first else nullcontext():
-        try:
-            _train(folder, teller if team.first else Silent(), team, tensorboard)
-        except NasError:
-            if team.first:
-                folder.discard_unless_begun()
-            raise
+    try:
+        if folder.finished:
+            return folder
+        with resumable(folder.path, "nas train"), joined() as team:
+            try:
+                _train(folder, teller if team.first else Silent(), team, tensorboard)
+            except NasError:
+                if team.first:
+                    folder.discard_unless_begun()
+                raise
+    finally:
+        folder.release()
     return folder
 
 

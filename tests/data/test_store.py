@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -214,3 +216,23 @@ def test_room_nowhere(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sysconf", lambda name: 100)
     with pytest.raises(DataError, match="23,040 bytes of pictures fit neither the disk nor the memory"):
         load(pictures)
+
+
+def test_decoding_processes_end_with_the_one_they_decode_for() -> None:
+    program = (
+        "import multiprocessing, os, time; from concurrent.futures import ProcessPoolExecutor\n"
+        "from nas.data.decoding import _serve\n"
+        "pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), initializer=_serve)\n"
+        "print(pool.submit(os.getpid).result(), flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        worker = int(first.stdout.readline())
+        os.kill(worker, signal.SIGHUP)  # a terminal sends it to all; the first one answers it
+        first.kill()
+    for _ in range(200):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.05)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("a process that decodes outlived the one that it decodes for")

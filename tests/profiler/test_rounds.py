@@ -299,6 +299,22 @@ class Clock:
         return replace(sample, at_s=at_s, ns=(1e6 * self.rng.uniform(0.1, 10),))  # never sure enough
 
 
+def test_a_pause_is_no_time_of_measuring(
+    measure: Callable[..., Samples], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock = Clock(slice_s=0.05)
+    usual = clock.device.act
+
+    def paused(number: int, sample: Sample) -> Sample | Remark | None:
+        clock.now += 500.0 if number == 50 else 0.0
+        return usual(number, sample)
+
+    clock.device.act = paused
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)
+    measure(clock.device, Effort(1.0, seconds=60.0))
+    assert clock.now - 500.0 >= 60.0 - module.LONGEST_S
+
+
 def test_the_time_is_kept(measure: Callable[..., Samples], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = Clock(slice_s=0.05)
     monkeypatch.setattr(module.time, "monotonic", lambda: clock.now)

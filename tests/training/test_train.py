@@ -165,7 +165,10 @@ def test_sigterm_ends_with_130_and_the_command(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     process = patched(OFTEN, "train", str(config), "--data", "digits", "--epochs", "300", "--out", "it", cwd=tmp_path)
     _wait_for_epochs(tmp_path / "it", 1)
-    assert "another process trains here" in nas("train", "--resume", "--out", "it", cwd=tmp_path, code=2).stderr
+    assert (
+        "another process is working on this training"
+        in nas("train", "--resume", "--out", "it", cwd=tmp_path, code=2).stderr
+    )
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -9,7 +9,7 @@ import pytest
 from searches import SPACE, ended, start, trained, wait_for
 
 from nas.errors import NasError
-from nas.ledger import Ledger
+from nas.ledger_file import LedgerFile
 from nas.space.load import load_space
 
 SEARCH = ("--accuracy", "asha:3", "--budget", "12", "--batch", "6", "--workers", "ray")
@@ -28,7 +28,7 @@ def test_networks_that_fall_behind_are_left_off(tmp_path: Path) -> None:
     assert "not reproducible" in document["accuracy"]["provenance"]
     (tmp_path / "again.yaml").write_text(SPACE)
     space = load_space(tmp_path / "again.yaml")
-    ledger = Ledger.peek(tmp_path / "run" / "ledger.bin", len(space.decisions), ("accuracy", "latency_ms"))
+    ledger = LedgerFile.read(tmp_path / "run" / "ledger.bin", len(space.decisions), ("accuracy", "latency_ms"))
     last = {str(line["decisions"]): line["top1"][-1] for line in known}
     for genotype, accuracy in zip(ledger.genotypes, ledger.measures()["accuracy"], strict=True):
         assert last[str(space.choices(genotype))] == accuracy
