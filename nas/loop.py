@@ -187,6 +187,9 @@ def _search(
         if run.request.prove:
             proof = prove(problem, result["winner"])
         run.write("result.json", result | pace | {"proof": proof, "policy": policy})
+    except RunError:
+        check_present(run.path)  # where it is gone, that is what happened
+        raise
     finally:
         ledger.close()
 
