@@ -11,6 +11,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -203,31 +204,38 @@ class _Rows:
     def __init__(self, path: Path, text: str, key_columns: Sequence[str]) -> None:
         self.path = path
         self.key_columns = key_columns
+        self.count = 0
+        self.ragged: tuple[int, int] | None = None
+        """The first row of another length than the head, and its length."""
+        self.cells: list[str] = []
+        """Row after row: one list, as a hundred thousand of them would keep the garbage collector busy."""
         try:
             reader = csv.reader(io.StringIO(text, newline=None), strict=True)
             self.names = next(reader, [])
-            self.rows = [row for _, row in zip(range(MAX_ROWS + 1), reader, strict=False)]
+            for values in islice(reader, MAX_ROWS + 1):
+                if len(values) != len(self.names) and self.ragged is None:
+                    self.ragged = self.count, len(values)
+                self.cells += values
+                self.count += 1
         except csv.Error as problem:
             raise TableError(f"{path}: not valid CSV: {problem}.") from None
-        if len(self.rows) > MAX_ROWS:
+        if self.count > MAX_ROWS:
             raise TableError(f"{path}: a table has at most {MAX_ROWS:,} rows.")
 
     def parse(self) -> tuple[Any, ...]:
         """Keys by row, then the value columns as arrays."""
         self._check_shape()
-        cells = zip(*self.rows, strict=True) if self.rows else [()] * len(self.names)
-        columns: dict[str, Sequence[str]] = dict(zip(self.names, cells, strict=True))
+        columns = {name: self.cells[place :: len(self.names)] for place, name in enumerate(self.names)}
         keys = [self._key_column(name, columns.get(name)) for name in KEY_COLUMNS]
         index: dict[tuple[Any, ...], int] = {}
         for row, key in enumerate(zip(*keys, strict=True)):
             if index.setdefault(key, row) != row:
                 raise self._error(row, f"every layer has one row, this one repeats line {index[key] + 2}.")
-        latency = self._floats("latency_ms", columns.get("latency_ms", ()))
-        spread = self._floats("spread_ms", columns.get("spread_ms", ()))
-        samples = self._integers("samples", columns.get("samples", ()), 0, None)
-        provenance = columns.get("provenance", ())
-        self._one_of("provenance", provenance, PROVENANCES)
-        return index, latency, spread, samples, np.array([PROVENANCES.index(p) for p in provenance], dtype=np.int64)
+        latency = self._floats("latency_ms", columns["latency_ms"])
+        spread = self._floats("spread_ms", columns["spread_ms"])
+        samples = self._integers("samples", columns["samples"], 0)
+        provenance = map(PROVENANCES.index, self._words("provenance", columns["provenance"], PROVENANCES))
+        return index, latency, spread, samples, np.fromiter(provenance, np.int64, self.count)
 
     def _check_shape(self) -> None:
         seen: set[str] = set()
@@ -242,47 +250,55 @@ class _Rows:
         for name in self.names:
             if name not in KEY_COLUMNS and name not in VALUE_COLUMNS:
                 raise TableError(f"{self.path}: no column {name[:40]!r} is known. See {PAGE}.")
-        for row, values in enumerate(self.rows):
-            if len(values) != len(self.names):
-                raise self._error(row, f"a row has {len(self.names)} values, got {len(values)}.")
+        if self.ragged is not None:
+            row, length = self.ragged
+            raise self._error(row, f"a row has {len(self.names)} values, got {length}.")
 
-    def _key_column(self, name: str, values: Sequence[str] | None) -> Iterable[Any]:
+    def _key_column(self, name: str, values: Sequence[str] | None) -> Any:
         if values is None:
             if name not in _DEFAULTS:
                 raise TableError(f"{self.path}: the column {name!r} is missing and has no default.")
-            return [_DEFAULTS[name]] * len(self.rows)
+            return [_DEFAULTS[name]] * self.count
         if name in _WORDS:
-            self._one_of(name, values, _WORDS[name])
-            return values
+            return self._words(name, values, _WORDS[name])
         if name == "residual":
-            return [bool(value) for value in self._integers(name, values, 0, 1).tolist()]
+            return self._integers(name, values, 0, 1).astype(np.bool_).tolist()
         least = 1 if name in {"in_channels", "out_channels", "kernel", "stride", "groups", "height", "width"} else 0
-        return list(self._integers(name, values, least, MAX_DIMENSION).tolist())
+        return self._integers(name, values, least, MAX_DIMENSION).tolist()
 
-    def _one_of(self, name: str, values: Sequence[str], known: Iterable[str]) -> None:
-        for row, value in enumerate(values):
-            if value not in known:
-                raise self._error(row, f"`{name}` is one of {', '.join(known)}, got {value[:40]!r}.")
+    def _words(self, name: str, values: Sequence[str], known: Iterable[str]) -> Iterable[str]:
+        """The same words, each kept in memory once."""
+        if foreign := set(values) - set(known):
+            row = next(row for row, value in enumerate(values) if value in foreign)
+            raise self._error(row, f"`{name}` is one of {', '.join(known)}, got {values[row][:40]!r}.")
+        return map({word: word for word in known}.__getitem__, values)
 
-    def _integers(self, name: str, values: Sequence[str], least: int, most: int | None) -> NDArray[np.int64]:
-        rule = f"`{name}` is a whole number from {least}" + (f" to {most}" if most is not None else "")
-        return self._numbers(name, values, int, lambda n: least <= n <= (most or 2**53), rule).astype(np.int64)
+    def _integers(self, name: str, values: Sequence[str], least: int, most: int = 2**53) -> NDArray[np.int64]:
+        rule = f"`{name}` is a whole number from {least}" + (f" to {most}" if most < 2**53 else "")
+        return self._numbers(values, int, np.int64, lambda numbers: (numbers >= least) & (numbers <= most), rule)
 
     def _floats(self, name: str, values: Sequence[str]) -> NDArray[np.float64]:
         rule = f"`{name}` is a finite number of milliseconds, 0 or more"
-        return self._numbers(name, values, float, lambda ms: 0 <= ms < 1e9, rule)
+        return self._numbers(values, float, np.float64, lambda ms: (ms >= 0) & (ms < 1e9), rule)
 
-    def _numbers(self, name: str, values: Sequence[str], kind: Any, holds: Any, rule: str) -> NDArray[np.float64]:
-        numbers = []
-        for row, value in enumerate(values):
-            try:
-                number = kind(value)
-            except ValueError:
-                number = float("nan")
-            if not holds(number):
-                raise self._error(row, f"{rule}, got {value[:40]!r}.")
-            numbers.append(number)
-        return np.array(numbers, dtype=np.float64)
+    def _numbers(self, values: Sequence[str], kind: Any, dtype: Any, holds: Any, rule: str) -> NDArray[Any]:
+        """A column as an array `dtype[N]`; `holds` says of an array which numbers keep to the rule."""
+        try:
+            numbers = np.fromiter(map(kind, values), dtype, len(values))
+            broken = ~holds(numbers)
+        except (ValueError, OverflowError):  # some value is no such number, or none that an array could hold
+            broken = np.array([not self._reads(value, kind, dtype, holds) for value in values])
+        if broken.any():
+            row = int(broken.argmax())
+            raise self._error(row, f"{rule}, got {values[row][:40]!r}.")
+        return numbers
+
+    @staticmethod
+    def _reads(value: str, kind: Any, dtype: Any, holds: Any) -> bool:
+        try:
+            return bool(holds(np.array([kind(value)], dtype=dtype))[0])
+        except (ValueError, OverflowError):
+            return False
 
     def _error(self, row: int, rule: str) -> TableError:
         return TableError(f"{self.path}: line {row + 2}: {rule}")

@@ -1,7 +1,11 @@
 """Tables: what they answer, and every broken one we could think of."""
 
+import csv
+import io
 import shutil
 import time
+import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -166,7 +170,8 @@ def test_fuzzed_tables_never_break_the_reader(folder: Path, data: st.DataObject)
         load_table(folder)
 
 
-def test_a_hundred_thousand_rows_load_in_about_a_second(folder: Path) -> None:
+def test_a_hundred_thousand_rows_load_in_under_a_second(folder: Path) -> None:
+    """Compared with reading their text as CSV, in seconds of the processor: the machine may have other work."""
     lines = [ROWS.splitlines()[0]]
     for channels in range(1, 501):
         lines += [
@@ -174,7 +179,22 @@ def test_a_hundred_thousand_rows_load_in_about_a_second(folder: Path) -> None:
             for out in range(1, 51)
             for size in (7, 14, 28, 56)
         ]
-    (folder / "table.csv").write_text("\n".join(lines) + "\n")
-    start = time.perf_counter()
-    assert len(load_table(folder).keys) == 100_000
-    assert time.perf_counter() - start < 3  # 0.7 s on a quiet core
+    text = "\n".join(lines) + "\n"
+    (folder / "table.csv").write_text(text)
+
+    def least(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            work()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    reading = least(lambda: sum(map(len, csv.reader(io.StringIO(text)))))  # 0.07 s on a quiet core
+    assert least(lambda: load_table(folder)) < 14 * reading  # about 6
+    tracemalloc.start()
+    table = load_table(folder)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(table.keys) == 100_000
+    assert kept < 600 * 100_000  # bytes: about 330 a row
