@@ -6,10 +6,11 @@
     zero-cost   the default proxies of one network of nas-bench-macro
     training    one epoch of one such network on so many digits, with its score
 
-Each piece is done here and by a Ray task in turn, one at a time. Figures are medians over such pairs: `overhead_ms` of
-Ray's time less ours, `ratio` of Ray's time over ours. `together_ms` is the time of one of 200 empty tasks that are
-handed in at once; `start_s` is from nothing to a running Ray, `first_s` until a new worker has done its first training,
-with torch imported and the pictures fetched.
+Each piece is done here and by a Ray task in turn, one at a time, and tells how long it took by itself. Figures are
+medians: `overhead_ms` is the time until its result was here beyond that, `overhead_pct` its share, `cpu_ratio` the
+processor time of a piece in a worker over that of the same piece here. `together_ms` is the time of one of 200 empty
+tasks that are handed in at once; `start_s` is from nothing to a running Ray, `first_s` until a new worker has done its
+first training, with torch imported and the pictures fetched.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -41,33 +43,46 @@ def nothing(item: int) -> int:
     return item
 
 
-def seconds(workers: Workers, work: Callable[[Any], Any], items: Sequence[Any]) -> float:
-    """Until the workers have done all of it."""
+@dataclass(frozen=True)
+class Timed:
+    """Work that tells how long it took: wall-clock and processor time, in seconds."""
+
+    work: Callable[[Any], Any]
+
+    def __call__(self, item: Any) -> tuple[float, float]:
+        """See `Timed`."""
+        begun, cpu = perf_counter(), process_time()
+        self.work(item)
+        return perf_counter() - begun, process_time() - cpu
+
+
+def done(workers: Workers, work: Callable[[Any], Any], items: Sequence[Any]) -> tuple[float, list[Any]]:
+    """Seconds until the workers have done all of it, and the results."""
     begun = perf_counter()
     with closing(workers.map(work, items)) as results:
-        assert len(list(results)) == len(items)
-    return perf_counter() - begun
+        found = [result for _, result in results]
+    return perf_counter() - begun, found
 
 
 def compared(ray: OnRay, work: Callable[[Any], Any], items: Sequence[Any], rounds: int) -> dict[str, float]:
-    """One piece at a time, here and by Ray, the first of each pair in turn."""
-    here = Here()
-    seconds(ray, work, items[:1])
-    seconds(here, work, items[:1])
-    pairs = []
+    """One piece at a time, by Ray and here."""
+    here, timed = Here(), Timed(work)
+    for workers in (ray, here):
+        done(workers, timed, items[:1])  # what is prepared at first
+    overheads, shares, ratios, ours = [], [], [], []
     for number in range(rounds):
-        one = [items[number % len(items)]]
-        if number % 2:
-            there = seconds(ray, work, one)
-            pairs.append((seconds(here, work, one), there))
-        else:
-            ours = seconds(here, work, one)
-            pairs.append((ours, seconds(ray, work, one)))
+        item = [items[number % len(items)]]
+        until, [(wall, cpu)] = done(ray, timed, item)
+        _, [(wall_here, cpu_here)] = done(here, timed, item)
+        overheads.append(1e3 * (until - wall))
+        shares.append(100 * (until - wall) / until)
+        ratios.append(cpu / max(cpu_here, 1e-9))
+        ours.append(1e3 * wall_here)
     return {
-        "here_ms": 1e3 * median(ours for ours, _ in pairs),
-        "ray_ms": 1e3 * median(there for _, there in pairs),
-        "overhead_ms": 1e3 * median(there - ours for ours, there in pairs),
-        "ratio": median(there / ours for ours, there in pairs),
+        "here_ms": median(ours),
+        "overhead_ms": median(overheads),
+        "overhead_pct": median(shares),
+        "cpu_ratio": median(ratios),
     }
 
 
@@ -86,13 +101,13 @@ def main() -> None:
         begun = perf_counter()
         ray.start()
         start_s = perf_counter() - begun
-        first_s = seconds(ray, training, networks[:1])
+        first_s, _ = done(ray, training, networks[:1])
         figures: dict[str, Any] = {
             "nothing": compared(ray, nothing, range(TOGETHER), 10 * arguments.rounds),
             "zero-cost": compared(ray, proxies, [(network, 0) for network in networks], arguments.rounds),
             "training": compared(ray, training, networks, arguments.rounds),
         }
-        figures["nothing"]["together_ms"] = 1e3 * seconds(ray, nothing, range(TOGETHER)) / TOGETHER
+        figures["nothing"]["together_ms"] = 1e3 * done(ray, nothing, range(TOGETHER))[0] / TOGETHER
     print(json.dumps({"start_s": start_s, "first_s": first_s} | figures, indent=1))
 
 
