@@ -1,12 +1,18 @@
-"""Files that come from outside: read with a bound on their size, strictly."""
+"""Files that come from outside: plain ones, read with bounds on all that they could be large in, strictly.
+
+The bounds are told in docs/safety.md.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Callable
+import os
+import stat
+from collections.abc import Callable, Iterator
 from math import isinf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,30 +21,95 @@ from yaml.constructor import ConstructorError
 from nas.errors import NasError
 
 MAX_BYTES = 32 << 20
+MAX_VALUES = 2_000_000
+"""Of a JSON document; each takes up to a hundred bytes of memory."""
+MAX_YAML_VALUES = 50_000
+"""Of a YAML document; each takes 30 µs to read, and a kilobyte."""
+MAX_LINE = 65_536
+"""Letters of a line of a CSV file."""
+MAX_DEPTH = 64
+"""Lists and mappings within each other."""
+MAX_DIGITS = 308
+"""Of a whole number; a float holds any of them."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> str:
-    """The text of a file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
+def open_plain(path: Path, *, links: bool = True) -> BinaryIO:
+    """A plain file, to be read. Raises `OSError` for all else: a pipe would be waited for, a device never ends.
+
+    Without `links` a symbolic link at the end of the path is refused, too.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
     try:
-        if not path.is_file():
-            raise error(f"{path}: no such file.")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        handle = os.open(path, flags)
     except OSError as problem:
-        raise error(f"{path}: cannot be read ({problem.strerror}).") from None
-    if len(data) > limit:
-        raise error(f"{path}: at most {limit:,} bytes are read, this file has more.")
+        if problem.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "links are not followed here", str(path)) from None
+        if problem.errno == errno.ENXIO:  # a socket
+            raise OSError(errno.ENXIO, "not a plain file", str(path)) from None
+        raise
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        what = "a folder, not a plain file" if stat.S_ISDIR(kind) else "not a plain file"
+        raise OSError(errno.EINVAL, what, str(path))
+    return open(handle, "rb")
+
+
+def check_plain_folder(folder: Path, what: str, error: Callable[[str], NasError]) -> None:
+    """Refuse a folder that is to be written into where it, or a folder in it, holds a link, a pipe or a device.
+
+    Writing through a link would change what lies elsewhere; `what` is what messages call the folder.
+    """
+    for place in (folder, *(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))):
+        for entry in os.scandir(place):
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                kind = "a link" if entry.is_symlink() else "none of them"
+                raise error(f"{entry.path}: {what} holds plain files and folders, this is {kind}. Remove it.")
+
+
+def read_bytes(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES, *, links: bool = True) -> bytes:
+    """The content of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
     try:
-        return data.decode("utf-8")
+        with open_plain(path, links=links) as file:
+            long = os.fstat(file.fileno()).st_size > limit
+            data = b"" if long else file.read(limit + 1)  # it may be growing
+    except FileNotFoundError:
+        raise error(f"{path}: no such file.") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"{path}: cannot be read ({getattr(problem, 'strerror', None) or problem}).") from None
+    if long or len(data) > limit:
+        raise error(f"{path}: at most {limit:,} bytes are read, this file has more.")
+    return data
+
+
+def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> str:
+    """The text of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
+    try:
+        return read_bytes(path, error, limit).decode("utf-8")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: the text is UTF-8, byte {problem.start} is not.") from None
 
 
+def lines(text: str, path: Path, error: Callable[[str], NasError]) -> Iterator[str]:
+    """The lines of a text, with their ends, for `csv.reader`, which makes a list of each before one can look at it."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    begin, number = 0, 0
+    while begin < len(text):
+        end = text.find("\n", begin) + 1 or len(text)
+        number += 1
+        if end - begin > MAX_LINE:
+            raise error(f"{path}: line {number}: a line has at most {MAX_LINE:,} letters, this one has more.")
+        yield text[begin:end]
+        begin = end
+
+
 def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> Any:
-    """The document in a JSON file; NaN, infinities and repeated keys are errors."""
+    """The document in a JSON file; NaN, infinities, repeated keys and what is past a bound are errors."""
     text = read_text(path, error, limit)
+    _few(sum(map(text.count, ",[{")), MAX_VALUES, path, error)
 
     def refuse(constant: str) -> None:
         raise ValueError(f"numbers are finite, got {constant}")
@@ -56,14 +127,60 @@ def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYT
             refuse(digits)
         return number
 
+    def short(digits: str) -> int:
+        if len(digits) > MAX_DIGITS:
+            raise ValueError(_LONG)
+        return int(digits)
+
     try:
-        return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as problem:
+        return _shallow(
+            json.loads(text, parse_constant=refuse, parse_float=finite, parse_int=short, object_pairs_hook=unique)
+        )
+    except RecursionError:
+        raise error(f"{path}: not valid JSON: {_DEEP}.") from None
+    except ValueError as problem:
         raise error(f"{path}: not valid JSON: {_one_line(problem)}.") from None
 
 
+_LONG = f"a whole number has at most {MAX_DIGITS} digits"
+_DEEP = f"lists and mappings are nested at most {MAX_DEPTH} deep"
+
+
+def _few(values: int, most: int, path: Path, error: Callable[[str], NasError]) -> None:
+    """Refuse a text by its marks, before anything is made of it: every value has one."""
+    if values > most:
+        raise error(f"{path}: at most {most:,} values are read, this file has {values:,} commas, brackets or lines.")
+
+
+def _shallow(document: Any) -> Any:
+    """The document. Raises `ValueError` where it is nested so deep that code which walks through it would not end."""
+    level, depth = [document], 0
+    while level := [
+        inner
+        for outer in level
+        if isinstance(outer, dict | list)
+        for inner in (outer.values() if isinstance(outer, dict) else outer)
+    ]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(_DEEP)
+    return document
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML without aliases and without repeated keys."""
+    """Safe YAML without aliases, without repeated keys and without endless numbers."""
+
+    def construct_yaml_int(self, node: Any) -> int:
+        """As YAML has it; numbers to the base of 60 take a time that grows with the square of their length."""
+        if len(node.value) > MAX_DIGITS:
+            raise ConstructorError(None, None, _LONG, node.start_mark)
+        return super().construct_yaml_int(node)
+
+    def construct_yaml_float(self, node: Any) -> float:
+        """As YAML has it."""
+        if len(node.value) > 2 * MAX_DIGITS:
+            raise ConstructorError(None, None, f"a number has at most {2 * MAX_DIGITS} letters", node.start_mark)
+        return super().construct_yaml_float(node)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -83,6 +200,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+for _tag in ("int", "float"):  # the loader keeps functions, not names
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", getattr(_StrictLoader, f"construct_yaml_{_tag}"))
+
+
 def read_yaml(path: Path, error: Callable[[str], NasError], limit: int = 1 << 20) -> Any:
     """The document in a YAML file; aliases and repeated keys are errors. Note that YAML reads `1e-3` as text."""
     return parse_yaml(read_text(path, error, limit), path, error)
@@ -90,13 +211,16 @@ def read_yaml(path: Path, error: Callable[[str], NasError], limit: int = 1 << 20
 
 def parse_yaml(text: str, path: Path, error: Callable[[str], NasError]) -> Any:
     """The document in a YAML text; `path` is what errors name."""
+    _few(sum(map(text.count, ",[{")) + len(text.splitlines()), MAX_YAML_VALUES, path, error)
     try:
-        return yaml.load(text, Loader=_StrictLoader)
+        return _shallow(yaml.load(text, Loader=_StrictLoader))
+    except RecursionError:
+        raise error(f"{path}: not valid YAML: {_DEEP}.") from None
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         where = f"line {mark.line + 1}: " if mark else ""
         raise error(f"{path}: {where}not valid YAML: {_one_line(problem.problem or problem)}.") from None
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as problem:
+    except (yaml.YAMLError, ValueError, OverflowError) as problem:
         raise error(f"{path}: not valid YAML: {_one_line(problem)}.") from None
 
 

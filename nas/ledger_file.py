@@ -21,8 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import RunError
+from nas.files import open_plain
 
 FORMAT = "nas-ledger/1"
+MAX_BATCH = 1_000_000
+"""Rows of a block."""
 STRETCH = 65_536
 """Rows that are looked at together where all are."""
 
@@ -141,7 +144,9 @@ class LedgerFile:
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             mark, batch, new, asked, crc = _HEAD.unpack(head)
             length = self._length(new, asked)
-            if mark != _MARK or batch != len(self.blocks) or length > size - self._end - _HEAD.size:
+            if mark != _MARK or batch != len(self.blocks):
+                return
+            if max(new, asked) > MAX_BATCH or length > size - self._end - _HEAD.size:
                 return
             payload = file.read(length)
             if zlib.crc32(payload, zlib.crc32(_HEAD.pack(mark, batch, new, asked, 0))) != crc:
@@ -177,6 +182,6 @@ class LedgerFile:
 
     def _opened(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            return open_plain(self.path)
         except OSError as problem:
             raise RunError(f"{self.path}: there is no ledger to read ({problem.strerror}).") from None

@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
-from nas.files import read_text
+from nas.files import lines, read_text
 from nas.index import GenotypeIndex
 from nas.space.space import Population, Space
 
 DEFAULT_COLUMNS = ("accuracy", "mean_acc")
-MAX_BYTES = 256 << 20
+MAX_ROWS = 1_000_000
+MAX_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +115,20 @@ def _separator(space: Space) -> str:
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     """Column names and rows, all of one length."""
     try:
-        names, *rows = csv.reader(read_text(path, NasError, MAX_BYTES).splitlines(), strict=True)
-    except ValueError:  # nothing to unpack
-        raise NasError(f"{path}: a table of accuracies has a header and at least one row; the file is empty.") from None
+        reader = csv.reader(lines(read_text(path, NasError, MAX_BYTES), path, NasError), strict=True)
+        names, rows = next(reader, []), list[list[str]]()
+        for line, row in enumerate(reader, 2):
+            if len(row) != len(names):
+                raise NasError(f"{path}: line {line}: a row has {len(names)} values, got {len(row)}.")
+            if len(rows) == MAX_ROWS:
+                raise NasError(f"{path}: a table of accuracies has at most {MAX_ROWS:,} rows.")
+            rows.append(row)
     except csv.Error as problem:
         raise NasError(f"{path}: not valid CSV: {problem}.") from None
+    if not names:
+        raise NasError(f"{path}: a table of accuracies has a header and at least one row; the file is empty.")
     if not rows:
         raise NasError(f"{path}: a table of accuracies has at least one row below its header.")
-    for line, row in enumerate(rows, 2):
-        if len(row) != len(names):
-            raise NasError(f"{path}: line {line}: a row has {len(names)} values, got {len(row)}.")
     return names, rows
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from nas.blocks import kinds
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 
 MAX_LAYERS = 1_000
+MAX_PARAMS = 250_000_000
+"""1 GB as float32."""
+MAX_VALUES = 250_000_000
+"""Of what one layer gives for one picture."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,12 @@ class Architecture:
                     f"but what comes before it gives {_by(shape)}."
                 )
             shape = kinds.output_shape(layer)
+            if (size := prod(shape)) > MAX_VALUES:
+                raise ArchitectureError(
+                    f"A layer gives at most {MAX_VALUES:,} values, layer {index} ({layer.kind}) {size:,}."
+                )
+        if self.params > MAX_PARAMS:
+            raise ArchitectureError(f"A network has at most {MAX_PARAMS:,} parameters, got {self.params:,}.")
 
     @property
     def num_classes(self) -> int:

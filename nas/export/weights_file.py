@@ -8,6 +8,7 @@ more memory than the network; nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -21,10 +22,13 @@ from nas import __version__
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError
 from nas.export.weights import weight_shapes
+from nas.files import open_plain
 
 FILE = "model.safetensors"
 MAX_HEADER = 8 << 20
 """Bytes; a network of a thousand layers needs a tenth of it."""
+MAX_MARKS = 500_000
+"""Commas and brackets of a header; likewise."""
 COUNTER = "num_batches_tracked"
 """What torch's batch normalisation keeps besides; no network computes with it, so it may be there or not."""
 
@@ -43,8 +47,8 @@ def read_file(path: Path, architecture: Architecture) -> dict[str, Array]:
     value is finite.
     """
     try:
-        with path.open("rb") as file:
-            return _read(file, path.stat().st_size, architecture)
+        with open_plain(path) as file:
+            return _read(file, os.fstat(file.fileno()).st_size, architecture)
     except ArchitectureError as problem:
         raise ArchitectureError(f"{path}: {problem}") from None
     except OSError as problem:
@@ -106,6 +110,8 @@ def _read(file: BinaryIO, size: int, architecture: Architecture) -> dict[str, Ar
 
 def _places(header: bytes, size: int) -> dict[str, tuple[Any, Any, int, int]]:
     """Name → (dtype, shape, first byte, byte after the last) of each tensor, the last two within `size`."""
+    if (marks := sum(map(header.count, (b",", b"[", b"{")))) > MAX_MARKS:
+        raise ArchitectureError(f"the header of a safetensors file has at most {MAX_MARKS:,} values, got {marks:,}.")
     try:
         document = json.loads(header)
     except (ValueError, RecursionError):

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Container, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.devices.device import CHECKSUM_TOLERANCE, Fault, Probe, Sample
+from nas.devices.device import CHECKSUM_TOLERANCE, MAX_LINE, Fault, Probe, Sample
 from nas.errors import TableError
+from nas.files import open_plain
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 128 << 20
+"""Each sample takes some ten times its length in memory."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,18 @@ def read_samples(path: Path) -> tuple[list[tuple[int, Sample]], int]:
 
     Raises `TableError` with the first line that is no sample.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise TableError(f"{path}: at most {MAX_BYTES:,} bytes of samples are read. Profile into a new --out.")
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    return [_read(path, number, line) for number, line in enumerate(data[:whole].splitlines(), 1)], whole
+    with open_plain(path, links=False) as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise TableError(f"{path}: at most {MAX_BYTES:,} bytes of samples are read. Profile into a new --out.")
+        taken, whole = list[tuple[int, Sample]](), 0
+        for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), b""), 1):
+            if not line.endswith(b"\n"):
+                if len(line) > MAX_LINE:
+                    raise TableError(f"{path}: line {number}: a sample has at most {MAX_LINE:,} bytes, this has more.")
+                break  # cut off by a crash
+            taken.append(_read(path, number, line))
+            whole += len(line)
+    return taken, whole
 
 
 class Samples:
@@ -57,7 +69,8 @@ class Samples:
         self._taken: list[tuple[int, Sample]] = []
         self._checksums: dict[str, float] = {}
         self._sessions: dict[str, set[tuple[str, str]]] = {}
-        self._file = path.open("r+b" if path.exists() else "x+b")
+        with open_plain(path, links=False) if os.path.lexists(path) else nullcontext():
+            self._file = path.open("r+b" if path.exists() else "x+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             taken, whole = read_samples(path)

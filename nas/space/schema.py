@@ -25,6 +25,16 @@ def _kind(value: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a text is one line of printable characters")
+    return value
+
+
+Text = Annotated[str, Field(max_length=4_000), AfterValidator(_printable)]
+"""Spaces and tables come from elsewhere, and their texts are shown on terminals."""
 Width = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 Kernel = Literal[1, 3, 5, 7, 9, 11]
@@ -134,7 +144,7 @@ class SpaceFile(Strict):
 
     format: Literal["nas-space/1"]
     name: Name
-    source: str
+    source: Text
     input: Input
     num_classes: Width = 1_000
     activation: Global[Activation]

@@ -23,6 +23,9 @@ Option = int | float | str | bool
 Population = NDArray[np.uint8]
 
 MAX_COMBINATIONS = 1_000_000
+"""Of the options that a slot depends on, and of all slots together."""
+MAX_SIZE = 1e300
+"""Genotypes; further, their number is none that a float could hold."""
 MAX_ENUMERATED = 2_000_000
 
 
@@ -72,6 +75,9 @@ class Space:
                 raise SpaceError(
                     f"{self.name}: options of `{decision.name}` differ, got {_first_repeat(decision.options)!r} twice."
                 )
+        if self.size > MAX_SIZE:
+            raise SpaceError(f"{self.name}: a space has at most {MAX_SIZE:.0e} genotypes, these decisions give more.")
+        total = 0
         for slot in self.slots:
             combinations = prod(len(self.decisions[axis].options) for axis in slot.decisions)
             if combinations > MAX_COMBINATIONS:
@@ -79,6 +85,12 @@ class Space:
                     f"{self.name}: `{slot.name}` depends on {combinations:,} combinations of options; "
                     f"at most {MAX_COMBINATIONS:,} compile. Offer fewer options there."
                 )
+            total += combinations
+        if total > MAX_COMBINATIONS:
+            raise SpaceError(
+                f"{self.name}: its {len(self.slots):,} slots have {total:,} combinations of options in all; "
+                f"at most {MAX_COMBINATIONS:,} compile. Offer fewer options."
+            )
         for reference, choices in self.references.items():
             try:
                 self.encode([choices])

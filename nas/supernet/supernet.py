@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import interpolate, pad
 
+from nas.blocks.architecture import MAX_PARAMS
 from nas.blocks.build import build
+from nas.blocks.kinds import params
+from nas.errors import SpaceError
 from nas.space.space import Space
 from nas.supernet.choices import choices_of
 
@@ -35,6 +38,9 @@ class Supernet(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.choices = choices_of(space)
+        held = sum(max(sum(map(params, layers)) for layers in choice.candidates) for choice in self.choices)
+        if held > MAX_PARAMS:
+            raise SpaceError(f"{space.name}: a network has at most {MAX_PARAMS:,} parameters, got up to {held:,}.")
         self._largest = max(layers[0].height for layers in self.choices[0].candidates if layers)
 
     @abstractmethod

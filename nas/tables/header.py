@@ -7,23 +7,15 @@ from datetime import date
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from nas.space.schema import Name, Strict
+from nas.space.schema import Name, Strict, Text
 
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Of a file of `networks/`, without its suffix."""
 
 
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("a text is one line of printable characters")
-    return value
-
-
-Text = Annotated[str, Field(max_length=4_000), AfterValidator(_printable)]
-"""Tables come from elsewhere, and their texts are shown on terminals."""
-Phrase = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Phrase = Annotated[Text, Field(max_length=200)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256."""
 Percent = Annotated[float, Field(ge=0, le=1_000)]

@@ -247,7 +247,7 @@ def _range(entry: Any, where: str) -> Range:
     for name, values in limits.items():
         of, what = (str, "words") if name in _WORDS else (int, "whole numbers")
         if not isinstance(values, list) or not values or any(type(value) is not of for value in values):
-            raise TableError(f"{where}.{name} is a list of {what}, got {values!r}.")
+            raise TableError(f"{where}.{name} is a list of {what}, got {repr(values)[:80]}.")
         if name in _INTERVALS and (len(values) != 2 or values[0] > values[1]):
             raise TableError(f"{where}.{name} is a least and a most, got {values!r}.")
     return Range(**{name: tuple(values) for name, values in limits.items()})
@@ -263,6 +263,6 @@ def _amounts(entry: Any, names: tuple[str, ...], where: str) -> dict[str, float]
 
 def _keys(entry: Any, names: tuple[str, ...], where: str) -> dict[str, Any]:
     if not isinstance(entry, dict) or entry.keys() != set(names):
-        got = sorted(map(str, entry)) if isinstance(entry, dict) else repr(entry)
+        got = repr(sorted(map(str, entry)) if isinstance(entry, dict) else entry)[:200]
         raise TableError(f"{where} has exactly {', '.join(names)}, got {got}.")
     return entry

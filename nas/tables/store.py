@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from nas.atomic import write_atomic
 from nas.catalog import own_tables_folder, shipped_folder
 from nas.errors import NasError, TableError
 from nas.export.archdef import read_archdef
-from nas.files import read_json
+from nas.files import read_bytes, read_json
 from nas.space.schema import Name
 from nas.tables.header import NETWORK_NAME
 from nas.tables.references import read_references
@@ -114,8 +113,8 @@ def _copy(source: Path, copy: Path) -> int:
     if not source.is_dir():
         raise TableError(f"{source}: a latency table is a folder with table.csv and table.yaml; this is none.")
     copy.mkdir()
-    write_atomic(copy / "table.csv", _read(source / "table.csv", MAX_TABLE_BYTES))
-    write_atomic(copy / "table.yaml", _read(source / "table.yaml", MAX_HEADER_BYTES))
+    write_atomic(copy / "table.csv", read_bytes(source / "table.csv", TableError, MAX_TABLE_BYTES, links=False))
+    write_atomic(copy / "table.yaml", read_bytes(source / "table.yaml", TableError, MAX_HEADER_BYTES, links=False))
     folder = source / "networks"
     if not os.path.lexists(folder):
         return 0
@@ -130,25 +129,5 @@ def _copy(source: Path, copy: Path) -> int:
     for name in names:
         if not NETWORK_NAME.fullmatch(name.removesuffix(".json")):
             raise TableError(f"{folder}: a network's file is named by letters, digits, `.`, `_` and `-`, got {name!r}.")
-        write_atomic(copy / "networks" / name, _read(folder / name, MAX_NETWORK_BYTES))
+        write_atomic(copy / "networks" / name, read_bytes(folder / name, TableError, MAX_NETWORK_BYTES, links=False))
     return len(names)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """The content of a plain file, not of what a link or a pipe leads to."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as problem:
-        reason = "links are not followed" if path.is_symlink() else problem.strerror
-        raise TableError(f"{path}: cannot be read ({reason}).") from None
-    try:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise TableError(f"{path}: a plain file is needed here.")
-        with open(handle, "rb", closefd=False) as file:
-            content = file.read(limit + 1) if about.st_size <= limit else b""
-    finally:
-        os.close(handle)
-    if max(len(content), about.st_size) > limit:
-        raise TableError(f"{path}: at most {limit:,} bytes are read, this file has more.")
-    return content

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,7 +24,7 @@ from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, MAX_DIMENSION, Lay
 from nas.catalog import table_path
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
-from nas.files import parse_yaml, read_model, read_text
+from nas.files import lines, parse_yaml, read_model, read_text
 from nas.space.space import Space
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
@@ -33,8 +32,8 @@ from nas.tables.model import BlockModel
 PAGE = "docs/tables.md"
 PROVENANCES = ("measured", "derived", "simulated", "interpolated")
 VALUE_COLUMNS = ("latency_ms", "spread_ms", "samples", "provenance")
-MAX_ROWS = 1_000_000
-MAX_TABLE_BYTES = 256 << 20
+MAX_ROWS = 250_000
+MAX_TABLE_BYTES = 32 << 20
 MAX_HEADER_BYTES = 1 << 20
 
 _WORDS: dict[str, Iterable[str]] = {"kind": KINDS, "se_gate": GATES, "activation": ACTIVATIONS}
@@ -210,11 +209,12 @@ class _Rows:
         self.cells: list[str] = []
         """Row after row: one list, as a hundred thousand of them would keep the garbage collector busy."""
         try:
-            reader = csv.reader(io.StringIO(text, newline=None), strict=True)
+            reader = csv.reader(lines(text, path, TableError), strict=True)
             self.names = next(reader, [])
             for values in islice(reader, MAX_ROWS + 1):
-                if len(values) != len(self.names) and self.ragged is None:
+                if len(values) != len(self.names):
                     self.ragged = self.count, len(values)
+                    break
                 self.cells += values
                 self.count += 1
         except csv.Error as problem:
