@@ -24,7 +24,7 @@ from nas.interrupt import Stopwatch, interruptible
 from nas.ledger import Ledger
 from nas.problem import Problem, Subject
 from nas.request import Request
-from nas.request_folder import check_present, resumable
+from nas.request_folder import check_present, code_option, resumable
 from nas.result import Verified, conclude, proof_of, prove
 from nas.run import Run
 from nas.standing import Standing
@@ -83,7 +83,8 @@ def carry_out(run: Run, progress: Progress, teller: Teller, workers: str | None 
     """
     try:
         if not run.finished:
-            with resumable(run.path, "nas search", f" --workers {workers}" if workers else ""):
+            option = code_option(run.request.data) + (f" --workers {workers}" if workers else "")
+            with resumable(run.path, "nas search", option):
                 _work(run, progress, teller, workers)
         from nas.report import FILE, attempt_report
 

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import nas
-from nas import ranks
+from nas import files, ranks
 from nas.atomic import PART, write_atomic
 from nas.errors import Interrupted, Refused, RunError
-from nas.files import read_json
+from nas.files import check_plain_folder
 from nas.folder_lock import FolderLock
 
 FILE = "request.json"
+MAX_BYTES = 1 << 20
+"""Of it."""
 
 R = TypeVar("R")
 
@@ -103,7 +105,11 @@ def recall(folder: Path, what: str, file_format: str, read: Callable[[Any], R], 
     file = folder / FILE
     if not file.is_file():
         raise RunError(f"{folder}: there is no {what} to resume. Leave out --resume to start one.")
-    document = read_mapping(file)
+    try:
+        check_plain_folder(folder, f"the folder of a {what}", RunError)
+    except OSError as problem:
+        raise RunError(f"{folder}: cannot be read ({problem.strerror}).") from None
+    document = read_mapping(file, MAX_BYTES)
     if document.get("format") != file_format:
         raise RunError(f"{file}: a {what}'s request has format {file_format!r}, got {document.get('format')!r}.")
     try:
@@ -117,6 +123,24 @@ def recall(folder: Path, what: str, file_format: str, read: Callable[[Any], R], 
                 "Leave the option out, or choose another --out."
             )
     return request
+
+
+def ask_for_code(folder: Path, data: str | None, asked: Mapping[str, Any]) -> None:
+    """Refuse to go on where that runs code which the folder names and nobody has `asked` for now.
+
+    Whoever made the folder chose it, and a folder may come from a stranger. Raises `RunError`.
+    """
+    if code_option(data) and asked.get("data") != data:
+        raise RunError(
+            f"{folder}: its pictures are {data!r}: to go on runs that code, which whoever made the folder named. "
+            f"If you know it, say so:{code_option(data)}"
+        )
+
+
+def code_option(data: str | None) -> str:
+    """The option by which one says again that pictures are code, with a space before it; nothing for others."""
+    is_code = data is not None and data.partition(":")[0] == "python"
+    return f" --data {shlex.quote(str(data))}" if is_code else ""
 
 
 def discard(folder: Path, *names: str) -> None:
@@ -167,9 +191,9 @@ def check_present(folder: Path) -> None:
         raise RunError(f"{folder}: this folder was removed, and what was done so far with it. Start again.")
 
 
-def read_mapping(file: Path) -> dict[str, Any]:
-    """The JSON mapping in a file. Raises `RunError` for anything else."""
-    document = read_json(file, RunError)
+def read_mapping(file: Path, limit: int = files.MAX_BYTES) -> dict[str, Any]:
+    """The JSON mapping in a file of at most `limit` bytes. Raises `RunError` for anything else."""
+    document = files.read_json(file, RunError, limit)
     if not isinstance(document, dict):
         raise RunError(f"{file}: a JSON mapping is expected here.")
     return document

@@ -8,6 +8,7 @@ ledger.bin    every evaluation (see `nas.ledger`)        result.json  all of it,
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,17 @@ from nas import ranks
 from nas.errors import NasError, RunError
 from nas.folder_lock import FolderLock, is_held
 from nas.request import Request
-from nas.request_folder import begin, discard, numbered, read_mapping, recall, resumed, write_json
+from nas.request_folder import (
+    ask_for_code,
+    begin,
+    code_option,
+    discard,
+    numbered,
+    read_mapping,
+    recall,
+    resumed,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture
@@ -54,9 +65,14 @@ class Run:
 
     @classmethod
     def resume(cls, path: Path | None, asked: Mapping[str, Any]) -> Run:
-        """The run in a folder, by default the newest one of the space and target; `asked` must not contradict it."""
+        """The run in a folder, by default the newest one of the space and target; `asked` must not contradict it.
+
+        What it would go on with as code of one's own (`python:` data) must be asked for again: see `ask_for_code`.
+        """
         folder = path or _newest(asked)
         request = recall(folder, "run", FORMAT, Request.from_json, asked)
+        if not cls(folder, request).finished:
+            ask_for_code(folder, request.data, asked)
         return cls(folder, request, resumed(folder, "run"))
 
     @classmethod
@@ -66,13 +82,18 @@ class Run:
         if not run.finished:
             if is_held(path):
                 raise RunError(f"{path}: this run is not finished: a process is working on it. Wait for it.")
-            raise RunError(f"{path}: this run is not finished. Go on with it: nas search --resume --out {path}")
+            raise RunError(f"{path}: this run is not finished. Go on with it: {run.go_on}")
         return run
 
     def release(self) -> None:
         """Let other processes work in the folder."""
         if self._lock is not None:
             self._lock.release()
+
+    @property
+    def go_on(self) -> str:
+        """What to type to go on with it."""
+        return f"nas search --resume --out {shlex.quote(str(self.path))}{code_option(self.request.data)}"
 
     @property
     def finished(self) -> bool:
@@ -141,7 +162,7 @@ def _newest(asked: Mapping[str, Any]) -> Path:
     if "space" not in asked or "target" not in asked:
         raise NasError("--resume needs --out, or --space and --target to find the newest run of.")
     stem = _stem(asked["space"], asked["target"])
-    runs = [p for p in Path("runs").glob(f"{stem}-*") if p.name[len(stem) + 1 :].isdigit()]
+    runs = [p for p in Path("runs").glob(f"{stem}-*") if re.fullmatch(r"[0-9]{1,9}", p.name[len(stem) + 1 :])]
     if not runs:
         raise RunError(f"runs/{stem}-N: there is no run to resume. Leave out --resume to start one.")
     return max(runs, key=lambda p: int(p.name[len(stem) + 1 :]))

@@ -24,28 +24,32 @@ from nas.accuracy.tabular import format_code
 from nas.atomic import atomic
 from nas.controllers.controller import ranking
 from nas.errors import RunError
-from nas.files import read_json
 from nas.ledger_file import LedgerFile
 from nas.objective import Objective
 from nas.problem import Problem
 from nas.request import Request
+from nas.request_folder import ask_for_code, read_mapping, recall
+from nas.run import FORMAT
 
 MAX_TRIALS = 10_000
 FILE = "study.journal"
 
 
-def to_study(run: Path, folder: Path, most: int = MAX_TRIALS) -> Path:
+def to_study(run: Path, folder: Path, most: int = MAX_TRIALS, *, data: str | None = None) -> Path:
     """Write `study.journal` into a folder from that of a run, finished or still running; returns its path.
 
     Of more than `most` evaluations the best half and the newest are written, in their order; the study's attribute
-    `left_out` counts the others. Raises `RunError` where there is no run, or its space has changed.
+    `left_out` counts the others. `data` says that the code may run which a run on `python:` data names. Raises
+    `RunError` where there is no run, or its space has changed.
     """
-    request_file, setup_file = run / "request.json", run / "setup.json"
+    setup_file = run / "setup.json"
     if not setup_file.is_file():
         raise RunError(f"{run}: there is no run here, or nothing was evaluated yet.")
-    request = Request.from_json(read_json(request_file, RunError).get("request"))
+    asked = {} if data is None else {"data": data}
+    request = recall(run, "run", FORMAT, Request.from_json, asked)
+    ask_for_code(run, request.data, asked)
     problem = Problem.load(request)
-    if read_json(setup_file, RunError).get("space") != problem.space.fingerprint:
+    if read_mapping(setup_file).get("space") != problem.space.fingerprint:
         raise RunError(f"{run}: the search space has changed since this run began, so its genotypes mean others now.")
     ledger = LedgerFile.read(run / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     rows = _chosen(*problem.objective.judge(ledger.measures()), most)

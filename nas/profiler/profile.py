@@ -27,7 +27,7 @@ from nas.blocks.layer import Layer
 from nas.catalog import own_tables_folder
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
-from nas.files import read_json
+from nas.files import check_plain_folder, read_json
 from nas.folder_lock import FolderLock
 from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, fit
@@ -142,6 +142,7 @@ def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
     file = folder / PROFILE
     mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint}
     if file.is_file():
+        check_plain_folder(folder, "the folder of a table", TableError)
         before = read_json(file, TableError)
         names = {"target": "target", "space": "search space", "device": "device or runtime"}
         for name, what in names.items():

@@ -6,8 +6,8 @@ Nothing is searched, trained or loaded again: result.json, setup.json, the ledge
 from __future__ import annotations
 
 import csv
-import io
 import json
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.errors import NasError, RunError
-from nas.files import read_text
+from nas.files import lines, open_plain, read_text
 from nas.ledger_file import FORMAT, LedgerFile
 from nas.objective import MNASNET_EXPONENTS
 from nas.request import Request
@@ -34,6 +34,10 @@ Floats = NDArray[np.float64]
 CURVES = ("step", "loss", "expected_ms", "entropy", "skips")
 """Columns of policy.csv that are shown."""
 MAX_HEADER = 65_536
+MAX_COLUMNS = 32
+"""Of a ledger."""
+MAX_CURVES = 16 << 20
+"""Bytes of policy.csv."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def read_material(run: Run) -> Material:
     """Read a finished run. Raises `RunError` for one that is not finished, or whose space is another one now."""
     request = run.request
     if not run.finished:
-        raise RunError(f"{run.path}: this run is not finished. Go on with it: nas search --resume --out {run.path}")
+        raise RunError(f"{run.path}: this run is not finished. Go on with it: {run.go_on}")
     try:
         setup = _setup(run.read("setup.json") or {}, run.read("request.json") or {})
         outcome = _outcome(run.read("result.json") or {}, request)
@@ -273,10 +277,10 @@ def _space(run: Run, setup: Setup) -> Space:
 def _ledger(path: Path, width: int) -> LedgerFile:
     """A ledger with whatever columns it says it has."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = json.loads(file.readline(MAX_HEADER))
         columns = tuple(map(str, head["columns"]))
-        known = head["format"] == FORMAT and {"accuracy", "latency_ms"} <= set(columns)
+        known = head["format"] == FORMAT and {"accuracy", "latency_ms"} <= set(columns) and len(columns) <= MAX_COLUMNS
     except OSError as problem:
         raise RunError(f"{path}: there is no ledger to read ({problem.strerror}).") from None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -300,10 +304,13 @@ def _curves(path: Path) -> dict[str, Floats] | None:
     """The columns of a policy.csv; None where there is no such file. Raises `RunError` where it is something else."""
     if not path.is_file():
         return None
-    reader = csv.reader(io.StringIO(read_text(path, RunError)))
+    reader = csv.reader(lines(read_text(path, RunError, MAX_CURVES), path, RunError), strict=True)
     try:
         names = next(reader)
-        rows = np.array(list(reader), dtype=np.float64).reshape(-1, len(names))
+        found = [array("d", map(float, row)) for row in reader]
+        if any(len(row) != len(names) for row in found):
+            raise ValueError("a row has a value for each column")
+        rows = np.array(found, dtype=np.float64).reshape(-1, len(names))
         rows = rows[np.isfinite(rows).all(axis=1)]
         return {name: rows[:, names.index(name)] for name in CURVES}
     except (ValueError, StopIteration, csv.Error):

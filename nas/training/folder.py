@@ -15,7 +15,7 @@ from typing import Any
 from nas import ranks
 from nas.errors import NasError
 from nas.folder_lock import FolderLock
-from nas.request_folder import begin, discard, numbered, read_mapping, recall, resumed, write_json
+from nas.request_folder import ask_for_code, begin, discard, numbered, read_mapping, recall, resumed, write_json
 from nas.training.request import FORMAT, Request
 
 
@@ -37,10 +37,12 @@ class Folder:
 
     @classmethod
     def resume(cls, path: Path | None, asked: Mapping[str, Any]) -> Folder:
-        """The training in a folder; what is `asked` must not contradict it."""
+        """The training in a folder; what is `asked` must not contradict it, and must name code that it runs."""
         if path is None:
             raise NasError("--resume needs --out, the folder of the training to go on with.")
         request = recall(path, "training", FORMAT, Request.from_json, asked)
+        if not cls(path, request).finished:
+            ask_for_code(path, request.data, asked)
         return cls(path, request, resumed(path, "training"))
 
     def release(self) -> None:

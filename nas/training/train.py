@@ -16,7 +16,7 @@ from nas.export.config import Config, Pictures
 from nas.export.source import find_source, public_name
 from nas.export.weights_file import Array, plain_weights, read_file
 from nas.export.winner import export
-from nas.request_folder import resumable
+from nas.request_folder import code_option, resumable
 from nas.teller import Silent, Teller
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
@@ -40,7 +40,7 @@ def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Fold
     try:
         if folder.finished:
             return folder
-        with resumable(folder.path, "nas train"), joined() as team:
+        with resumable(folder.path, "nas train", code_option(folder.request.data)), joined() as team:
             try:
                 _train(folder, teller if team.first else Silent(), team, tensorboard)
             except NasError:
