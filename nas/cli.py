@@ -13,7 +13,7 @@ import click
 from nas import ranks
 from nas.catalog import absolute_data
 from nas.cli_devices import devices, profile, verify
-from nas.cli_output import Commands, ScreenTeller, json_option, print_json, search_bar
+from nas.cli_output import Commands, ScreenTeller, json_option, print_json, search_bar, show, summed_up, tell
 from nas.cli_report import report
 from nas.cli_spaces import spaces
 from nas.cli_tables import table
@@ -64,7 +64,7 @@ def main() -> NoReturn:
 def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
     if problem is not None and os.environ.get("NAS_DEBUG") == "1":
         traceback.print_exception(problem)
-    click.echo(f"nas: {message}", err=True)
+    tell(message)
     sys.exit(code)
 
 
@@ -160,7 +160,7 @@ def search(
     else:
         from nas.screen import search_summary
 
-        click.echo(search_summary(run.result), nl=False)
+        show(summed_up(search_summary, run.result, run.path / "result.json"))
 
 
 def _absolute(place: str) -> str:
@@ -206,7 +206,7 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
     else:
         from nas.screen import estimate_summary
 
-        click.echo(estimate_summary(result), nl=False)
+        show(estimate_summary(result))
 
 
 def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
@@ -237,14 +237,14 @@ def export(source: Path, formats: str | None, out: Path, data: str | None, seed:
     names = None if formats is None else [name.strip() for name in formats.split(",")]
     if is_held(out):
         raise NasError(f"{out}: another process is working in this folder. Wait for it, or choose another --out.")
-    if data is not None and "int8" not in (names or ()):
+    if data is not None and not {"int8", "study"} & set(names or ()):
         raise NasError("--data is for the format int8, which is calibrated on it. Add it to --format, or leave it out.")
     written: list[Path] = []
     if names and "study" in names:
         from nas.export.study import to_study
 
         names.remove("study")
-        written.append(to_study(source, out))
+        written.append(to_study(source, out, data=None if data is None else absolute_data(data)))
     report = None
     if names != []:
         found, report = _export_network(source, names, out, seed, data)
@@ -257,7 +257,7 @@ def export(source: Path, formats: str | None, out: Path, data: str | None, seed:
     if report is not None:
         from nas.export.int8 import int8_summary
 
-        click.echo(int8_summary(report), nl=False)
+        show(int8_summary(report))
 
 
 def _export_network(
@@ -286,7 +286,7 @@ def _export_network(
             weights=weights,
             weights_from=config.weights,
             pictures=config.pictures,
-            skipped=lambda reason: click.echo(f"nas: {reason}", err=True),
+            skipped=tell,
         )
     if not quantised:
         return written, None

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nas.cli_output import ScreenTeller, json_option, print_json
+from nas.cli_output import ScreenTeller, json_option, print_json, show
 from nas.errors import Interrupted, NasError
 
 
@@ -38,7 +38,7 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(device) for device in found])
     else:
-        click.echo(devices_summary(found), nl=False)
+        show(devices_summary(found))
 
 
 def _on_stderr(text: str) -> None:
@@ -128,7 +128,7 @@ def profile(
     else:
         from nas.screen import profile_summary
 
-        click.echo(profile_summary(table, space, target if out is None else str(out)), nl=False)
+        show(profile_summary(table, space, target if out is None else str(out)))
 
 
 @click.command()
@@ -168,6 +168,6 @@ def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **wa
     else:
         from nas.screen import verify_summary
 
-        click.echo(verify_summary(result), nl=False)
+        show(verify_summary(result))
     if abs(result["error_pct"]) > percent:
         sys.exit(1)

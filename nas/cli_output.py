@@ -1,14 +1,20 @@
-"""What all commands print with: JSON, and progress on stderr."""
+"""What all commands print with: JSON, text, and progress on stderr.
+
+Names that strangers chose are part of messages and summaries; nothing that moves a cursor or sets a title is printed.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+
+from nas.errors import RunError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -16,6 +22,38 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def print_json(document: Any) -> None:
     """On stdout."""
     click.echo(json.dumps(document, indent=1))
+
+
+MAX_LINE = 1_000
+"""Letters of a line of a message."""
+
+
+def show(text: str) -> None:
+    """A result, on stdout."""
+    click.echo(printable(text), nl=False)
+
+
+def tell(message: str) -> None:
+    """A message, on stderr: at most two lines, none of them without end."""
+    lines = printable(message).split("\n")
+    lines = [*lines[:1], " ".join(lines[1:])] if len(lines) > 2 else lines
+    click.echo("nas: " + "\n".join(f"{line[:MAX_LINE]}…" if len(line) > MAX_LINE else line for line in lines), err=True)
+
+
+def summed_up(summary: Callable[[Mapping[str, Any]], str], result: Mapping[str, Any], file: Path) -> str:
+    """The summary of a result that was read from a file. Raises `RunError` where it is none of ours."""
+    try:
+        return summary(result)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ArithmeticError) as problem:
+        raise RunError(f"{file}: this is no result of nas ({problem!r}).") from None
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may get it: escape sequences, and whatever else has no shape of its own, become `?`."""
+    return "".join(letter if letter.isprintable() or letter in _SPACES else "?" for letter in text)
+
+
+_SPACES = "\n\u00a0\u202f\u3000"
 
 
 @contextmanager
@@ -101,9 +139,9 @@ class ScreenTeller:
     def say(self, line: str) -> None:
         """See `Teller`."""
         if self._bar is not None:
-            self._bar.live.console.print(f"nas: {line}", highlight=False, markup=False)
+            self._bar.live.console.print(f"nas: {printable(line)}", highlight=False, markup=False)
         else:
-            click.echo(f"nas: {line}", err=True)
+            tell(line)
 
 
 class Commands(click.Group):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nas.cli_output import Commands, json_option, print_json
+from nas.cli_output import Commands, json_option, print_json, show
 
 
 @click.group(cls=Commands)
@@ -47,4 +47,4 @@ def spaces_show(name: str, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(space_summary(space), nl=False)
+        show(space_summary(space))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli_output import Commands, ScreenTeller, json_option, print_json
+from nas.cli_output import Commands, ScreenTeller, json_option, print_json, show, tell
 from nas.errors import NasError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def table_list(as_json: bool) -> None:
         try:
             tables.append(load_table(folder))
         except NasError as problem:  # one that is broken hides none of the others
-            click.echo(f"nas: {problem}", err=True)
+            tell(str(problem))
     if as_json:
         print_json(
             [
@@ -49,7 +49,7 @@ def table_list(as_json: bool) -> None:
         )
     else:
         for found in tables:
-            click.echo(table_line(found))
+            show(f"{table_line(found)}\n")
 
 
 @table.command("show")
@@ -66,7 +66,7 @@ def table_show(name: str, as_json: bool) -> None:
             {"header": found.header.model_dump(mode="json"), "rows": len(found.keys), "fingerprint": found.fingerprint}
         )
     else:
-        click.echo(table_summary(found), nl=False)
+        show(table_summary(found))
 
 
 @table.command("check")
@@ -93,7 +93,7 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(check_summary(result), nl=False)
+        show(check_summary(result))
 
 
 @table.command("add")
@@ -109,7 +109,7 @@ def table_add(path: Path, name: str | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(added_summary(result), nl=False)
+        show(added_summary(result))
 
 
 @table.command("diff")
@@ -126,7 +126,7 @@ def table_diff(a: str, b: str, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(diff_summary(result), nl=False)
+        show(diff_summary(result))
 
 
 @table.command("merge")
@@ -144,4 +144,4 @@ def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(merge_summary(result), nl=False)
+        show(merge_summary(result))

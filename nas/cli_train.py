@@ -9,7 +9,7 @@ import click
 
 from nas import ranks
 from nas.catalog import absolute_data
-from nas.cli_output import ScreenTeller, json_option, print_json
+from nas.cli_output import ScreenTeller, json_option, print_json, show, summed_up
 from nas.errors import NasError
 
 
@@ -47,7 +47,7 @@ def train(
     else:
         from nas.training.summary import training_summary
 
-        click.echo(training_summary(folder.result), nl=False)
+        show(summed_up(training_summary, folder.result, folder.path / "result.json"))
 
 
 def _folder(config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]) -> Any:
