@@ -1,15 +1,13 @@
 """`cifar10:PATH`: CIFAR-10 as its author distributes it, a folder or a tar.gz; the binary version or the Python one.
 
     data_batch_1.bin … data_batch_5.bin, test_batch.bin    records of a label, 1,024 red, green and blue pixels each
-    data_batch_1 … data_batch_5, test_batch                pickles; `_read_pickle` says why reading them is safe
+    data_batch_1 … data_batch_5, test_batch                pickles, which are not unpickled: see records.py
 
 A single .bin file is read too. https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.archive import members
+from nas.data.records import Bytes, NotRecords, read_records
 from nas.data.source import Source, array_source, printable
 from nas.errors import DataError
+from nas.files import read_bytes
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
-BATCH = re.compile(r"(data_batch_\d+|test_batch)(\.bin)?")
+BATCH = re.compile(r"(data_batch_[0-9]|test_batch)(\.bin)?")
 META = ("batches.meta.txt", "batches.meta")
 MAX_BYTES = 64 << 20
 """Of one file; those of the real thing have 31 MB."""
+MAX_ALL = 256 << 20
+"""Of all files together."""
+MAX_META = 64 << 10
+"""Of a file with the names of the classes."""
 
 Records = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -68,31 +72,35 @@ def load_cifar10(argument: str) -> Source:
 def _files(path: Path) -> dict[str, bytes]:
     """The contents of those files that CIFAR-10 consists of, by name without folders."""
     files: dict[str, bytes] = {}
+
+    def take(name: str, data: bytes, most: int) -> None:
+        if len(data) > most:
+            raise DataError(f"{path}: {name}: at most {most:,} bytes are read, this file has more.")
+        files[name] = data
+        if sum(map(len, files.values())) > MAX_ALL:
+            raise DataError(f"{path}: at most {MAX_ALL:,} bytes are read in all, these files have more.")
+
     if path.is_dir():
         try:
             for entry in sorted(path.iterdir()):
                 if (BATCH.fullmatch(entry.name) or entry.name in META) and entry.is_file():
-                    with entry.open("rb") as file:
-                        files[entry.name] = file.read(MAX_BYTES + 1)
+                    take(entry.name, read_bytes(entry, DataError, most := _most(entry.name)), most)
         except OSError as problem:
             raise DataError(f"{problem.filename}: cannot be read ({problem.strerror}).") from None
     elif path.is_file() and path.suffix == ".bin":
-        try:
-            with path.open("rb") as file:
-                files[path.name] = file.read(MAX_BYTES + 1)
-        except OSError as problem:
-            raise DataError(f"{path}: cannot be read ({problem.strerror}).") from None
+        take(path.name, read_bytes(path, DataError, MAX_BYTES), MAX_BYTES)
     elif path.is_file():
         for member in members(path):
             name = member.parts[-1] if member.parts else ""
             if not member.is_folder and (BATCH.fullmatch(name) or name in META):
-                files[name] = member.read(MAX_BYTES + 1)
+                take(name, member.read((most := _most(name)) + 1), most)
     else:
         raise DataError(f"{path}: no such folder or file. CIFAR-10 is given as cifar10:PATH.")
-    for name, data in files.items():
-        if len(data) > MAX_BYTES:
-            raise DataError(f"{path}: {name}: at most {MAX_BYTES:,} bytes are read, this file has more.")
     return files
+
+
+def _most(name: str) -> int:
+    return MAX_META if name in META else MAX_BYTES
 
 
 def _read_binary(place: str, data: bytes, classes: int) -> Records:
@@ -104,9 +112,9 @@ def _read_binary(place: str, data: bytes, classes: int) -> Records:
 
 def _read_pickle(place: str, data: bytes, classes: int) -> Records:
     """A batch of the Python version: a dictionary with `data` uint8[N, 3072] and `labels`."""
-    batch = _unpickle(place, data)
+    batch = _records(place, data)
     pixels, labels = (batch.get(key, batch.get(key.encode())) for key in ("data", "labels"))
-    if not isinstance(pixels, _Array) or not isinstance(labels, list):
+    if not isinstance(pixels, Bytes) or not isinstance(labels, list):
         keys = printable(", ".join(map(str, batch)))
         raise DataError(f"{place}: a batch has an array `data` and a list `labels`, got {keys or 'nothing'}.")
     if pixels.shape != (len(labels), PIXELS) or not labels:
@@ -134,7 +142,7 @@ def _classes(path: Path, files: dict[str, bytes]) -> tuple[str, ...]:
         names = files[META[0]].decode("utf-8", "replace").split()
     elif META[1] in files:
         place = f"{path}: {META[1]}"
-        meta = _unpickle(place, files[META[1]])
+        meta = _records(place, files[META[1]])
         names = meta.get("label_names", meta.get(b"label_names"))
         if not isinstance(names, list) or not all(isinstance(name, str | bytes) for name in names):
             raise DataError(f"{place}: `label_names` is a list of names; see docs/data.md.")
@@ -144,65 +152,12 @@ def _classes(path: Path, files: dict[str, bytes]) -> tuple[str, ...]:
     return tuple(map(printable, names))
 
 
-class _Array:
-    """What stands for a numpy array in a pickle: its state is kept as bytes, numpy does not see it."""
-
-    shape: tuple[int, ...] = ()
-    data: bytes = b""
-
-    def __setstate__(self, state: object) -> None:
-        match state:
-            case (int(), tuple() as shape, _Dtype(code="u1"), bool() | 0 | 1 as columns_first, bytes() as data):
-                whole = all(type(length) is int and length >= 0 for length in shape) and not columns_first
-                if whole and int(np.prod(shape, dtype=object)) == len(data):
-                    self.shape, self.data = shape, data
-                    return
-        raise pickle.UnpicklingError("arrays hold whole bytes (uint8), row by row")
-
-
-class _Dtype:
-    def __init__(self, code: object, *rest: object) -> None:
-        self.code = code.decode("latin1") if isinstance(code, bytes) else code
-
-    def __setstate__(self, state: object) -> None:
-        """The byte order and the like: of no meaning for bytes."""
-
-
-def _reconstruct(*arguments: object) -> _Array:
-    return _Array()
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads what the real files hold: dictionaries, lists, strings, numbers, and arrays of bytes.
-
-    A pickle is a program that may call anything it can name. Here it can name these four, all of them stand-ins
-    that do nothing but keep what they are given.
-    """
-
-    names = {
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): _encode,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.names:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no file of CIFAR-10 does")
-        return self.names[module, name]
-
-
-def _unpickle(place: str, data: bytes) -> dict[Any, Any]:
+def _records(place: str, data: bytes) -> dict[Any, Any]:
     try:
-        document = _Unpickler(io.BytesIO(data), encoding="bytes").load()
-    except Exception as problem:  # damaged pickles raise nearly anything
-        why = printable(str(problem)) or type(problem).__name__
-        raise DataError(f"{place}: refused: not a pickle of CIFAR-10 ({why}). Get the file anew.") from problem
+        document = read_records(data)
+    except NotRecords as problem:
+        why = printable(str(problem))
+        raise DataError(f"{place}: refused: not a pickle of CIFAR-10 ({why}). Get the file anew.") from None
     if not isinstance(document, dict):
         raise DataError(f"{place}: a pickle of CIFAR-10 holds a dictionary, got {type(document).__name__}.")
     return document

@@ -66,6 +66,11 @@ def load_hf(argument: str) -> Source:
 def _load(datasets: Any, place: str, argument: str) -> Any:
     name, _, configuration = argument.partition("#")
     folder = Path(name).expanduser()
+    settings: Any = getattr(datasets, "config", None)
+    if hasattr(settings, "HF_DATASETS_TRUST_REMOTE_CODE"):  # before 4.0 a data set may come with a script
+        settings.HF_DATASETS_TRUST_REMOTE_CODE = False
+    if folder.is_file():
+        raise DataError(f"{place}: a folder that `save_to_disk` wrote, or a name on the hub; this is a file.")
     if folder.is_dir() and not any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json")):
         raise DataError(f"{folder}: `save_to_disk` of datasets did not write this folder. Try imagefolder:{name}.")
     try:

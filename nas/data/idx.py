@@ -9,6 +9,7 @@ are never mirrored: most of the family are letters and digits. http://yann.lecun
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import zlib
 from pathlib import Path
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 
 from nas.data.source import Source, array_source
 from nas.errors import DataError
+from nas.files import open_plain
 
 PARTS = {"train": "train", "t10k": "test", "test": "test"}
 NAME = re.compile(r"(?:.*-)?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
 DIMENSIONS = {"images": 3, "labels": 1}
-MAX_BYTES = 4 << 30
+MAX_BYTES = 1 << 30
 """Of one file's pictures."""
+GZIP_MOST = 1_032
+"""Times its size that gzip unpacks a file to at most."""
 
 
 def load_idx(argument: str) -> Source:
@@ -75,7 +79,8 @@ def _read_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[n
 def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """uint8[N, H, W] or uint8[N]."""
     try:
-        with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as file:
+        with open_plain(path) as raw, gzip.open(raw) if path.suffix == ".gz" else raw as file:
+            most = os.fstat(raw.fileno()).st_size * (GZIP_MOST if path.suffix == ".gz" else 1)
             head = file.read(4 + 4 * dimensions)
             if head[:4] != bytes([0, 0, 8, dimensions]) or len(head) < 4 + 4 * dimensions:
                 raise DataError(f"{path}: begins with 00 00 08 0{dimensions}, got {head[:4].hex(' ') or 'nothing'}.")
@@ -83,7 +88,7 @@ def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
             size = int(np.prod(shape, dtype=object))
             if not 0 < size <= MAX_BYTES:
                 raise DataError(f"{path}: holds 1 to {MAX_BYTES:,} bytes of pictures, got the lengths {shape}.")
-            data = file.read(size)
+            data = file.read(size) if size <= most else b""  # a lie is not waited for
             if len(data) < size or file.read(1):
                 more = "more" if len(data) == size else f"{len(data):,}"
                 raise DataError(f"{path}: {size:,} bytes follow the lengths {shape}, got {more}. Get the file anew.")

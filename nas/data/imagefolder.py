@@ -18,11 +18,13 @@ from stat import S_ISDIR, S_ISREG
 
 import numpy as np
 
-from nas.data.archive import MAX_MEMBERS, members
+from nas.data.archive import MAX_DEPTH, MAX_MEMBERS, members
 from nas.data.pictures import MAX_BYTES, SUFFIXES
 from nas.data.source import Encoded, Source, printable
 from nas.data.splits import SPELLINGS, named_parts
 from nas.errors import DataError
+
+MAX_FOLDERS = 1_000_000
 
 Name = tuple[str, ...]
 
@@ -46,8 +48,12 @@ class _Listing:
         if not name[-1].lower().endswith(SUFFIXES):
             self.others += 1
             return
+        if len(name) > MAX_DEPTH:
+            raise DataError(f"folders are at most {MAX_DEPTH} deep, {printable('/'.join(name), 40)}… lies deeper.")
         self.pictures[name] = (size, modified, position)  # of members with one name the last counts, as for tar
         self.folders.update(name[:depth] for depth in range(1, len(name)))
+        if len(self.folders) > MAX_FOLDERS:
+            raise DataError(f"at most {MAX_FOLDERS:,} folders hold pictures, here are more.")
 
 
 def load_imagefolder(argument: str) -> Source:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nas.data.source import Encoded, printable
+from nas.files import open_plain
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
@@ -101,7 +102,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _file_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as problem:
         raise BrokenPicture(f"cannot be read ({problem.strerror})") from None
