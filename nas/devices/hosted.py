@@ -14,6 +14,8 @@ from nas.devices.transport import Transport
 
 SILENCE_S = 60.0
 """Longest that a device may say nothing: a session of a large model is opened in less."""
+MOST_TALK = 3_600
+"""Lines between two samples: a device that opens sessions says so once a second, and does not do so for an hour."""
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -113,6 +115,7 @@ class Hosted:
     def _run(self, *words: str) -> Iterator[dict[str, Any]]:
         """JSON objects that the runner prints."""
         self._put(self.runner.files)
+        talk = 0
         for line in self._link().run((*self.runner.command, *words), self.silence_s):
             if not line.strip():
                 continue
@@ -124,6 +127,9 @@ class Hosted:
                 raise Fault(f"the device speaks JSON, a line an object, got {line[:60]!r}.")
             if "error" in document:
                 raise Fault(one_line(str(document["error"])))
+            talk = 0 if "probe" in document else talk + 1
+            if talk > MOST_TALK:
+                raise Fault(f"the device sent {MOST_TALK:,} lines one after another that are no sample.")
             yield document
 
 

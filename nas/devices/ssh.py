@@ -32,7 +32,15 @@ INSTALL_S = 600.0
 SLOWEST = 200_000
 """Bytes a second that files are sent with at least."""
 OPTIONS = (
-    *("-T", "-x", "-oBatchMode=yes", "-oConnectTimeout=10", "-oServerAliveInterval=15", "-oServerAliveCountMax=3"),
+    *(
+        "-T",
+        "-x",
+        "-a",
+        "-oBatchMode=yes",
+        "-oConnectTimeout=10",
+        "-oServerAliveInterval=15",
+        "-oServerAliveCountMax=3",
+    ),
     *("-oRemoteCommand=none", "-oClearAllForwardings=yes", "-oControlPersist=no", "-oLogLevel=ERROR"),
 )
 
