@@ -30,7 +30,7 @@ def test_networks_that_fall_behind_are_left_off(tmp_path: Path) -> None:
     space = load_space(tmp_path / "again.yaml")
     ledger = LedgerFile.read(tmp_path / "run" / "ledger.bin", len(space.decisions), ("accuracy", "latency_ms"))
     last = {str(line["decisions"]): line["top1"][-1] for line in known}
-    for genotype, accuracy in zip(ledger.genotypes, ledger.measures()["accuracy"], strict=True):
+    for genotype, accuracy in zip(ledger.genotypes(), ledger.measures()["accuracy"], strict=True):
         assert last[str(space.choices(genotype))] == accuracy
     assert document["winner"]["accuracy"] == ledger.measures()["accuracy"].max()
     first = [line["top1"][0] for line in known]
