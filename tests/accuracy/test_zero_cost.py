@@ -210,9 +210,9 @@ def test_the_sample_is_kept(tiny: Space, tmp_path: Path, monkeypatch: pytest.Mon
     population = tiny.sample(2, np.random.default_rng(0))
     scores = make_evaluator("zero-cost", tiny)(population)
     (kept,) = (tmp_path / "cache/nas/zero-cost").iterdir()
-    measured: list[int] = []
+    measured: list[np.ndarray] = []
     measure = ZeroCost._measure
-    monkeypatch.setattr(ZeroCost, "_measure", lambda *a: measured.append(1) or measure(*a))
+    monkeypatch.setattr(ZeroCost, "_measure", lambda *a: measured.extend(a[1]) or measure(*a))
     assert (make_evaluator("zero-cost", tiny)(population) == scores).all()
     assert len(measured) == 2
     kept.write_bytes(kept.read_bytes()[:-9])  # cut short
