@@ -203,7 +203,7 @@ def test_killed_half_way_only_the_rest_is_measured(
         return sample
 
     folder, killed, device = tmp_path / "table", Scripted(stop), Scripted()
-    with pytest.raises(Interrupted, match=f"{stopped_at - 1} samples are kept"):
+    with pytest.raises(Interrupted, match=f"{stopped_at - 1} samples were taken"):
         profile(small(), "fake", killed, folder, LOOSE, Said())
     assert not (folder / "table.yaml").exists()
     had = sessions(folder)

@@ -155,7 +155,7 @@ def test_whatever_fails_what_was_given_is_kept(
         ended = str(problem)
     if ended:
         assert any({n, n + 1, n + 2, n + 3} <= at for n in at)
-        assert f"{len(device.given)} samples are kept" in ended
+        assert f"{len(device.given)} samples were taken" in ended
     else:
         assert min(map(samples.sessions, WORKLOAD.probes)) >= LEAST_SESSIONS
         assert len(teller.lines) == sum(n <= device.taken for n in at)
@@ -175,7 +175,7 @@ def test_a_device_that_only_fails_is_given_up(
     with pytest.raises(NasError) as caught:
         measure(device, teller=teller)
     assert str(caught.value) == (
-        "The device failed 4 times in a row, last: no such device. 30 samples are kept: run the same command to go on."
+        "The device failed 4 times in a row, last: no such device. 30 samples were taken: run the same command to go on."
     )
     assert not isinstance(caught.value, Fault)
     assert len(device.plans) == device.closed == 4
@@ -241,7 +241,7 @@ def test_interrupted_it_says_what_is_kept(measure: Callable[..., Samples], tmp_p
         return sample
 
     device = Scripted(stop)
-    with pytest.raises(Interrupted, match="41 samples are kept"):
+    with pytest.raises(Interrupted, match="41 samples were taken"):
         measure(device)
     assert kept(tmp_path) == device.given
     assert len(device.given) == 41
