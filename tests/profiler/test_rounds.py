@@ -175,7 +175,7 @@ def test_a_device_that_only_fails_is_given_up(
     with pytest.raises(NasError) as caught:
         measure(device, teller=teller)
     assert str(caught.value) == (
-        "The device failed 4 times in a row, last: no such device. 30 samples were taken: run the same command to go on."
+        "The device failed 4 times in a row, last: no such device. 30 samples are kept: run the same command to go on."
     )
     assert not isinstance(caught.value, Fault)
     assert len(device.plans) == device.closed == 4
