@@ -32,6 +32,8 @@ from nas.workers.workers import Item, Result
 
 TRIES = 4
 """Of one piece of work, before it is given up."""
+STARTS = 3
+"""Of a Ray of our own: it gives itself half a minute, which is short on a busy machine."""
 CONNECT_S = 5.0
 ANSWER_S = 20.0
 """Longest that a cluster may take to say that it is one."""
@@ -109,17 +111,27 @@ class OnRay:
         logging.getLogger("ray").setLevel(logging.ERROR)
         worker._worker_logs_enabled = False  # else Ray writes what it sees fail to our stdout, whatever is asked of it
         place: dict[str, Any] = {"address": "local", "include_dashboard": False} if self.address is None else {}
-        try:
-            ray.init(
-                **{"address": self.address} | place, log_to_driver=False, logging_level=logging.ERROR, namespace="nas"
-            )
-        except (ConnectionError, ValueError, RuntimeError, OSError) as problem:
-            where = "here" if self.address is None else f"at {self.address}"
-            raise NasError(
-                f"Ray cannot be used {where}: {_first_line(problem)} "
-                "Start a cluster with `ray start --head`, or use --workers ray."
-            ) from None
-        self._started = True
+        tries = STARTS
+        while not self._started:
+            tries -= 1
+            try:
+                ray.init(
+                    **{"address": self.address} | place,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    namespace="nas",
+                )
+                self._started = True
+            except Exception as problem:  # what Ray raises has often no type of its own
+                ray.shutdown()
+                if self.address is None and tries:
+                    self._teller.say(f"Ray did not start ({_first_line(problem)}) It is started again.")
+                    continue
+                where = "here" if self.address is None else f"at {self.address}"
+                raise NasError(
+                    f"Ray cannot be used {where}: {_first_line(problem)} "
+                    "Start a cluster with `ray start --head`, or use --workers ray."
+                ) from None
 
     def close(self) -> None:
         """Stop what was started here; of a cluster, only let go."""

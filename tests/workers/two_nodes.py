@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import nas.workers.on_ray  # noqa: F401  # settings of Ray, before it is imported
 
 MEMORY = 100 << 20
 """Bytes of each node's object store."""
@@ -19,8 +18,8 @@ class TwoNodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cluster = Cluster()
+        self._add(include_dashboard=False)
         self._second: Any = None
         self.address = str(self._cluster.address)
         self.mend()
@@ -28,7 +27,17 @@ class TwoNodes:
     def mend(self) -> None:
         """Have a second node, if it was killed."""
         if self._second is None:
-            self._second = self._cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+            self._second = self._add()
+
+    def _add(self, **more: Any) -> Any:
+        """A node; Ray gives each half a minute to start, which is short where other tests run."""
+        for tries in (2, 1, 0):
+            try:
+                return self._cluster.add_node(num_cpus=1, object_store_memory=MEMORY, **more)
+            except Exception as problem:
+                if "timed out during startup" not in str(problem) or not tries:
+                    raise
+        raise AssertionError
 
     def kill(self) -> None:
         """Kill the second node, and all that runs there."""
