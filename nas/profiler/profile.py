@@ -183,7 +183,7 @@ def _warn(info: DeviceInfo, teller: Teller) -> None:
 
 def _tell_paces(found: Estimates, teller: Teller) -> None:
     if len(found.paces_pct) > 1:
-        paces = ", ".join(f"{board or 'before'} {pace:+.1f} %" for board, pace in found.paces_pct.items())
+        paces = ", ".join(f"{board or 'before'} {pace:+.1f} %" for board, pace in sorted(found.paces_pct.items()))
         teller.say(f"boards by their pace, slower is more, which was taken out: {paces}")
 
 
