@@ -79,9 +79,12 @@ class Surrogate:
     def sized(cls, space: Space, initial: Population, budget: int | None) -> Surrogate:
         """With a start that leaves most of a small budget to the model, and a smaller model for a large one.
 
-        Who asks for thousands of evaluations waits for the model rather than for them.
+        The initial genotypes all belong to the start, as the cheapest may be the only one within the bounds. Who asks
+        for thousands of evaluations waits for the model rather than for them.
         """
-        start = SurrogateConfig.start if budget is None else max(2, min(SurrogateConfig.start, budget // 4))
+        start = SurrogateConfig.start
+        if budget is not None:
+            start = max(2, len(initial), min(start, budget // 4))
         if budget is not None and budget >= MANY:
             return cls(space, initial, SurrogateConfig(start=start, points=250, fitted=125, candidates=250))
         return cls(space, initial, SurrogateConfig(start=start))

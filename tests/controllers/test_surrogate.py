@@ -183,3 +183,15 @@ def test_on_a_smooth_table_fifty_evaluations_suffice() -> None:
         found.append(best)
     ranks = [(table.accuracy > best).sum() for best in found]
     assert np.median(ranks) <= 2  # of 3,969
+
+
+@pytest.mark.parametrize("budget", [1, 4, 300])
+def test_all_initial_genotypes_are_asked_for_first(budget: int) -> None:
+    """The last of them is the cheapest, with a tight bound the only one that meets it."""
+    space = nas.load_space("mobile")
+    initial = space.canonical(space.sample(3, np.random.default_rng(0)))
+    controller = Surrogate.sized(space, initial, budget)
+    for n, genotype in enumerate(initial):
+        asked = controller.ask(1, np.random.default_rng(n))
+        assert (asked == genotype).all()
+        controller.tell(asked, np.zeros((1, 1)), np.ones(1))
