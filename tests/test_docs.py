@@ -33,9 +33,10 @@ from nas.space.load import load_space
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTROLLERS = ROOT / "docs" / "controllers"
-LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun")
+LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers")
 """What a command of a `console` block needs, where it does not run: a board, a phone, a browser, the network, several
-processes. `tests/devices`, `tests/data` and `tests/training` have these with stand-ins."""
+processes or a cluster. `tests/devices`, `tests/data`, `tests/training` and `tests/workers` have these, some with
+stand-ins."""
 
 
 def page_id(page: Path) -> str:
