@@ -20,7 +20,7 @@ def line(decisions: int) -> Space:
     return Space(f"line-{decisions}", names, (Slot("all", (0,), lambda option: (layer,)),))
 
 
-SPACES = [line(1), line(8), line(1_000)]
+SPACES = [line(1), line(8), line(600)]
 
 
 def worth(population: Population) -> tuple[np.ndarray, np.ndarray]:
