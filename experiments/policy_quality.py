@@ -23,6 +23,7 @@ from nas.cost import counts
 from nas.data import load_data
 from nas.data.data import Data
 from nas.descent import Descent, derive
+from nas.interrupt import Signals
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
@@ -93,7 +94,7 @@ def run_policy(name: str, data: Data, bound: float, steps: int, seed: int) -> di
     policy = POLICIES[name](space, training.supernet, macs, bound)
     costs, bounds = {"latency_ms": macs}, {"latency_ms": bound}
     descent = Descent(training, policy, Bounds(costs, bounds), Checkpoints(None, ""))
-    descent.run(Silent(), lambda: False)
+    descent.run(Silent(), Signals())
     derived = derive(space, policy, costs, bounds)
     genotype = space.canonical(derived.solution.genotype[None])[0]
     return {

@@ -14,6 +14,7 @@ from nas.cost.counts import macs, params
 from nas.data import Data, load_data
 from nas.descent import Descent
 from nas.errors import Interrupted, NasError, RunError
+from nas.interrupt import Signals
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
@@ -43,8 +44,18 @@ head: {width: 16}
 STEPS = 14
 
 
-def never() -> bool:
-    return False
+class Asked(Signals):
+    """Signals that come when a function says so."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def __call__(self) -> bool:
+        return self._ask()
+
+
+never = Signals()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,7 +113,7 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same_bit_by_bit(
         cut = make(name, space, digits, path, drawn=done)
         assert cut.step == done
         with pytest.raises(Interrupted, match=f"step {stop} of 14 is kept"):
-            cut.run(Silent(), lambda cut=cut, stop=stop: cut.step == stop)  # type: ignore[misc]
+            cut.run(Silent(), Asked(lambda cut=cut, stop=stop: cut.step == stop))  # type: ignore[misc]
         done = stop
     last = make(name, space, digits, path, drawn=99)
     last.run(Silent(), never)
@@ -224,7 +235,7 @@ def test_another_mistake_is_not_taken_for_a_lack_of_memory(
 def test_checkpoints_of_something_else_are_refused_in_a_line(space: Space, digits: Data, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(Interrupted):
-        make("reinforce", space, digits, path).run(Silent(), lambda: True)
+        make("reinforce", space, digits, path).run(Silent(), Asked(lambda: True))
     with pytest.raises(RunError, match="another space, data set or seed") as caught:
         make("reinforce", space, digits, path, print_="other")
     assert "\n" not in str(caught.value)
