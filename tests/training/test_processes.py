@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gloo import figures
 from safetensors.numpy import load_file
 from tiny import write_config
 
@@ -46,24 +45,7 @@ with joined() as team:
 
 
 def train(kind: str, count: int) -> dict[str, list[float]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {**os.environ, "PYTHONPATH": str(HERE), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, kind],
-            env={**common, "RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert all(process.returncode == 0 for process in processes), outputs
-    assert all(out == "" for out, _ in outputs[1:])
-    document: dict[str, list[float]] = json.loads(outputs[0][0])
+    document: dict[str, list[float]] = json.loads(figures(PROGRAM, kind, count=count, beside=HERE))
     return document
 
 
