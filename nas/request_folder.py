@@ -63,6 +63,9 @@ def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any])
     }
     try:
         lock = FolderLock(folder, f"is working on this {what}")
+    except OSError as problem:
+        raise _unwritable(folder, problem.strerror) from None
+    try:
         if (folder / FILE).exists():
             raise RunError(f"{folder}: there is a {what} here. Add --resume to go on with it, or choose another --out.")
         clear_parts(folder, FILE)
@@ -73,8 +76,11 @@ def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any])
         except BaseException:
             discard(folder)
             raise
-    except OSError as problem:
-        raise _unwritable(folder, problem.strerror) from None
+    except BaseException as problem:
+        lock.release()
+        if isinstance(problem, OSError):
+            raise _unwritable(folder, problem.strerror) from None
+        raise
     return lock
 
 

@@ -11,6 +11,7 @@ from small_run import before, content, nas, process, snapshot
 from nas.atomic import PART
 from nas.errors import RunError, TableError
 from nas.folder_lock import FolderLock, is_held
+from nas.loop import search
 from nas.request_folder import numbered
 from nas.tables.merge import merge_tables
 from nas.tables.table import load_table
@@ -125,6 +126,18 @@ def test_a_lock_is_one_process_s_until_it_lets_go(tmp_path: Path) -> None:
     assert not is_held(folder)
     with pytest.raises(FileNotFoundError):
         FolderLock(tmp_path / "nothing", "bakes here", make=False)
+
+
+def test_a_wrong_request_keeps_no_lock(small: list[str], tmp_path: Path) -> None:
+    run = search(space=small[2], target=small[4], latency_ms=1e3, accuracy=small[8], budget=20, out=tmp_path / "run")
+    with pytest.raises(
+        RunError, match="this run has seed 0"
+    ) as contradicted:  # kept, with all that its frames refer to
+        search(out=run.path, resume=True, seed=1)
+    with pytest.raises(RunError, match="there is a run here") as present:
+        search(space=small[2], target=small[4], out=run.path)
+    assert not is_held(run.path)
+    assert contradicted.tb is not present.tb
 
 
 def test_a_folder_that_its_holder_removes_is_made_anew(tmp_path: Path) -> None:

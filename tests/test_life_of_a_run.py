@@ -1,7 +1,8 @@
 """The life of a run as a state machine: it is killed, interrupted, starved of disk, torn, gone on with, looked at.
 
 Every command is a process of its own, a fork of this one, which has imported everything. A fault comes at a moment: the
-n-th time that the process makes, syncs or places a file, or appends to its ledger. Whatever happens, the folder is
+n-th time that the process makes, syncs or places a file, or appends to its ledger; or in the middle of a write, when a
+file has so many bytes. Whatever happens, the folder is
 either to be begun, or resumable, or finished; its ledger is the beginning of an undisturbed run's; and its end is that
 run's, byte for byte.
 """
@@ -28,13 +29,13 @@ from nas.atomic import PART
 from nas.ledger import Ledger
 
 CONTROLLERS = ("evolution", "random", "nsga2")
-KILL, FULL, SECOND = "kill -9", "full disk", "second process"
+KILL, TORN, FULL, SECOND = "kill -9", "killed in a write", "full disk", "second process"
 SIGNALS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 MOMENTS = 60
 """More than a run has: some faults never come."""
 
 faults = st.none() | st.tuples(st.sampled_from([KILL, SECOND, *SIGNALS]), st.integers(1, MOMENTS))
-faults |= st.tuples(st.just(FULL), st.integers(0, 9_000))  # bytes that a file may have
+faults |= st.tuples(st.sampled_from([FULL, TORN]), st.integers(0, 600) | st.integers(0, 25_000))  # bytes of a file
 
 
 def at_moment(number: int, act: Callable[[], None]) -> None:
@@ -57,7 +58,7 @@ def at_moment(number: int, act: Callable[[], None]) -> None:
 
 
 def forked(words: list[str], cwd: Path, fault: tuple[str, int] | None) -> Done:
-    """A command in a process of its own, with a fault; code -9 where it was killed."""
+    """A command in a process of its own, with a fault; a negative code where it was killed."""
     answer = cwd / "answer"
     answer.unlink(missing_ok=True)
     child = os.fork()
@@ -80,7 +81,10 @@ def forked(words: list[str], cwd: Path, fault: tuple[str, int] | None) -> Done:
 
 
 def _prepare(kind: str, number: int, cwd: Path) -> None:
-    if kind == FULL:
+    if kind in (FULL, TORN):
+        if kind == TORN:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # what fits is written, then the process is killed
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (number, resource.RLIM_INFINITY))
     elif kind == KILL:
         at_moment(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -122,14 +126,14 @@ class Life(RuleBasedStateMachine):
     def ended(self, done: Done, fault: tuple[str, int] | None) -> None:
         """How a command may end with a fault, and what it says."""
         kind = None if fault is None else fault[0]
-        codes = {None: {0}, KILL: {0, -9}, FULL: {0, 2}, SECOND: {0}}.get(kind, {0, 130})
+        codes = {None: {0}, KILL: {0, -9}, TORN: {0, -signal.SIGXFSZ}, FULL: {0, 2}, SECOND: {0}}.get(kind, {0, 130})
         assert done.code in codes, done
         assert len(done.stderr.splitlines()) <= 2, done
         if done.code in (2, 130) and self.begun:
             assert "nas search --resume --out run" in done.stderr, done
         if done.code == 0:
             assert self.finished
-        if done.code != -9:
+        if done.code >= 0:
             assert not list(self.run.rglob(f"*{PART}"))
 
     @precondition(lambda self: not self.begun)
