@@ -28,7 +28,6 @@ import torch
 from figure import Series, figure
 
 import nas
-from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import output_shape
 from nas.cost.factors import Factors
@@ -46,8 +45,9 @@ from nas.report.axis import linear
 from nas.space.adapt import LEAST_SIDE
 from nas.space.load import load_space
 from nas.space.space import Space
+from nas.system.atomic import write_atomic
+from nas.system.teller import Silent
 from nas.tables.table import LatencyTable, load_table
-from nas.teller import Silent
 from nas.training.fit import fit
 from nas.training.network import network_of
 from nas.training.recipe import Recipe

@@ -20,7 +20,7 @@ from nas.profiler.bench import attached
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
 from nas.profiler.verify import verify
-from nas.teller import Silent
+from nas.system.teller import Silent
 
 
 def main() -> None:

@@ -23,12 +23,12 @@ from nas.cost import counts
 from nas.data import load_data
 from nas.data.data import Data
 from nas.descent import Descent, derive
-from nas.interrupt import Signals
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
 from nas.supernet.training import Checkpoints, WeightTraining
-from nas.teller import Silent
+from nas.system.interrupt import Signals
+from nas.system.teller import Silent
 
 BOUNDS = (35.0, 50.0, 65.0)
 """Million MACs; a run's bound follows from its seed. The space has 8 to 143."""

@@ -30,7 +30,7 @@ from nas.accuracy.short_training import Training
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.space.load import load_space
-from nas.teller import Silent
+from nas.system.teller import Silent
 from nas.training.recipe import Recipe
 from nas.workers import Here, Workers
 from nas.workers.on_ray import OnRay

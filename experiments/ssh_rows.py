@@ -28,7 +28,7 @@ from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
-from nas.teller import Silent
+from nas.system.teller import Silent
 
 TURNS = 8
 SECONDS = 6.0

@@ -14,8 +14,8 @@ import nas
 from nas.profiler.bench import attached
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
+from nas.system.teller import Silent
 from nas.tables.diff import compare
-from nas.teller import Silent
 
 
 def main() -> None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from nas import ranks
-from nas.catalog import absolute_data
 from nas.cli_devices import devices, profile, verify
 from nas.cli_output import Commands, ScreenTeller, json_option, print_json, search_bar, show, summed_up, tell
 from nas.cli_report import report
@@ -19,8 +17,10 @@ from nas.cli_spaces import spaces
 from nas.cli_tables import table
 from nas.cli_train import train
 from nas.errors import Interrupted, NasError, Refused
-from nas.interrupt import raised
-from nas.streams import open_streams
+from nas.system import ranks
+from nas.system.interrupt import raised
+from nas.system.places import absolute_data
+from nas.system.streams import open_streams
 
 if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture
@@ -165,14 +165,14 @@ def search(
 
 def _absolute(place: str) -> str:
     """Names stay; paths are made absolute, so that a run can be resumed from another folder."""
-    from nas.catalog import is_path
+    from nas.system.places import is_path
 
     return str(Path(place).resolve()) if is_path(place) else place
 
 
 def _check_names(space: str, target: str) -> None:
     """Refuse names that nothing answers to, before anything is written or imported."""
-    from nas.catalog import space_path
+    from nas.system.places import space_path
     from nas.target import check_target
 
     space_path(space)
@@ -232,7 +232,7 @@ def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architect
 @json_option
 def export(source: Path, formats: str | None, out: Path, data: str | None, seed: int, as_json: bool) -> None:
     """Write a network as config.json, arch.txt (timm), model.onnx and model.py, or a run as an Optuna study."""
-    from nas.folder_lock import is_held
+    from nas.system.folder_lock import is_held
 
     names = None if formats is None else [name.strip() for name in formats.split(",")]
     if is_held(out):

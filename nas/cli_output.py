@@ -112,7 +112,7 @@ _LABELS = {"img": "train", "pictures": "decode", "networks": "batch"}
 
 
 class ScreenTeller:
-    """A `nas.teller.Teller` on stderr: a bar where it is a terminal, remarks in any case."""
+    """A `nas.system.teller.Teller` on stderr: a bar where it is a terminal, remarks in any case."""
 
     def __init__(self, label: str) -> None:
         self.label = label

@@ -16,8 +16,8 @@ def spaces() -> None:
 @json_option
 def spaces_list(as_json: bool) -> None:
     """Every shipped space."""
-    from nas.catalog import space_names
     from nas.space.load import load_space
+    from nas.system.places import space_names
 
     found = [load_space(name) for name in space_names()]
     if as_json:

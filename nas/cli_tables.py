@@ -23,8 +23,8 @@ def table() -> None:
 @json_option
 def table_list(as_json: bool) -> None:
     """Every table that --target finds by name."""
-    from nas.catalog import table_names
     from nas.screen import table_line
+    from nas.system.places import table_names
     from nas.tables.table import load_table
 
     tables: list[LatencyTable] = []

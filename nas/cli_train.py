@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from nas import ranks
-from nas.catalog import absolute_data
 from nas.cli_output import ScreenTeller, json_option, print_json, show, summed_up
 from nas.errors import NasError
+from nas.system import ranks
+from nas.system.places import absolute_data
 
 
 @click.command()

@@ -17,14 +17,14 @@ import torch
 from nas.cost.factors import Factor, Factors
 from nas.errors import Interrupted, NasError, RunError
 from nas.exact import Solution, solve
-from nas.interrupt import Signals, Stopwatch
 from nas.policies.bound import TWO_SIDED, Bounds
 from nas.policies.policy import Policy
 from nas.space.space import Space
 from nas.supernet.rules import uniform
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining, check_finite, memory_told
-from nas.teller import Teller
+from nas.system.interrupt import Signals, Stopwatch
+from nas.system.teller import Teller
 
 FLOOR = 0.95
 """Share of the latency bound that the derived architecture uses at least, where the space allows it."""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import RunError
-from nas.files import open_plain
+from nas.system.files import open_plain
 
 FORMAT = "nas-ledger/1"
 MAX_BATCH = 1_000_000

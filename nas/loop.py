@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 import nas
-from nas import ranks
 from nas.accuracy.evaluator import Spread
-from nas.atomic import write_atomic
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Alone, Interrupted, NasError, RunError
 from nas.exact import solve
-from nas.interrupt import Stopwatch, interruptible
 from nas.ledger import Ledger
 from nas.problem import Problem, Subject
 from nas.request import Request
@@ -28,8 +25,11 @@ from nas.request_folder import check_present, code_option, resumable
 from nas.result import Verified, conclude, proof_of, prove
 from nas.run import Run
 from nas.standing import Standing
+from nas.system import ranks
+from nas.system.atomic import write_atomic
+from nas.system.interrupt import Stopwatch, interruptible
+from nas.system.teller import Silent, Teller
 from nas.target import device_name
-from nas.teller import Silent, Teller
 from nas.workers import Workers, check_workers, make_workers
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from nas.objective import Objective
 from nas.request import Request
 from nas.space.load import load_space
 from nas.space.space import Population, Space
+from nas.system.teller import Silent, Teller
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
 from nas.target import target_path
-from nas.teller import Silent, Teller
 from nas.workers import Here, Workers
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import nas
-from nas import files, ranks
-from nas.atomic import PART, write_atomic
 from nas.errors import Interrupted, Refused, RunError
-from nas.files import check_plain_folder
-from nas.folder_lock import FolderLock
+from nas.system import files, ranks
+from nas.system.atomic import PART, write_atomic
+from nas.system.files import check_plain_folder
+from nas.system.folder_lock import FolderLock
 
 FILE = "request.json"
 MAX_BYTES = 1 << 20

@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.exact import Solution, solve
 from nas.export.config import Pictures
@@ -20,6 +19,7 @@ from nas.ledger import Ledger
 from nas.problem import Problem
 from nas.run import Run
 from nas.space.space import Population
+from nas.system.atomic import write_atomic
 
 
 @runtime_checkable

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas import ranks
 from nas.errors import NasError, RunError
-from nas.folder_lock import FolderLock, is_held
 from nas.request import Request
 from nas.request_folder import (
     ask_for_code,
@@ -29,6 +27,8 @@ from nas.request_folder import (
     resumed,
     write_json,
 )
+from nas.system import ranks
+from nas.system.folder_lock import FolderLock, is_held
 
 if TYPE_CHECKING:
     from nas.blocks.architecture import Architecture

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from nas.catalog import is_path, own_tables_folder, table_names, table_path
 from nas.errors import NasError, TableError
+from nas.system.places import is_path, own_tables_folder, table_names, table_path
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -79,7 +79,7 @@ def named_devices() -> dict[str, str]:
     file = config_folder() / "devices.yaml"
     if not file.is_file():
         return {}
-    from nas.files import read_yaml
+    from nas.system.files import read_yaml
 
     document = read_yaml(file, NasError)
     if not isinstance(document, dict):

@@ -22,7 +22,7 @@ from nas.devices.fake import Fake
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
 from nas.space.load import load_space
-from nas.teller import Silent
+from nas.system.teller import Silent
 
 SPACE = """
 format: nas-space/1

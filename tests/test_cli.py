@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.catalog import shipped_folder
+from nas.system.places import shipped_folder
 
 TABLE = shipped_folder("latency_tables") / "pixel-cpu"
 SEARCH = ["search", "--space", "mobile", "--target", "pixel-cpu", "--budget", "3000"]
@@ -218,9 +218,9 @@ def test_a_space_without_a_predictor_is_ranked_by_zero_cost_proxies_and_says_so(
 
 def test_a_mistake_of_ours_is_not_taken_for_a_wrong_request(tmp_path: Path) -> None:
     script = (
-        "import sys, nas.cli, nas.catalog\n"
+        "import sys, nas.cli, nas.system.places\n"
         "def broken(): raise KeyError('x')\n"
-        "nas.catalog.space_names = broken\n"
+        "nas.system.places.space_names = broken\n"
         "sys.argv = ['nas', 'spaces', 'list']\n"
         "nas.cli.main()\n"
     )

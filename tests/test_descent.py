@@ -14,14 +14,14 @@ from nas.cost.counts import macs, params
 from nas.data import Data, load_data
 from nas.descent import Descent
 from nas.errors import Interrupted, NasError, RunError
-from nas.interrupt import Signals
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.supernet import training as module
 from nas.supernet.training import Checkpoints, WeightSettings, WeightTraining
-from nas.teller import Silent
+from nas.system.interrupt import Signals
+from nas.system.teller import Silent
 
 TINY = """
 format: nas-space/1

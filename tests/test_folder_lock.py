@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from small_run import before, content, nas, process, snapshot
 
-from nas.atomic import PART
 from nas.errors import RunError, TableError
-from nas.folder_lock import FolderLock, is_held
 from nas.loop import search
 from nas.request_folder import numbered
+from nas.system.atomic import PART
+from nas.system.folder_lock import FolderLock, is_held
 from nas.tables.merge import merge_tables
 from nas.tables.table import load_table
 from nas.tables.write import write_table

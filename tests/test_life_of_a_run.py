@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from small_run import Done, content, nas, snapshot
 
-from nas.atomic import PART
 from nas.ledger import Ledger
+from nas.system.atomic import PART
 
 CONTROLLERS = ("evolution", "random", "nsga2")
 KILL, TORN, FULL, SECOND = "kill -9", "killed in a write", "full disk", "second process"

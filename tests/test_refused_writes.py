@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from small_run import Done, before, content, nas, snapshot
 
-from nas.atomic import write_all_atomic
+from nas.system.atomic import write_all_atomic
 
 BUDGET = ["--budget", "100"]
 
@@ -136,7 +136,7 @@ def test_a_disk_that_fails(
     def fails() -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    for stage in ("nas.ledger.Ledger.sync", "nas.atomic.os.replace"):
+    for stage in ("nas.ledger.Ledger.sync", "nas.system.atomic.os.replace"):
         run = tmp_path / stage
         before("nas.loop._loop", lambda stage=stage: before(stage, fails, monkeypatch), monkeypatch)
         done = nas(*small, *BUDGET, "--out", str(run), cwd=tmp_path, code=None)

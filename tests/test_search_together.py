@@ -21,7 +21,7 @@ from nas.accuracy.shared import Shared, SharedSettings
 from nas.data import load_data
 from nas.errors import NasError
 from nas.space.load import load_space
-from nas.teller import Silent
+from nas.system.teller import Silent
 from nas.training.processes import Processes
 
 SPACE = """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from small_run import before, content, nas, process
 
-from nas.interrupt import Signals, Stopwatch, interruptible, raised
+from nas.system.interrupt import Signals, Stopwatch, interruptible, raised
 
 WAIT = """
 import select
@@ -92,7 +92,7 @@ def test_a_pause_in_the_warm_up_of_a_time_budget_does_not_cut_it(
 ) -> None:
     """Three seconds of pause, by a clock that jumps with SIGCONT, in a budget of two."""
     clock = {"ahead": 0.0}
-    monkeypatch.setattr("nas.interrupt.perf_counter", lambda: time.perf_counter() + clock["ahead"])
+    monkeypatch.setattr("nas.system.interrupt.perf_counter", lambda: time.perf_counter() + clock["ahead"])
 
     def pause() -> None:
         clock["ahead"] += 3.0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.catalog import own_tables_folder
 from nas.errors import NasError, TableError
+from nas.system.places import own_tables_folder
 from nas.target import KINDS, DeviceName, check_target, config_folder, device_name, named_devices, target_path
 
 

@@ -23,7 +23,7 @@ from nas.accuracy.zero_cost import load_zero_cost
 from nas.errors import NasError
 from nas.request import Request
 from nas.space.space import Space
-from nas.teller import Teller
+from nas.system.teller import Teller
 from nas.workers import Here, Workers
 
 if TYPE_CHECKING:

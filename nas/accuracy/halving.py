@@ -28,8 +28,8 @@ from nas.accuracy.short_training import GPU, Training, top1_of
 from nas.accuracy.trainings import Curve
 from nas.blocks.architecture import Architecture
 from nas.errors import Interrupted, NasError
-from nas.interrupt import interruptible
-from nas.teller import Teller
+from nas.system.interrupt import interruptible
+from nas.system.teller import Teller
 from nas.training.history import Epoch
 from nas.workers import Workers
 from nas.workers.on_ray import LOOK_S, TRIES, VERSIONS, OnRay, check_versions

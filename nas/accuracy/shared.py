@@ -22,7 +22,6 @@ from nas.errors import Interrupted, NasError
 from nas.export.config import Pictures
 from nas.export.weights_file import plain_weights
 from nas.index import GenotypeIndex
-from nas.interrupt import interruptible
 from nas.policies import SUPERNETS
 from nas.space.space import Population, Space
 from nas.supernet.choices import choices_of
@@ -31,7 +30,8 @@ from nas.supernet.rules import RULES
 from nas.supernet.subnet import CALIBRATION, recalibrate
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining, memory_told
-from nas.teller import Teller
+from nas.system.interrupt import interruptible
+from nas.system.teller import Teller
 from nas.training.processes import Processes, alone
 from nas.training.score import Score, evaluate
 

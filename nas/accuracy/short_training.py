@@ -25,7 +25,7 @@ from nas.data.data import Data
 from nas.errors import Interrupted, NasError
 from nas.export.weights import random_weights
 from nas.space.space import Population, Space
-from nas.teller import Silent, Teller
+from nas.system.teller import Silent, Teller
 from nas.training.fit import fit
 from nas.training.history import Epoch
 from nas.training.network import network_of

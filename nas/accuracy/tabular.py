@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
-from nas.files import lines, read_text
 from nas.index import GenotypeIndex
 from nas.space.space import Population, Space
+from nas.system.files import lines, read_text
 
 DEFAULT_COLUMNS = ("accuracy", "mean_acc")
 MAX_ROWS = 1_000_000

@@ -32,7 +32,7 @@ from nas.data.source import Source
 from nas.data.splits import split
 from nas.data.store import stored
 from nas.errors import DataError
-from nas.teller import Silent, Teller
+from nas.system.teller import Silent, Teller
 
 __all__ = ["DATA_KINDS", "Data", "DataError", "Split", "load_data"]
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from nas.data.source import printable
 from nas.errors import DataError
-from nas.files import open_plain
+from nas.system.files import open_plain
 
 MAX_MEMBERS = 2_000_000
 MAX_NAME = 4_096

@@ -19,7 +19,7 @@ from nas.data.archive import members
 from nas.data.records import Bytes, NotRecords, read_records
 from nas.data.source import Source, array_source, printable
 from nas.errors import DataError
-from nas.files import read_bytes
+from nas.system.files import read_bytes
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32

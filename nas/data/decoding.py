@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nas.data.pictures import BrokenPicture, picture_array
 from nas.data.source import Encoded, Source
 from nas.errors import DataError
-from nas.interrupt import SIGNALS
+from nas.system.interrupt import SIGNALS
 
 FEW = 300
 """Up to so many pictures are decoded in this process: workers take a second to start."""

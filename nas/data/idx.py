@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nas.data.source import Source, array_source
 from nas.errors import DataError
-from nas.files import open_plain
+from nas.system.files import open_plain
 
 PARTS = {"train": "train", "t10k": "test", "test": "test"}
 NAME = re.compile(r"(?:.*-)?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")

@@ -24,15 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from nas.atomic import PART
 from nas.data.data import Split
 from nas.data.decoding import decode_all, refuse_being_imported
 from nas.data.pictures import stored_side
 from nas.data.source import Source
 from nas.data.splits import Splits
 from nas.errors import DataError
-from nas.files import read_json
-from nas.teller import Teller
+from nas.system.atomic import PART
+from nas.system.files import read_json
+from nas.system.teller import Teller
 
 NAMES = ("train", "validation", "test")
 SAMPLE = 10_000

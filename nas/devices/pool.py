@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.devices.device import Device, DeviceInfo, Fault, Plan, Remark, Sample
 from nas.errors import NasError
-from nas.teller import Teller
+from nas.system.teller import Teller
 from nas.workers.on_ray import LOOK_S, OnRay
 
 FAULTS_IN_A_ROW = 4

@@ -52,7 +52,7 @@ from nas.blocks.kinds import ops, output_shape
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.export.blockstring import ACTIVATIONS, KINDS, Block, Rounding, make_divisible, parse_block
-from nas.files import read_json, read_model
+from nas.system.files import read_json, read_model
 
 PAGE = "docs/architectures.md"
 MAX_BYTES = 1 << 20

@@ -16,7 +16,7 @@ from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.kinds import check
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
-from nas.files import read_json, read_model
+from nas.system.files import read_json, read_model
 
 FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.atomic import write_all_atomic
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
@@ -29,6 +28,7 @@ from nas.export.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
 from nas.profiler.probe import INPUT_SLICE, write_weights
 from nas.profiler.samples import Samples
+from nas.system.atomic import write_all_atomic
 
 MODEL, REPORT = "model.int8.onnx", "int8.json"
 CALIBRATION = 200

@@ -8,8 +8,8 @@ from pathlib import Path
 from nas.errors import RunError
 from nas.export.config import Config, read_config
 from nas.export.weights_file import Array, read_weights
-from nas.folder_lock import is_held
 from nas.run import config_file
+from nas.system.folder_lock import is_held
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 
 from nas.accuracy.tabular import format_code
-from nas.atomic import atomic
 from nas.controllers.controller import ranking
 from nas.errors import RunError
 from nas.ledger_file import LedgerFile
@@ -30,6 +29,7 @@ from nas.problem import Problem
 from nas.request import Request
 from nas.request_folder import ask_for_code, read_mapping, recall
 from nas.run import FORMAT
+from nas.system.atomic import atomic
 
 MAX_TRIALS = 10_000
 FILE = "study.journal"

@@ -22,7 +22,7 @@ from nas import __version__
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError
 from nas.export.weights import weight_shapes
-from nas.files import open_plain
+from nas.system.files import open_plain
 
 FILE = "model.safetensors"
 MAX_HEADER = 8 << 20

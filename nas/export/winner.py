@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from nas import __version__
-from nas.atomic import write_all_atomic
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
 from nas.export import weights_file
@@ -17,6 +16,7 @@ from nas.export.archdef import format_archdef, to_archdef
 from nas.export.config import Pictures, Weights, to_config
 from nas.export.plain import to_python
 from nas.export.weights_file import Array
+from nas.system.atomic import write_all_atomic
 
 
 @dataclass(frozen=True)

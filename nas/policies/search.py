@@ -13,14 +13,14 @@ from nas.accuracy.shared import Shared
 from nas.descent import Descent, Record, derive
 from nas.errors import Interrupted
 from nas.exact import attain
-from nas.interrupt import Stopwatch, interruptible
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
 from nas.problem import Problem
 from nas.request import Request
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining
-from nas.teller import Teller
+from nas.system.interrupt import Stopwatch, interruptible
+from nas.system.teller import Teller
 
 PACE_STEPS = 4
 

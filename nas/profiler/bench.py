@@ -13,9 +13,9 @@ from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
 from nas.profiler.verify import check_device, verify
 from nas.space.space import Space
+from nas.system.teller import Teller
 from nas.tables.table import LatencyTable, load_table
 from nas.target import DeviceName, device_name
-from nas.teller import Teller
 
 __all__ = ["attached", "have_table", "verify"]
 

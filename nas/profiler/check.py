@@ -8,9 +8,9 @@ from nas.devices.device import Device
 from nas.profiler.networks import random_networks
 from nas.profiler.verify import error_of, measure_networks
 from nas.space.space import Space
+from nas.system.teller import Teller
 from nas.tables.header import NetworksError
 from nas.tables.table import LatencyTable
-from nas.teller import Teller
 
 NETWORKS = 20
 

@@ -19,12 +19,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.blocks.onnx_graph import to_onnx
 from nas.devices.device import Probe
 from nas.errors import ArchitectureError
+from nas.system.atomic import write_atomic
 
 NORMALS = 8 << 20
 """Random values in the file of weights, 32 MB: a network of more parameters uses some of them twice."""

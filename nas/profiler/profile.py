@@ -20,15 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import ops
 from nas.blocks.layer import Layer
-from nas.catalog import own_tables_folder
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
-from nas.files import check_plain_folder, read_json
-from nas.folder_lock import FolderLock
 from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, fit
 from nas.profiler.interpolate import interpolator
@@ -40,11 +36,15 @@ from nas.profiler.verify import error_of
 from nas.request_folder import clear_parts
 from nas.space.schema import Name
 from nas.space.space import Space
+from nas.system.atomic import write_atomic
+from nas.system.files import check_plain_folder, read_json
+from nas.system.folder_lock import FolderLock
+from nas.system.places import own_tables_folder
+from nas.system.teller import Teller
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
 from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
-from nas.teller import Teller
 
 PROFILE = "profile.json"
 """Whose table a folder holds; written first."""

@@ -19,7 +19,7 @@ from nas.errors import Interrupted, NasError
 from nas.profiler.estimate import CONFIDENCE, Estimates, estimate
 from nas.profiler.probe import INPUT_SLICE, make_probe
 from nas.profiler.samples import Samples
-from nas.teller import Teller
+from nas.system.teller import Teller
 
 LEAST_SESSIONS = 3
 """Sessions of each probe before its interval is believed."""

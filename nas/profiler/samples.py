@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nas.devices.device import CHECKSUM_TOLERANCE, MAX_LINE, Fault, Probe, Sample
 from nas.errors import TableError
-from nas.files import open_plain
+from nas.system.files import open_plain
 
 MAX_BYTES = 128 << 20
 """Each sample takes some ten times its length in memory."""

@@ -24,10 +24,10 @@ from nas.profiler.estimate import Estimates, estimate, quantiles
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
+from nas.system.teller import Teller
 from nas.tables.header import NetworksError
 from nas.tables.references import References, read_references
 from nas.tables.table import LatencyTable
-from nas.teller import Teller
 
 SECONDS = 15.0
 """Of measuring, for one network and the references beside it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.atomic import write_atomic
 from nas.errors import NasError, RunError
 from nas.report.bars import bars_section
 from nas.report.command import reproduce_section
@@ -20,7 +19,8 @@ from nas.report.page import page, section
 from nas.report.progress import progress_section
 from nas.report.truth import truth_section
 from nas.run import Run
-from nas.teller import Teller
+from nas.system.atomic import write_atomic
+from nas.system.teller import Teller
 
 FILE = "report.html"
 

@@ -10,13 +10,13 @@ from typing import Any
 from nas.blocks.architecture import MAX_LAYERS
 from nas.blocks.kinds import KINDS
 from nas.blocks.layer import Layer
-from nas.catalog import space_path
 from nas.errors import ArchitectureError, SpaceError
-from nas.files import read_model, read_yaml
 from nas.space.adapt import adapted
 from nas.space.canonical import Canonical, Condition, Effect, Exchange
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
+from nas.system.files import read_model, read_yaml
+from nas.system.places import space_path
 
 SETTINGS = {
     "kernel": "kernel",

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from nas.checkpoint import read_checkpoint, write_checkpoint
 from nas.data.batches import Augmentation, train_batch
 from nas.data.data import Data, Split
 from nas.errors import NasError, OutOfMemory, RunError
 from nas.supernet.supernet import Supernet
+from nas.system.checkpoint import read_checkpoint, write_checkpoint
 from nas.training.fit import is_out_of_memory
 from nas.training.processes import Processes, alone
 

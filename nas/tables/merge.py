@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import TableError
-from nas.folder_lock import FolderLock
+from nas.system.folder_lock import FolderLock
 from nas.tables.header import Bands, TableHeader
 from nas.tables.table import PROVENANCES, LatencyTable, Row
 from nas.tables.write import write_table

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.atomic import write_atomic
 from nas.blocks.architecture import Architecture
 from nas.export.config import read_config, to_config
+from nas.system.atomic import write_atomic
 from nas.tables.header import ReferenceNetwork
 
 

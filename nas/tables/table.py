@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import KINDS, check, ops
 from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, MAX_DIMENSION, Layer
-from nas.catalog import table_path
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
-from nas.files import lines, parse_yaml, read_model, read_text
 from nas.space.space import Space
+from nas.system.files import lines, parse_yaml, read_model, read_text
+from nas.system.places import table_path
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
 

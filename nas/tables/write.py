@@ -11,10 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from nas.atomic import write_atomic
 from nas.blocks.layer import KEY_COLUMNS
 from nas.errors import TableError
-from nas.files import read_text
+from nas.system.atomic import write_atomic
+from nas.system.files import read_text
 from nas.tables.header import TableHeader
 from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, parse_header, parse_table
 

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.atomic import write_atomic
-from nas.checkpoint import read_checkpoint, write_checkpoint
 from nas.data.batches import batches_per_epoch, train_batch
 from nas.data.data import Data
 from nas.errors import Interrupted, NasError, OutOfMemory, RunError
-from nas.interrupt import Signals, Stopwatch, interruptible
-from nas.teller import Silent, Teller
+from nas.system.atomic import write_atomic
+from nas.system.checkpoint import read_checkpoint, write_checkpoint
+from nas.system.interrupt import Signals, Stopwatch, interruptible
+from nas.system.teller import Silent, Teller
 from nas.training.average import Average
 from nas.training.history import Epoch, History, to_csv, to_rows
 from nas.training.processes import Processes, alone

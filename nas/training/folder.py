@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas import ranks
 from nas.errors import NasError
-from nas.folder_lock import FolderLock
 from nas.request_folder import ask_for_code, begin, discard, numbered, read_mapping, recall, resumed, write_json
+from nas.system import ranks
+from nas.system.folder_lock import FolderLock
 from nas.training.request import FORMAT, Request
 
 

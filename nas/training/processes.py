@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from nas import ranks
 from nas.errors import NasError
+from nas.system import ranks
 
 PATIENCE = timedelta(days=1)
 """The first process may decode a large data set, or measure a table, while the others wait for it."""

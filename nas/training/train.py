@@ -17,7 +17,7 @@ from nas.export.source import find_source, public_name
 from nas.export.weights_file import Array, plain_weights, read_file
 from nas.export.winner import export
 from nas.request_folder import code_option, resumable
-from nas.teller import Silent, Teller
+from nas.system.teller import Silent, Teller
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
 from nas.training.folder import Folder

@@ -8,7 +8,7 @@ on_ray.py   as Ray tasks, on this machine or a cluster (docs/ray.md)
 from __future__ import annotations
 
 from nas.errors import NasError
-from nas.teller import Teller
+from nas.system.teller import Teller
 from nas.workers.here import Here
 from nas.workers.workers import Workers
 

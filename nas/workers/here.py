@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from nas.errors import Interrupted
-from nas.interrupt import interruptible
+from nas.system.interrupt import interruptible
 from nas.workers.workers import Item, Result
 
 

@@ -26,8 +26,8 @@ from ray._private import worker
 
 import nas
 from nas.errors import Interrupted, NasError
-from nas.interrupt import interruptible
-from nas.teller import Teller
+from nas.system.interrupt import interruptible
+from nas.system.teller import Teller
 from nas.workers.workers import Item, Result
 
 TRIES = 4

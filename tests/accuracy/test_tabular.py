@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from nas.accuracy import make_evaluator
 from nas.accuracy.tabular import format_code
-from nas.catalog import shipped_folder
 from nas.cli import cli
 from nas.errors import NasError
 from nas.space.load import load_space
 from nas.space.space import Decision, Space
+from nas.system.places import shipped_folder
 from nas.tables.table import latency, load_table
 
 ROWS = "arch,accuracy,std\n00000000,40,0.5\n00000001,60,0.2\n00000010,62,0.4\n22222222,93.5,0.1\n"

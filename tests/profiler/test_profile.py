@@ -16,7 +16,6 @@ from scripted import Said, Scripted
 
 from nas.blocks.kinds import macs, ops
 from nas.blocks.layer import KEY_COLUMNS
-from nas.catalog import own_tables_folder
 from nas.devices.device import Fault, Sample
 from nas.devices.fake import work_ns
 from nas.errors import Interrupted, NasError, TableError
@@ -28,6 +27,7 @@ from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import check_device, verify
 from nas.space.load import load_space
 from nas.space.space import Space
+from nas.system.places import own_tables_folder
 from nas.tables.references import read_references
 from nas.tables.table import LatencyTable, load_table
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.catalog import shipped_folder
 from nas.loop import search
 from nas.run import Run
+from nas.system.places import shipped_folder
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.catalog import space_path
 from nas.space.adapt import options_of
 from nas.space.load import load_space
+from nas.system.places import space_path
 
 NAMES = ("mobile", "single-path", "fbnet", "mnasnet", "nas-bench-macro")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.catalog import shipped_folder
 from nas.errors import NasError
 from nas.space.load import load_space
+from nas.system.places import shipped_folder
 
 GOOD = (shipped_folder("search_spaces") / "mobile.yaml").read_text()
 

@@ -8,9 +8,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas.catalog import shipped_folder
 from nas.errors import NasError
 from nas.space.load import load_space
+from nas.system.places import shipped_folder
 
 FILES = sorted(shipped_folder("search_spaces").glob("*.yaml"))
 GOOD = {path.stem: path.read_text() for path in FILES}

@@ -8,11 +8,11 @@ import pytest
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import ops
-from nas.catalog import space_names
 from nas.cost import counts
 from nas.errors import SpaceError
 from nas.export.archdef import read_archdef
 from nas.space.load import load_space
+from nas.system.places import space_names
 from nas.tables.table import PROVENANCES, load_table
 
 ROOT = Path(__file__).resolve().parents[2]

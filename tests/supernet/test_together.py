@@ -39,7 +39,7 @@ from nas.policies.bound import Bounds
 from nas.space.load import load_space
 from nas.supernet.rules import RULES
 from nas.supernet.training import Checkpoints, WeightSettings, WeightTraining
-from nas.teller import Silent
+from nas.system.teller import Silent
 from nas.training.processes import alone, joined
 
 space, data = load_space(sys.argv[2]), load_data("digits", 8)

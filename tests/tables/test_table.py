@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nas.blocks import Layer
-from nas.catalog import shipped_folder
 from nas.errors import LatencyMissing, NasError
 from nas.space.load import load_space
+from nas.system.places import shipped_folder
 from nas.tables.table import PROVENANCES, load_table
 
 PIXEL = shipped_folder("latency_tables") / "pixel-cpu"

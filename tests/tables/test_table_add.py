@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas.catalog import shipped_folder
 from nas.errors import NasError
+from nas.system.places import shipped_folder
 from nas.tables import store
 from nas.tables.store import MAX_NETWORKS, add_table
 from nas.tables.table import MAX_TABLE_BYTES, LatencyTable, load_table

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.catalog import shipped_folder
+from nas.system.places import shipped_folder
 from nas.tables.header import TableHeader
 from nas.tables.merge import combine
 from nas.tables.table import LatencyTable, Row, load_table

@@ -12,9 +12,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from nas.catalog import own_tables_folder
 from nas.devices.device import Fault
 from nas.errors import NasError
+from nas.system.places import own_tables_folder
 
 VERSION = "1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="

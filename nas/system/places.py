@@ -10,7 +10,7 @@ from nas.errors import NasError, SpaceError, TableError
 
 def shipped_folder(name: str) -> Path:
     """The folder `search_spaces` or `latency_tables`: beside the package in a checkout, inside it in a wheel."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder

@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from nas.atomic import write_atomic
 from nas.errors import RunError
-from nas.files import open_plain
+from nas.system.atomic import write_atomic
+from nas.system.files import open_plain
 
 FORMAT = "nas-checkpoint/1"
 MAX_HEADER = 64 << 20

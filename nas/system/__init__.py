@@ -1,0 +1,1 @@
+"""What has nothing to do with networks: files, locks, signals, processes, and where long work tells how it stands."""
