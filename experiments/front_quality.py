@@ -33,9 +33,9 @@ import nas
 from nas.accuracy.tabular import load_tabular
 from nas.controllers.nsga2 import NSGA2
 from nas.controllers.unique import Unique
+from nas.cost.front import hypervolume, pareto_front
 from nas.exact import solve
-from nas.front import hypervolume, pareto_front
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = 500

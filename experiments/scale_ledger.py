@@ -35,10 +35,10 @@ import numpy as np
 
 from nas.controllers import CONTROLLERS, Controller
 from nas.controllers.unique import Unique
-from nas.index import GenotypeIndex
 from nas.ledger import Ledger
 from nas.problem import Problem
 from nas.request import Request
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population
 from nas.standing import Standing
 

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from nas.accuracy.tabular import load_tabular
 from nas.controllers import CONTROLLERS
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 

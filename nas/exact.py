@@ -19,8 +19,8 @@ from nas.controllers.evolution import Evolution
 from nas.controllers.unique import Unique
 from nas.cost.factors import Factors
 from nas.errors import NasError, Unattainable
-from nas.index import GenotypeIndex
 from nas.relaxation import Array, Relaxation, group
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 
 TOLERANCE = 1e-9

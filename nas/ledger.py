@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nas.errors import RunError
-from nas.index import GenotypeIndex
 from nas.ledger_file import LedgerFile, Measures
+from nas.space.index import GenotypeIndex
 
 Measure = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float64]]]
 """Genotypes `uint8[n, D]` → the ledger's columns, each `float64[n]`."""

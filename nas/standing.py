@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.front import hypervolume, pareto_front
+from nas.cost.front import hypervolume, pareto_front
 from nas.objective import Objective
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nas import front
-from nas.front import crowding, hypervolume, pareto_front, ranks
+from nas.cost import front
+from nas.cost.front import crowding, hypervolume, pareto_front, ranks
 
 
 def dominated_by(points: np.ndarray, i: int) -> np.ndarray:

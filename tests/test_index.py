@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.index import GenotypeIndex
-from nas.packing import Packing
+from nas.space.index import GenotypeIndex
+from nas.space.packing import Packing
 
 
 @settings(max_examples=50, deadline=None)

@@ -21,8 +21,8 @@ from nas.data.data import Data, Split
 from nas.errors import Interrupted, NasError
 from nas.export.config import Pictures
 from nas.export.weights_file import plain_weights
-from nas.index import GenotypeIndex
 from nas.policies import SUPERNETS
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.supernet.choices import choices_of
 from nas.supernet.multi_path import check_branches

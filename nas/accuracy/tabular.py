@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.system.files import lines, read_text
 

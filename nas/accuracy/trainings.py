@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError, RunError
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 
 FILE = "trainings.jsonl"

@@ -35,7 +35,7 @@ from nas.blocks.architecture import Architecture
 from nas.cost import counts
 from nas.cost.factors import Factors
 from nas.errors import NasError
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.system.atomic import write_atomic
 from nas.workers import Here, Workers

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from nas.controllers.controller import Values
-from nas.front import crowding, ranks
+from nas.cost.front import crowding, ranks
 from nas.space.space import Population, Space
 
 

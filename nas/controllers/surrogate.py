@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from nas.controllers.controller import Values, ranking
 from nas.controllers.gaussian_process import Array, Encoding, Posterior, Process, default_kernel, fit
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 
 ROUNDS = 8

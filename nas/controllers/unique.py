@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from nas.controllers.controller import Controller, Values
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 
 TRIES = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.front import pareto_front
+from nas.cost.front import pareto_front
 from nas.ledger_file import STRETCH
 from nas.report.axis import Axis, linear
 from nas.report.chart import area_key, chart, dot, legend, line, line_key, mark, mark_key, vertical, whisker

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nas.front import hypervolume, pareto_front
+from nas.cost.front import hypervolume, pareto_front
 from nas.report.axis import Axis, linear, logarithmic
 from nas.report.chart import chart, dot, horizontal, line
 from nas.report.figures import counted, milliseconds, score

@@ -7,7 +7,7 @@ from nas.blocks.layer import Layer
 from nas.controllers import CONTROLLERS
 from nas.controllers.controller import Controller
 from nas.controllers.unique import Unique
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Decision, Population, Slot, Space
 
 NAMES = sorted(name for name in CONTROLLERS if not name.startswith("optuna:"))  # those: test_optuna.py

@@ -9,8 +9,8 @@ from nas.controllers import CONTROLLERS
 from nas.controllers.optuna import SAMPLERS, OptunaSampler
 from nas.controllers.unique import Unique
 from nas.errors import NasError
-from nas.index import GenotypeIndex
 from nas.request import OPTUNA_NAMES
+from nas.space.index import GenotypeIndex
 from nas.space.space import Decision, Population, Slot, Space
 
 

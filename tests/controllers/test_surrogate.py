@@ -10,7 +10,7 @@ from nas.blocks.layer import Layer
 from nas.controllers.gaussian_process import CONSTANT, JITTER, Encoding, Kernel, Posterior, Process, default_kernel, fit
 from nas.controllers.surrogate import Surrogate, SurrogateConfig, censored, log_improvement, warped
 from nas.controllers.unique import Unique
-from nas.index import GenotypeIndex
+from nas.space.index import GenotypeIndex
 from nas.space.space import Decision, Population, Slot, Space
 
 CARDINALITIES = np.array([2, 3, 4])

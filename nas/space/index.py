@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nas.packing import Packing, Words
+from nas.space.packing import Packing, Words
 
 Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
