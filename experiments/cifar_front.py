@@ -33,10 +33,10 @@ from nas.blocks.kinds import output_shape
 from nas.cost.factors import Factors
 from nas.data import load_data
 from nas.data.data import Split
-from nas.export.archdef import parse_archdef
-from nas.export.blockstring import make_divisible
-from nas.export.config import read_config
-from nas.export.weights import random_weights
+from nas.formats.archdef import parse_archdef
+from nas.formats.blockstring import make_divisible
+from nas.formats.config import read_config
+from nas.formats.weights import random_weights
 from nas.profiler.bench import attached
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort

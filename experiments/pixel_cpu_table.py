@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from nas.blocks import KEY_COLUMNS, Layer
-from nas.export.archdef import parse_archdef
+from nas.formats.archdef import parse_archdef
 from nas.space.load import load_space
 from nas.tables.model import FEATURES, BlockModel, Range, features, fit
 

@@ -29,8 +29,8 @@ _HOMES = {
     "load_table": "nas.tables.table",
     "macs": "nas.cost.counts",
     "params": "nas.cost.counts",
-    "read_archdef": "nas.export.archdef",
-    "read_config": "nas.export.config",
+    "read_archdef": "nas.formats.archdef",
+    "read_config": "nas.formats.config",
     "search": "nas.loop",
 }
 """Public names and the modules they are imported from when first used, so that `import nas` stays quick."""
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from nas.cost.counts import macs, params
     from nas.cost.factors import Factors
     from nas.errors import NasError
-    from nas.export.archdef import read_archdef
-    from nas.export.config import read_config
+    from nas.formats.archdef import read_archdef
+    from nas.formats.config import read_config
     from nas.loop import search
     from nas.run import Run
     from nas.space.load import load_space

@@ -211,8 +211,8 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
 
 def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
     """The network, and the space that it names."""
-    from nas.export.archdef import read_archdef
     from nas.export.source import find_source
+    from nas.formats.archdef import read_archdef
 
     if (config is None) == (arch_def is None):
         raise NasError("Give a config.json or --arch-def FILE, and just one of them.")
@@ -265,7 +265,7 @@ def _export_network(
 ) -> tuple[list[Path], dict[str, Any] | None]:
     """Files written, and the report of int8 where that was asked for."""
     from nas.export.source import find_source
-    from nas.export.winner import export as write
+    from nas.formats.winner import export as write
 
     source = find_source(place)
     config, weights, quantised = source.config, source.weights, names is not None and "int8" in names
@@ -292,7 +292,7 @@ def _export_network(
         return written, None
     from nas.data import load_data
     from nas.export.int8 import to_int8
-    from nas.export.winner import Origin
+    from nas.formats.winner import Origin
     from nas.profiler.bench import attached
 
     origin = Origin(config.decisions, config.space, config.metrics, seed, weights, config.weights, config.pictures)

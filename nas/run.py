@@ -119,7 +119,7 @@ class Run:
     @property
     def architecture(self) -> Architecture:
         """The winner's network."""
-        from nas.export.config import read_config
+        from nas.formats.config import read_config
 
         return read_config(self.path / "winner" / "config.json").architecture
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from nas.data.batches import picture_tensor
 from nas.data.data import Data, Split
 from nas.errors import Interrupted, NasError
-from nas.export.config import Pictures
-from nas.export.weights_file import plain_weights
+from nas.formats.config import Pictures
+from nas.formats.weights_file import plain_weights
 from nas.policies import SUPERNETS
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space

@@ -23,7 +23,7 @@ from nas.accuracy.trainings import FILE, Curve, Trainings
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data
 from nas.errors import Interrupted, NasError
-from nas.export.weights import random_weights
+from nas.formats.weights import random_weights
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
 from nas.training.fit import fit

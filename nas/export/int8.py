@@ -23,8 +23,8 @@ from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
 from nas.errors import ArchitectureError
 from nas.export.source import public_name
-from nas.export.winner import Origin
-from nas.export.winner import onnx as float_model
+from nas.formats.winner import Origin
+from nas.formats.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
 from nas.profiler.probe import INPUT_SLICE, write_weights
 from nas.profiler.samples import Samples

@@ -21,9 +21,9 @@ from onnx import TensorProto
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.layer import MAX_DIMENSION, Layer
-from nas.blocks.onnx_graph import to_onnx
 from nas.devices.device import Probe
 from nas.errors import ArchitectureError
+from nas.formats.onnx_graph import to_onnx
 from nas.system.atomic import write_atomic
 
 NORMALS = 8 << 20
@@ -67,7 +67,7 @@ class _Slices:
         self.next = 0
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
-        """See `nas.blocks.onnx_graph.Tensors`."""
+        """See `nas.formats.onnx_graph.Tensors`."""
         size = prod(shape)
         if size > NORMALS:
             raise ArchitectureError(f"A probe's tensor has at most {NORMALS:,} values, `{name}` has {size:,}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from nas.export.archdef import read_archdef
+from nas.formats.archdef import read_archdef
 from nas.tables.table import LatencyTable
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.blocks.architecture import Architecture
-from nas.export.config import read_config, to_config
+from nas.formats.config import read_config, to_config
 from nas.system.atomic import write_atomic
 from nas.tables.header import ReferenceNetwork
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nas.errors import NasError, TableError
-from nas.export.archdef import read_archdef
+from nas.formats.archdef import read_archdef
 from nas.space.schema import Name
 from nas.system.atomic import write_atomic
 from nas.system.files import read_bytes, read_json

@@ -12,8 +12,8 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.build import build
 from nas.blocks.kinds import KINDS, ops
 from nas.errors import ArchitectureError
-from nas.export.weights import random_weights
-from nas.export.weights_file import Array
+from nas.formats.weights import random_weights
+from nas.formats.weights_file import Array
 
 
 @dataclass(frozen=True)

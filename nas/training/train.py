@@ -12,10 +12,10 @@ import torch
 from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
-from nas.export.config import Config, Pictures
 from nas.export.source import find_source, public_name
-from nas.export.weights_file import Array, plain_weights, read_file
-from nas.export.winner import export
+from nas.formats.config import Config, Pictures
+from nas.formats.weights_file import Array, plain_weights, read_file
+from nas.formats.winner import export
 from nas.request_folder import code_option, resumable
 from nas.system.teller import Silent, Teller
 from nas.training.board import board

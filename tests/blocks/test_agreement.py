@@ -12,9 +12,9 @@ from networks import architectures, picture, randomize
 
 from nas.blocks import Architecture, Layer
 from nas.blocks.build import build
-from nas.blocks.onnx_graph import Inline, to_onnx
 from nas.errors import ArchitectureError
-from nas.export.weights import random_weights
+from nas.formats.onnx_graph import Inline, to_onnx
+from nas.formats.weights import random_weights
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

@@ -12,11 +12,11 @@ from test_agreement import run_onnx
 from nas.blocks import KEY_COLUMNS, Architecture, Layer
 from nas.blocks.build import build
 from nas.blocks.kinds import KINDS, Kind, macs, params
-from nas.blocks.onnx_graph import Inline, to_onnx
 from nas.blocks.ops import Conv, Op
 from nas.errors import LatencyMissing, SpaceError
-from nas.export.config import read_config, to_config
-from nas.export.plain import to_python
+from nas.formats.config import read_config, to_config
+from nas.formats.onnx_graph import Inline, to_onnx
+from nas.formats.plain import to_python
 from nas.space.load import load_space
 from nas.system.places import shipped_folder
 from nas.tables.table import load_table

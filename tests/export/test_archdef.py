@@ -10,8 +10,8 @@ import pytest
 
 from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError
-from nas.export.archdef import format_archdef, parse_archdef, read_archdef, to_archdef
-from nas.export.blockstring import make_divisible
+from nas.formats.archdef import format_archdef, parse_archdef, read_archdef, to_archdef
+from nas.formats.blockstring import make_divisible
 from nas.space.load import load_space
 
 ARCHDEFS = Path(__file__).parent.parent / "archdefs"

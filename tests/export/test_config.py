@@ -13,7 +13,7 @@ from networks import architectures
 
 from nas.blocks import KEY_COLUMNS, Architecture, Layer
 from nas.errors import ArchitectureError
-from nas.export.config import Config, Pictures, read_config, to_config
+from nas.formats.config import Config, Pictures, read_config, to_config
 
 NETWORK = Architecture(
     3,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from nas.blocks import Architecture, Layer
 from nas.errors import NasError
-from nas.export.archdef import read_archdef
-from nas.export.blockstring import parse_block
-from nas.export.config import read_config, to_config
+from nas.formats.archdef import read_archdef
+from nas.formats.blockstring import parse_block
+from nas.formats.config import read_config, to_config
 
 SCALARS = (
     st.none()

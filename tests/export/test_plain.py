@@ -15,8 +15,8 @@ from networks import architectures, picture, randomize
 
 from nas.blocks import Architecture, Layer
 from nas.blocks.build import build
-from nas.export.archdef import read_archdef
-from nas.export.plain import to_python
+from nas.formats.archdef import read_archdef
+from nas.formats.plain import to_python
 from nas.space.load import load_space
 
 LARGE = Path(__file__).parent.parent / "archdefs" / "mobilenetv3-large.json"

@@ -18,8 +18,8 @@ from torch import nn
 from nas.blocks import Architecture, Layer
 from nas.blocks.build import build
 from nas.errors import ArchitectureError
-from nas.export import archdef
-from nas.export.archdef import parse_archdef, to_archdef
+from nas.formats import archdef
+from nas.formats.archdef import parse_archdef, to_archdef
 from nas.space.load import load_space
 
 pytest.importorskip("timm")
@@ -34,7 +34,7 @@ CALL = compile(
     "docstring",
     "exec",
 )
-"""The call that the docstring of nas.export.archdef gives."""
+"""The call that the docstring of nas.formats.archdef gives."""
 
 
 def timm_network(text: dict[str, Any]) -> nn.Module:

@@ -19,8 +19,8 @@ from test_config import NETWORK
 from nas.blocks import Architecture
 from nas.blocks.build import build
 from nas.errors import ArchitectureError
-from nas.export.weights import random_weights, weight_shapes
-from nas.export.weights_file import FILE, plain_weights, read_file, read_weights, write_file
+from nas.formats.weights import random_weights, weight_shapes
+from nas.formats.weights_file import FILE, plain_weights, read_file, read_weights, write_file
 
 
 @given(architectures())

@@ -13,9 +13,9 @@ import pytest
 
 from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError, NasError
-from nas.export.archdef import read_archdef
-from nas.export.config import read_config
-from nas.export.winner import EXPORTS, PLAIN, export
+from nas.formats.archdef import read_archdef
+from nas.formats.config import read_config
+from nas.formats.winner import EXPORTS, PLAIN, export
 from nas.space.load import load_space
 
 
@@ -81,8 +81,8 @@ def test_unknown_formats_and_unwritable_folders(winner: Architecture, tmp_path: 
 
 def test_exporting_imports_no_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from nas.export.archdef import read_archdef;"
-        "from nas.export.winner import export;"
+        "import sys; from pathlib import Path; from nas.formats.archdef import read_archdef;"
+        "from nas.formats.winner import export;"
         f"export(read_archdef(Path({str(Path(__file__).parent.parent / 'archdefs' / 'fbnet-c.json')!r})), Path('out'));"
         "assert 'torch' not in sys.modules"
     )

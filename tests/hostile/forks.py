@@ -20,7 +20,7 @@ from child import limited, waited
 
 def main() -> None:
     import nas.cli
-    import nas.export.winner
+    import nas.formats.winner
     import nas.screen
     import nas.space.load
     import nas.tables.store

@@ -10,7 +10,7 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import ops
 from nas.cost import counts
 from nas.errors import SpaceError
-from nas.export.archdef import read_archdef
+from nas.formats.archdef import read_archdef
 from nas.space.load import load_space
 from nas.system.places import space_names
 from nas.tables.table import PROVENANCES, load_table

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from nas.blocks.build import build
 from nas.errors import NasError
-from nas.export.plain import to_python
+from nas.formats.plain import to_python
 from nas.space.load import load_space
 from nas.supernet.multi_path import MultiPath
 from nas.supernet.subnet import recalibrate

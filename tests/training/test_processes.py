@@ -20,7 +20,7 @@ import json, sys
 import torch
 from torch import nn
 from nas.data import load_data
-from nas.export.weights import random_weights
+from nas.formats.weights import random_weights
 from nas.training.fit import fit
 from nas.training.network import network_of
 from nas.training.processes import joined

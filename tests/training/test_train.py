@@ -18,9 +18,9 @@ from tiny import TINY, nas, patched, write_config
 
 from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError, NasError
-from nas.export.config import read_config, to_config
-from nas.export.weights import random_weights
-from nas.export.weights_file import read_weights
+from nas.formats.config import read_config, to_config
+from nas.formats.weights import random_weights
+from nas.formats.weights_file import read_weights
 from nas.training.board import board
 from nas.training.history import Epoch
 from nas.training.network import check, start

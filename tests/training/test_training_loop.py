@@ -20,7 +20,7 @@ from nas.blocks.build import build
 from nas.data import Data
 from nas.data.batches import Augmentation
 from nas.errors import Interrupted, NasError, OutOfMemory, RunError
-from nas.export.weights import random_weights
+from nas.formats.weights import random_weights
 from nas.training import fit as loop
 from nas.training.fit import Fitted, divergence, fit
 from nas.training.network import network_of

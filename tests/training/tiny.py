@@ -15,7 +15,7 @@ import pytest
 
 from nas.blocks import Architecture, Layer
 from nas.cli import main
-from nas.export.config import to_config
+from nas.formats.config import to_config
 
 TINY = Architecture(
     3,

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from nas.blocks.architecture import Architecture
-from nas.export.config import Pictures
+from nas.formats.config import Pictures
 
 _KINDS = {
     "random": "None: the network is untrained, and there is no `model.safetensors` here.",

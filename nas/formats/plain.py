@@ -18,7 +18,7 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.kinds import KINDS, ops, output_shape
 from nas.blocks.layer import Layer
 from nas.blocks.ops import Op
-from nas.export.config import Pictures
+from nas.formats.config import Pictures
 
 LINE = 120
 

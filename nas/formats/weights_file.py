@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from nas import __version__
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError
-from nas.export.weights import weight_shapes
+from nas.formats.weights import weight_shapes
 from nas.system.files import open_plain
 
 FILE = "model.safetensors"

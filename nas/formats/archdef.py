@@ -51,7 +51,7 @@ from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.kinds import ops, output_shape
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
-from nas.export.blockstring import ACTIVATIONS, KINDS, Block, Rounding, make_divisible, parse_block
+from nas.formats.blockstring import ACTIVATIONS, KINDS, Block, Rounding, make_divisible, parse_block
 from nas.system.files import read_json, read_model
 
 PAGE = "docs/architectures.md"

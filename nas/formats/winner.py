@@ -11,11 +11,11 @@ from typing import Any
 from nas import __version__
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
-from nas.export import weights_file
-from nas.export.archdef import format_archdef, to_archdef
-from nas.export.config import Pictures, Weights, to_config
-from nas.export.plain import to_python
-from nas.export.weights_file import Array
+from nas.formats import weights_file
+from nas.formats.archdef import format_archdef, to_archdef
+from nas.formats.config import Pictures, Weights, to_config
+from nas.formats.plain import to_python
+from nas.formats.weights_file import Array
 from nas.system.atomic import write_all_atomic
 
 
@@ -55,9 +55,9 @@ def timm(architecture: Architecture, origin: Origin) -> str:
 def onnx(architecture: Architecture, origin: Origin) -> bytes:
     """model.onnx. Random weights are for timing and for looking at, and stay a graph as the profiler times it;
     others have their batch normalisation folded into the convolutions."""
-    from nas.blocks.onnx_graph import Inline, to_onnx
-    from nas.export.folded import fold
-    from nas.export.weights import random_weights
+    from nas.formats.folded import fold
+    from nas.formats.onnx_graph import Inline, to_onnx
+    from nas.formats.weights import random_weights
 
     metadata = {
         "weights": "random (untrained)" if origin.weights is None else origin.weights_from,
@@ -81,7 +81,7 @@ def torch(architecture: Architecture, origin: Origin) -> str:
 
 def card(architecture: Architecture, origin: Origin) -> str:
     """README.md: a model card."""
-    from nas.export.card import to_card
+    from nas.formats.card import to_card
 
     return to_card(
         architecture,

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a model of `nas.blocks.onnx_graph` in which no batch normalisation follows a convolution."""
+    """A copy of a model of `nas.formats.onnx_graph` in which no batch normalisation follows a convolution."""
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
     graph = folded.graph
