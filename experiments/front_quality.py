@@ -34,7 +34,7 @@ from nas.accuracy.tabular import load_tabular
 from nas.controllers.nsga2 import NSGA2
 from nas.controllers.unique import Unique
 from nas.cost.front import hypervolume, pareto_front
-from nas.exact import solve
+from nas.solvers.exact import solve
 from nas.space.index import GenotypeIndex
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import nas
-from nas.descent import FLOOR
+from nas.policies.descent import FLOOR
 from nas.request import POLICY_NAMES
 
 

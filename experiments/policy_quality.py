@@ -22,9 +22,9 @@ from nas.accuracy.tabular import load_tabular
 from nas.cost import counts
 from nas.data import load_data
 from nas.data.data import Data
-from nas.descent import Descent, derive
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
+from nas.policies.descent import Descent, derive
 from nas.space.load import load_space
 from nas.supernet.training import Checkpoints, WeightTraining
 from nas.system.interrupt import Signals

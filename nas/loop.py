@@ -17,13 +17,13 @@ from nas.accuracy.evaluator import Spread
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Alone, Interrupted, NasError, RunError
-from nas.exact import solve
 from nas.ledger import Ledger
 from nas.problem import Problem, Subject
 from nas.request import Request
 from nas.request_folder import check_present, code_option, resumable
 from nas.result import Verified, conclude, proof_of, prove
 from nas.run import Run
+from nas.solvers.exact import solve
 from nas.standing import Standing
 from nas.system import ranks
 from nas.system.atomic import write_atomic

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.cost.front import pareto_front
-from nas.exact import Solution, solve
 from nas.formats.config import Pictures
 from nas.formats.winner import export
 from nas.ledger import Ledger
 from nas.problem import Problem
 from nas.run import Run
+from nas.solvers.exact import Solution, solve
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
 

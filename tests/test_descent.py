@@ -12,10 +12,10 @@ import torch
 from nas.accuracy.shared import Shared, SharedSettings
 from nas.cost.counts import macs, params
 from nas.data import Data, load_data
-from nas.descent import Descent
 from nas.errors import Interrupted, NasError, RunError
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
+from nas.policies.descent import Descent
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.supernet import training as module

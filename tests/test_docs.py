@@ -24,8 +24,8 @@ from pictures import pets
 
 import nas.cli
 from nas.cli import cli
-from nas.descent import PolicySettings
 from nas.errors import NasError
+from nas.policies.descent import PolicySettings
 from nas.request import CONTROLLER_NAMES, DEFAULT_BUDGETS, DEFAULT_STEPS, POLICY_NAMES, SLOW_CONTROLLERS
 from nas.run import Run
 from nas.space.load import load_space

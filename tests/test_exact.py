@@ -10,7 +10,7 @@ from nas.blocks.layer import Layer
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError, Unattainable
-from nas.exact import attain, solve
+from nas.solvers.exact import attain, solve
 from nas.space.space import Decision, Slot, Space
 
 
@@ -31,7 +31,7 @@ def random_factors(cards: tuple[int, ...], arity: int, rng: np.random.Generator,
 
 @pytest.mark.parametrize("seed", range(20))
 def test_brute_force_agrees_on_small_spaces(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.exact.ENUMERATED", 20)  # so that bounding and branching do the work
+    monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 20)  # so that bounding and branching do the work
     rng = np.random.default_rng(seed)
     cards = tuple(int(n) for n in rng.integers(2, 5, size=rng.integers(3, 8)))
     space, value = space_of(cards), random_factors(cards, 3, rng)
@@ -55,7 +55,7 @@ def test_brute_force_agrees_on_small_spaces(seed: int, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("seed", range(20))
 def test_whether_all_bounds_can_be_met_is_decided(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.exact.ENUMERATED", 20)
+    monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 20)
     rng = np.random.default_rng(100 + seed)
     cards = tuple(int(n) for n in rng.integers(2, 5, size=rng.integers(3, 7)))
     space = space_of(cards)
@@ -85,7 +85,7 @@ def test_two_bounds_that_hardly_meet_are_decided_at_once() -> None:
 
 
 def test_what_is_not_known_in_time_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.exact.ENUMERATED", 1)
+    monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 1)
     rng, cards = np.random.default_rng(0), (4,) * 6
     space = space_of(cards)
     costs = {name: random_factors(cards, 3, rng, positive=True) for name in ("one", "two")}

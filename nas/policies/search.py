@@ -10,13 +10,13 @@ from typing import Any, cast
 import torch
 
 from nas.accuracy.shared import Shared
-from nas.descent import Descent, Record, derive
 from nas.errors import Interrupted
-from nas.exact import attain
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
+from nas.policies.descent import Descent, Record, derive
 from nas.problem import Problem
 from nas.request import Request
+from nas.solvers.exact import attain
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining
 from nas.system.interrupt import Stopwatch, interruptible

@@ -12,9 +12,9 @@ import torch
 from nas.blocks.layer import Layer
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
-from nas.descent import derive
 from nas.errors import Unattainable
 from nas.policies.bound import DAMPING, RATE, Bounds
+from nas.policies.descent import derive
 from nas.policies.policy import Logits, Policy
 from nas.policies.reinforce import Reinforce
 from nas.policies.search import PolicySearch

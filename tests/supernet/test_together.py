@@ -33,7 +33,7 @@ from test_descent import never, state
 
 from nas.cost.counts import macs, params
 from nas.data import load_data
-from nas.descent import Descent
+from nas.policies.descent import Descent
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space

@@ -1,6 +1,6 @@
 """The best architecture under bounds, with a proof: branch and bound over a relaxation.
 
-Maximise V(g) subject to C_k(g) ≤ c_k, where V and every C_k are Factors. `nas.relaxation` gives an upper bound for
+Maximise V(g) subject to C_k(g) ≤ c_k, where V and every C_k are Factors. `nas.solvers.relaxation` gives an upper bound for
 any part of the space. Each state of each variable is tried on its own: where its bound does not exceed the best
 known architecture, it is gone. What is left is enumerated, or split and treated again.
 """
@@ -19,7 +19,7 @@ from nas.controllers.evolution import Evolution
 from nas.controllers.unique import Unique
 from nas.cost.factors import Factors
 from nas.errors import NasError, Unattainable
-from nas.relaxation import Array, Relaxation, group
+from nas.solvers.relaxation import Array, Relaxation, group
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 

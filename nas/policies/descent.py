@@ -16,9 +16,9 @@ import torch
 
 from nas.cost.factors import Factor, Factors
 from nas.errors import Interrupted, NasError, RunError
-from nas.exact import Solution, solve
 from nas.policies.bound import TWO_SIDED, Bounds
 from nas.policies.policy import Policy
+from nas.solvers.exact import Solution, solve
 from nas.space.space import Space
 from nas.supernet.rules import uniform
 from nas.supernet.supernet import Genotype
