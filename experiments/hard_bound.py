@@ -18,7 +18,7 @@ import torch
 
 import nas
 from nas.policies.descent import FLOOR
-from nas.request import POLICY_NAMES
+from nas.runs.request import POLICY_NAMES
 
 
 def main() -> None:

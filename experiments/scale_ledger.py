@@ -35,12 +35,12 @@ import numpy as np
 
 from nas.controllers import CONTROLLERS, Controller
 from nas.controllers.unique import Unique
-from nas.ledger import Ledger
-from nas.problem import Problem
-from nas.request import Request
+from nas.runs.ledger import Ledger
+from nas.runs.problem import Problem
+from nas.runs.request import Request
+from nas.runs.standing import Standing
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population
-from nas.standing import Standing
 
 BATCH = 1_000
 REQUEST = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0}

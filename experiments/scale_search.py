@@ -31,8 +31,8 @@ from nas.controllers.nsga2 import NSGA2
 from nas.controllers.unique import Unique
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
-from nas.ledger import Ledger
-from nas.objective import Objective
+from nas.runs.ledger import Ledger
+from nas.runs.objective import Objective
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 

@@ -21,7 +21,7 @@ _HOMES = {
     "LatencyTable": "nas.tables.table",
     "Layer": "nas.blocks.layer",
     "NasError": "nas.errors",
-    "Run": "nas.run",
+    "Run": "nas.runs.run",
     "Space": "nas.space.space",
     "latency": "nas.tables.table",
     "load_predictor": "nas.accuracy.predictor",
@@ -31,7 +31,7 @@ _HOMES = {
     "params": "nas.cost.counts",
     "read_archdef": "nas.formats.archdef",
     "read_config": "nas.formats.config",
-    "search": "nas.loop",
+    "search": "nas.runs.loop",
 }
 """Public names and the modules they are imported from when first used, so that `import nas` stays quick."""
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
     from nas.formats.config import read_config
-    from nas.loop import search
-    from nas.run import Run
+    from nas.runs.loop import search
+    from nas.runs.run import Run
     from nas.space.load import load_space
     from nas.space.space import Space
     from nas.tables.table import LatencyTable, latency, load_table

@@ -118,8 +118,8 @@ def search(
     **plain: Any,
 ) -> None:
     """Find the most accurate architecture of a space within a latency bound on a target."""
-    from nas.request import Request, parse_at_most, parse_budget, parse_latency
-    from nas.run import Run
+    from nas.runs.request import Request, parse_at_most, parse_budget, parse_latency
+    from nas.runs.run import Run
     from nas.workers import check_workers
 
     if workers is not None:
@@ -149,7 +149,7 @@ def search(
         _check_names(request.space, request.target)
         run = Run.create(out, request)
 
-    from nas.loop import carry_out  # only now: the request is on disk
+    from nas.runs.loop import carry_out  # only now: the request is on disk
 
     with search_bar() as progress, ScreenTeller("profile") as teller:
         carry_out(run, progress, teller, workers)
@@ -211,8 +211,8 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
 
 def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
     """The network, and the space that it names."""
-    from nas.export.source import find_source
     from nas.formats.archdef import read_archdef
+    from nas.runs.source import find_source
 
     if (config is None) == (arch_def is None):
         raise NasError("Give a config.json or --arch-def FILE, and just one of them.")
@@ -264,8 +264,8 @@ def _export_network(
     place: Path, names: list[str] | None, out: Path, seed: int, data: str | None
 ) -> tuple[list[Path], dict[str, Any] | None]:
     """Files written, and the report of int8 where that was asked for."""
-    from nas.export.source import find_source
     from nas.formats.winner import export as write
+    from nas.runs.source import find_source
 
     source = find_source(place)
     config, weights, quantised = source.config, source.weights, names is not None and "int8" in names

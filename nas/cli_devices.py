@@ -87,7 +87,7 @@ def profile(
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
     from nas.blocks.layer import MAX_DIMENSION
-    from nas.request import MAX_RESOLUTION, parse_budget, parse_percent
+    from nas.runs.request import MAX_RESOLUTION, parse_budget, parse_percent
     from nas.target import check_target
 
     seconds = parse_budget(budget)["seconds"]
@@ -139,9 +139,9 @@ def profile(
 @json_option
 def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
     """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
-    from nas.export.source import find_source
-    from nas.request import parse_percent
-    from nas.run import Run
+    from nas.runs.request import parse_percent
+    from nas.runs.run import Run
+    from nas.runs.source import find_source
 
     percent = parse_percent(tolerance)
     found = find_source(source)

@@ -20,7 +20,7 @@ from nas.errors import NasError
 def report(runs: tuple[Path, ...], compare: bool, out: Path | None, as_json: bool) -> None:
     """Show a run, or several side by side, in one HTML file that needs no network and no script."""
     from nas.report import write_comparison, write_report
-    from nas.run import Run
+    from nas.runs.run import Run
 
     if compare:
         written = write_comparison([Run.load(path) for path in runs], out or Path("compare.html"))

@@ -36,7 +36,7 @@ def train(
 ) -> None:
     """Train a network, or fine-tune one that has weights, and test it."""
     folder = _folder(config, data, out, resume, plain)
-    from nas.training.train import carry_out  # only now: the request is on disk
+    from nas.runs.train import carry_out  # only now: the request is on disk
 
     with ScreenTeller("train") as teller:
         carry_out(folder, teller, tensorboard)
@@ -52,8 +52,8 @@ def train(
 
 def _folder(config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]) -> Any:
     """The training's folder."""
-    from nas.training.folder import Folder
-    from nas.training.request import Request
+    from nas.runs.training_folder import Folder
+    from nas.runs.training_request import Request
 
     asked = {name: value for name, value in plain.items() if value is not None}
     for name, place in {"config": config, "weights": asked.get("weights"), "teacher": asked.get("teacher")}.items():
@@ -73,7 +73,7 @@ def _folder(config: str | None, data: str | None, out: Path | None, resume: bool
 
 def _check(request: Any) -> None:
     """Refuse what nothing answers to, before anything is written or imported."""
-    from nas.export.source import find_source
+    from nas.runs.source import find_source
 
     for place in (request.config, request.teacher):
         if place is not None:

@@ -26,8 +26,8 @@ import nas.cli
 from nas.cli import cli
 from nas.errors import NasError
 from nas.policies.descent import PolicySettings
-from nas.request import CONTROLLER_NAMES, DEFAULT_BUDGETS, DEFAULT_STEPS, POLICY_NAMES, SLOW_CONTROLLERS
-from nas.run import Run
+from nas.runs.request import CONTROLLER_NAMES, DEFAULT_BUDGETS, DEFAULT_STEPS, POLICY_NAMES, SLOW_CONTROLLERS
+from nas.runs.run import Run
 from nas.space.load import load_space
 
 ROOT = Path(__file__).parent.parent

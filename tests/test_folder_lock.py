@@ -9,15 +9,21 @@ import pytest
 from small_run import before, content, nas, process, snapshot
 
 from nas.errors import RunError, TableError
-from nas.loop import search
-from nas.request_folder import numbered
+from nas.runs.loop import search
+from nas.runs.request_folder import numbered
 from nas.system.atomic import PART
 from nas.system.folder_lock import FolderLock, is_held
 from nas.tables.merge import merge_tables
 from nas.tables.table import load_table
 from nas.tables.write import write_table
 
-STAGES = ["nas.loop.Subject.load", "nas.loop.Problem.load", "nas.loop._set_up", "nas.loop._loop", "nas.loop.conclude"]
+STAGES = [
+    "nas.runs.loop.Subject.load",
+    "nas.runs.loop.Problem.load",
+    "nas.runs.loop._set_up",
+    "nas.runs.loop._loop",
+    "nas.runs.loop.conclude",
+]
 BUSY = "another process is working on this"
 
 
@@ -104,11 +110,11 @@ def test_a_killed_process_leaves_no_lock(small: list[str], tmp_path: Path) -> No
 
 HANG = """
 import time
-import nas.loop
+import nas.runs.loop
 def hang(*arguments):
     print("hanging", flush=True)
     time.sleep(600)
-nas.loop._set_up = hang
+nas.runs.loop._set_up = hang
 """
 
 

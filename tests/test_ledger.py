@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas import ledger_file
 from nas.errors import RunError
-from nas.ledger import Ledger
-from nas.ledger_file import LedgerFile
+from nas.runs import ledger_file
+from nas.runs.ledger import Ledger
+from nas.runs.ledger_file import LedgerFile
 
 COLUMNS = ("accuracy", "latency_ms")
 OPTIONS = (3, 3, 3, 10)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from small_run import Done, content, nas, snapshot
 
-from nas.ledger import Ledger
+from nas.runs.ledger import Ledger
 from nas.system.atomic import PART
 
 CONTROLLERS = ("evolution", "random", "nsga2")

@@ -14,8 +14,8 @@ import pytest
 
 import nas
 from nas.errors import Interrupted, NasError, RunError, Unattainable
-from nas.ledger_file import LedgerFile
-from nas.request import Request
+from nas.runs.ledger_file import LedgerFile
+from nas.runs.request import Request
 
 QUICK = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 20_000}
 COLUMNS = ("accuracy", "latency_ms")

@@ -3,7 +3,7 @@
 from nas.accuracy import EVALUATORS
 from nas.controllers import CONTROLLERS
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
-from nas.request import ACCURACY_NAMES, CONTROLLER_NAMES, DEFAULT_BUDGETS, FRONT_CONTROLLERS, POLICY_NAMES
+from nas.runs.request import ACCURACY_NAMES, CONTROLLER_NAMES, DEFAULT_BUDGETS, FRONT_CONTROLLERS, POLICY_NAMES
 
 
 def test_every_controller_that_a_request_names_is_registered_and_the_other_way_round() -> None:

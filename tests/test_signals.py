@@ -17,7 +17,7 @@ from nas.system.interrupt import Signals, Stopwatch, interruptible, raised
 
 WAIT = """
 import select
-from nas.ledger import Ledger
+from nas.runs.ledger import Ledger
 append, calls = Ledger.append, []
 def slow(self, *arguments):
     calls.append(1)
@@ -76,7 +76,7 @@ def test_nohup_is_respected_and_a_pause_is_no_time(small: list[str], undisturbed
     assert json.loads(out)["seconds"] < 1 + (time.monotonic() - began)
 
 
-@pytest.mark.parametrize("stage", ["nas.loop.Problem.load", "nas.loop.conclude"])
+@pytest.mark.parametrize("stage", ["nas.runs.loop.Problem.load", "nas.runs.loop.conclude"])
 def test_an_interrupt_before_and_after_the_search(
     stage: str, small: list[str], undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_pause_in_the_warm_up_of_a_time_budget_does_not_cut_it(
         clock["ahead"] += 3.0
         os.kill(os.getpid(), signal.SIGCONT)
 
-    before("nas.standing.Standing.update", pause, monkeypatch)
+    before("nas.runs.standing.Standing.update", pause, monkeypatch)
     nas(*small, "--budget", "2s", "--controller", "random", "--out", "run", cwd=tmp_path)
     setup = json.loads((tmp_path / "run/setup.json").read_text())
     result = json.loads((tmp_path / "run/result.json").read_text())
@@ -208,7 +208,7 @@ from nas.cli import main
 
 def test_what_is_solved_is_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt after the one batch of a solver: going on solves again, but does not record it again."""
-    before("nas.loop.conclude", lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
+    before("nas.runs.loop.conclude", lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
     words = ["search", "--space", "mobile", "--target", "pixel-cpu", "--latency", "40ms", "--controller", "exact"]
     nas(*words, "--out", "run", cwd=tmp_path, code=130)
     recorded = (tmp_path / "run/ledger.bin").read_bytes()

@@ -21,7 +21,7 @@ from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
 from nas.errors import NasError
-from nas.request import Request
+from nas.runs.request import Request
 from nas.space.space import Space
 from nas.system.teller import Teller
 from nas.workers import Here, Workers

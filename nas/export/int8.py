@@ -22,12 +22,12 @@ from nas.blocks.architecture import Architecture
 from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
 from nas.errors import ArchitectureError
-from nas.export.source import public_name
 from nas.formats.winner import Origin
 from nas.formats.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
 from nas.profiler.probe import INPUT_SLICE, write_weights
 from nas.profiler.samples import Samples
+from nas.runs.source import public_name
 from nas.system.atomic import write_all_atomic
 
 MODEL, REPORT = "model.int8.onnx", "int8.json"

@@ -23,12 +23,12 @@ from optuna.study import StudyDirection
 from nas.accuracy.tabular import format_code
 from nas.controllers.controller import ranking
 from nas.errors import RunError
-from nas.ledger_file import LedgerFile
-from nas.objective import Objective
-from nas.problem import Problem
-from nas.request import Request
-from nas.request_folder import ask_for_code, read_mapping, recall
-from nas.run import FORMAT
+from nas.runs.ledger_file import LedgerFile
+from nas.runs.objective import Objective
+from nas.runs.problem import Problem
+from nas.runs.request import Request
+from nas.runs.request_folder import ask_for_code, read_mapping, recall
+from nas.runs.run import FORMAT
 from nas.system.atomic import atomic
 
 MAX_TRIALS = 10_000

@@ -33,7 +33,7 @@ from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import error_of
-from nas.request_folder import clear_parts
+from nas.runs.request_folder import clear_parts
 from nas.space.schema import Name
 from nas.space.space import Space
 from nas.system.atomic import write_atomic

@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.report.markup import Markup, element, joined
 from nas.report.material import Material
 from nas.report.overview import definitions, table_rows
-from nas.request import Request
+from nas.runs.request import Request
 
 WHOLE = 32
 """Letters of a word that a phone has room for."""

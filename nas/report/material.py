@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.errors import NasError, RunError
-from nas.ledger_file import FORMAT, LedgerFile
-from nas.objective import MNASNET_EXPONENTS
-from nas.request import Request
-from nas.run import Run
+from nas.runs.ledger_file import FORMAT, LedgerFile
+from nas.runs.objective import MNASNET_EXPONENTS
+from nas.runs.request import Request
+from nas.runs.run import Run
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.files import lines, open_plain, read_text

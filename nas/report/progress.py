@@ -92,7 +92,7 @@ def _best(material: Material) -> Markup:
 
 
 def _hypervolume(material: Material) -> Markup:
-    """As `nas.standing.Standing` has it: a share of what no latency and the best accuracy would dominate."""
+    """As `nas.runs.standing.Standing` has it: a share of what no latency and the best accuracy would dominate."""
     total, largest = len(material.values), material.outcome.attainable[1]
     ends = evenly(total + 1, CHECKPOINTS + 1)[1:]
     front, shares, start = np.zeros((0, 2)), [], 0

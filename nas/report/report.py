@@ -18,7 +18,7 @@ from nas.report.overview import overview
 from nas.report.page import page, section
 from nas.report.progress import progress_section
 from nas.report.truth import truth_section
-from nas.run import Run
+from nas.runs.run import Run
 from nas.system.atomic import write_atomic
 from nas.system.teller import Teller
 

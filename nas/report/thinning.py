@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.ledger_file import STRETCH
+from nas.runs.ledger_file import STRETCH
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -9,7 +9,7 @@ from nas.controllers import CONTROLLERS
 from nas.controllers.optuna import SAMPLERS, OptunaSampler
 from nas.controllers.unique import Unique
 from nas.errors import NasError
-from nas.request import OPTUNA_NAMES
+from nas.runs.request import OPTUNA_NAMES
 from nas.space.index import GenotypeIndex
 from nas.space.space import Decision, Population, Slot, Space
 

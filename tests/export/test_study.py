@@ -17,7 +17,7 @@ import pytest
 import nas
 from nas.errors import RunError
 from nas.export.study import to_study
-from nas.ledger import Ledger
+from nas.runs.ledger import Ledger
 
 SEARCH: dict[str, Any] = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 400}
 

@@ -25,7 +25,6 @@ from nas.data import Data, load_data
 from nas.devices.fake import Fake
 from nas.errors import ArchitectureError
 from nas.export.int8 import int8_summary, to_int8
-from nas.export.source import find_source
 from nas.formats.config import Pictures, read_config
 from nas.formats.folded import fold
 from nas.formats.onnx_graph import Inline, to_onnx
@@ -33,6 +32,7 @@ from nas.formats.weights import random_weights
 from nas.formats.weights_file import plain_weights, read_weights
 from nas.formats.winner import Origin, export
 from nas.profiler.bench import attached
+from nas.runs.source import find_source
 from nas.training.fit import fit
 from nas.training.network import network_of
 from nas.training.recipe import Recipe

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nas.errors import RunError
-from nas.request import Request
-from nas.run import Run
-from nas.training.folder import Folder
-from nas.training.request import Request as Training
+from nas.runs.request import Request
+from nas.runs.run import Run
+from nas.runs.training_folder import Folder
+from nas.runs.training_request import Request as Training
 
 CODE = "python:own.data"
 

@@ -17,8 +17,8 @@ from nas.policies.bound import DAMPING, RATE, Bounds
 from nas.policies.descent import derive
 from nas.policies.policy import Logits, Policy
 from nas.policies.reinforce import Reinforce
-from nas.policies.search import PolicySearch
-from nas.request import Request
+from nas.runs.policy_search import PolicySearch
+from nas.runs.request import Request
 from nas.space.load import load_space
 from nas.space.space import Decision, Slot, Space
 from nas.tables.table import latency, load_table

@@ -14,7 +14,7 @@ from nas.cost.counts import macs
 from nas.errors import NasError
 from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS, check_policy
 from nas.policies.policy import Policy
-from nas.request import POLICY_NAMES
+from nas.runs.request import POLICY_NAMES
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.supernet.supernet import Supernet

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.loop import search
-from nas.run import Run
+from nas.runs.loop import search
+from nas.runs.run import Run
 from nas.system.places import shipped_folder
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nas.report import write_comparison, write_report
-from nas.run import Run
+from nas.runs.run import Run
 
 FLAGS = [f"--disable-{what}" for what in ("gpu", "background-networking", "component-update", "sync", "extensions")]
 FLAGS += ["--headless=new", "--no-sandbox", "--no-first-run", "--hide-scrollbars", "--enable-logging=stderr", "--v=0"]

@@ -18,13 +18,13 @@ from reports import MOST_BYTES, Page, change, loads_nothing
 
 from nas.cli import cli
 from nas.errors import RunError
-from nas.ledger import Ledger
-from nas.loop import search
 from nas.report import attempt_report, write_comparison, write_report
 from nas.report.command import command_line
 from nas.report.material import judge, read_material
-from nas.request import Request
-from nas.run import Run
+from nas.runs.ledger import Ledger
+from nas.runs.loop import search
+from nas.runs.request import Request
+from nas.runs.run import Run
 from nas.space.load import load_space
 
 PARTS = ("overview", "front", "progress", "truth", "bars", "drawing", "options", "reproduce")
@@ -185,7 +185,7 @@ def test_an_own_table_shows_the_networks_that_it_kept(tmp_path: Path, monkeypatc
 
 
 def test_a_policy_has_its_curves_and_probabilities(run: Run) -> None:
-    """As `nas.policies.search` writes them; such a run takes a minute, so its files stand in here."""
+    """As `nas.runs.policy_search` writes them; such a run takes a minute, so its files stand in here."""
     space = load_space("mobile")
     change(run.path / "request.json", request=run.request.to_json() | {"controller": "single-path", "data": "digits"})
     chances = {d.name: [1.0] + [0.0] * (len(d.options) - 1) for d in space.decisions}
@@ -344,7 +344,7 @@ REQUESTS = [
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=range(len(REQUESTS)))
 def test_the_command_asks_for_the_same(request_: Request) -> None:
-    from nas.request import parse_at_most, parse_budget, parse_latency
+    from nas.runs.request import parse_at_most, parse_budget, parse_latency
 
     words = shlex.split(command_line(request_))
     assert words[:2] == ["nas", "search"]
@@ -506,7 +506,7 @@ def test_the_command(searched: Path, run: Run, tmp_path: Path) -> None:
 
 def test_reporting_imports_nothing_heavy(run: Run, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nas.report import write_report; from nas.run import Run; "
+        "import sys; from pathlib import Path; from nas.report import write_report; from nas.runs.run import Run; "
         "write_report(Run.load(Path(sys.argv[1]))); "
         "print({'torch', 'pandas', 'matplotlib', 'sklearn', 'scipy', 'onnx'} & set(sys.modules))"
     )

@@ -9,7 +9,7 @@ import pytest
 from searches import SPACE, ended, start, trained, wait_for
 
 from nas.errors import NasError
-from nas.ledger_file import LedgerFile
+from nas.runs.ledger_file import LedgerFile
 from nas.space.load import load_space
 
 SEARCH = ("--accuracy", "asha:3", "--budget", "12", "--batch", "6", "--workers", "ray")

@@ -14,9 +14,9 @@ from nas.blocks.architecture import Architecture
 from nas.cost.front import pareto_front
 from nas.formats.config import Pictures
 from nas.formats.winner import export
-from nas.ledger import Ledger
-from nas.problem import Problem
-from nas.run import Run
+from nas.runs.ledger import Ledger
+from nas.runs.problem import Problem
+from nas.runs.run import Run
 from nas.solvers.exact import Solution, solve
 from nas.space.space import Population
 from nas.system.atomic import write_atomic

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError
-from nas.request_folder import ask_for_code, begin, discard, numbered, read_mapping, recall, resumed, write_json
+from nas.runs.request_folder import ask_for_code, begin, discard, numbered, read_mapping, recall, resumed, write_json
+from nas.runs.training_request import FORMAT, Request
 from nas.system import ranks
 from nas.system.folder_lock import FolderLock
-from nas.training.request import FORMAT, Request
 
 
 class Folder:

@@ -17,14 +17,14 @@ from nas.accuracy.evaluator import Spread
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Alone, Interrupted, NasError, RunError
-from nas.ledger import Ledger
-from nas.problem import Problem, Subject
-from nas.request import Request
-from nas.request_folder import check_present, code_option, resumable
-from nas.result import Verified, conclude, proof_of, prove
-from nas.run import Run
+from nas.runs.ledger import Ledger
+from nas.runs.problem import Problem, Subject
+from nas.runs.request import Request
+from nas.runs.request_folder import check_present, code_option, resumable
+from nas.runs.result import Verified, conclude, proof_of, prove
+from nas.runs.run import Run
+from nas.runs.standing import Standing
 from nas.solvers.exact import solve
-from nas.standing import Standing
 from nas.system import ranks
 from nas.system.atomic import write_atomic
 from nas.system.interrupt import Stopwatch, interruptible
@@ -34,7 +34,7 @@ from nas.workers import Workers, check_workers, make_workers
 
 if TYPE_CHECKING:
     from nas.accuracy.shared import Shared
-    from nas.policies.search import PolicySearch
+    from nas.runs.policy_search import PolicySearch
     from nas.training.processes import Processes
 
 MOST_PER_BATCH = 1_000
@@ -61,7 +61,7 @@ def search(
     workers: str | None = None,
     **request: Any,
 ) -> Run:
-    """Search, and return the run. Keywords are those of `nas.request.Request`: space, target, latency_ms, seed, …
+    """Search, and return the run. Keywords are those of `nas.runs.request.Request`: space, target, latency_ms, seed, …
 
     The run is written to `out`, by default `runs/SPACE-TARGET-N`. `workers` is `ray` or `ray:ADDRESS`; where something
     is evaluated is no part of the request. Raises `NasError` for a wrong request,
@@ -293,7 +293,7 @@ def _solve(problem: Problem, ledger: Ledger) -> tuple[float, dict[str, Any]]:
 
 
 def _policy_search(request: Request, problem: Problem) -> PolicySearch:
-    from nas.policies.search import PolicySearch  # brings torch
+    from nas.runs.policy_search import PolicySearch  # brings torch
 
     return PolicySearch(request, problem)
 

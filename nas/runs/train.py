@@ -12,20 +12,20 @@ import torch
 from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
-from nas.export.source import find_source, public_name
 from nas.formats.config import Config, Pictures
 from nas.formats.weights_file import Array, plain_weights, read_file
 from nas.formats.winner import export
-from nas.request_folder import code_option, resumable
+from nas.runs.request_folder import code_option, resumable
+from nas.runs.source import find_source, public_name
+from nas.runs.training_folder import Folder
+from nas.runs.training_request import Request
 from nas.system.teller import Silent, Teller
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
-from nas.training.folder import Folder
 from nas.training.history import Epoch, to_rows
 from nas.training.network import Start, check, network_of, start
 from nas.training.processes import Processes, joined
 from nas.training.recipe import Recipe, default_rate
-from nas.training.request import Request
 from nas.training.score import Score, evaluate
 
 DATA_SEED = 0

@@ -14,8 +14,8 @@ from nas.errors import Interrupted
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
 from nas.policies.descent import Descent, Record, derive
-from nas.problem import Problem
-from nas.request import Request
+from nas.runs.problem import Problem
+from nas.runs.request import Request
 from nas.solvers.exact import attain
 from nas.supernet.supernet import Genotype
 from nas.supernet.training import Checkpoints, WeightTraining

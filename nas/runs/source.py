@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.errors import RunError
 from nas.formats.config import Config, read_config
 from nas.formats.weights_file import Array, read_weights
-from nas.run import config_file
+from nas.runs.run import config_file
 from nas.system.folder_lock import is_held
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nas.errors import RunError
-from nas.ledger_file import LedgerFile, Measures
+from nas.runs.ledger_file import LedgerFile, Measures
 from nas.space.index import GenotypeIndex
 
 Measure = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float64]]]

@@ -2,7 +2,7 @@
 
 request.json  what was asked for, written first          front.csv    accuracy against latency
 setup.json    fingerprints, versions and the plan        winner/      the best architecture, exported
-ledger.bin    every evaluation (see `nas.ledger`)        result.json  all of it, written last
+ledger.bin    every evaluation (see `nas.runs.ledger`)        result.json  all of it, written last
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import NasError, RunError
-from nas.request import Request
-from nas.request_folder import (
+from nas.runs.request import Request
+from nas.runs.request_folder import (
     ask_for_code,
     begin,
     code_option,

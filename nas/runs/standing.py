@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost.front import hypervolume, pareto_front
-from nas.objective import Objective
+from nas.runs.objective import Objective
 
 
 class Standing:

@@ -13,8 +13,8 @@ from nas.accuracy import Means, default_accuracy, make_evaluator
 from nas.cost import counts
 from nas.cost.factors import Factors
 from nas.errors import NasError
-from nas.objective import Objective
-from nas.request import Request
+from nas.runs.objective import Objective
+from nas.runs.request import Request
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller

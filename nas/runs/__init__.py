@@ -1,0 +1,1 @@
+"""A search from its request to its winner; a training likewise."""
