@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.screen import _count, _ms
+from nas.cli.screen import _count, _ms
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from child import limited, waited
 
 def main() -> None:
     import nas.cli
+    import nas.cli.screen
     import nas.formats.winner
-    import nas.screen
     import nas.space.load
     import nas.tables.store
 

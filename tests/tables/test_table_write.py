@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import nas.tables.write
 from nas.blocks import Layer
+from nas.cli.screen import estimate_summary, search_summary, table_line, table_summary
 from nas.errors import TableError
-from nas.screen import estimate_summary, search_summary, table_line, table_summary
 from nas.system.places import shipped_folder
 from nas.tables.header import TableHeader
 from nas.tables.table import PROVENANCES, LatencyTable, Row, load_table

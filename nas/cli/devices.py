@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nas.cli_output import ScreenTeller, json_option, print_json, show
+from nas.cli.output import ScreenTeller, json_option, print_json, show
 from nas.errors import Interrupted, NasError
 
 
@@ -31,8 +31,8 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
         return
     from dataclasses import asdict
 
+    from nas.cli.screen import devices_summary
     from nas.devices.listing import list_devices
-    from nas.screen import devices_summary
 
     found = list_devices()
     if as_json:
@@ -126,7 +126,7 @@ def profile(
             }
         )
     else:
-        from nas.screen import profile_summary
+        from nas.cli.screen import profile_summary
 
         show(profile_summary(table, space, target if out is None else str(out)))
 
@@ -166,7 +166,7 @@ def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **wa
     if as_json:
         print_json(result)
     else:
-        from nas.screen import verify_summary
+        from nas.cli.screen import verify_summary
 
         show(verify_summary(result))
     if abs(result["error_pct"]) > percent:

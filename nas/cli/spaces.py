@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nas.cli_output import Commands, json_option, print_json, show
+from nas.cli.output import Commands, json_option, print_json, show
 
 
 @click.group(cls=Commands)
@@ -32,7 +32,7 @@ def spaces_list(as_json: bool) -> None:
 @json_option
 def spaces_show(name: str, as_json: bool) -> None:
     """Decisions, options and reference networks of a space."""
-    from nas.screen import space_summary
+    from nas.cli.screen import space_summary
     from nas.space.load import load_space
 
     space = load_space(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nas.cli_output import json_option, print_json
+from nas.cli.output import json_option, print_json
 from nas.errors import NasError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nas.cli_output import ScreenTeller, json_option, print_json, show, summed_up
+from nas.cli.output import ScreenTeller, json_option, print_json, show, summed_up
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from nas.cli_devices import devices, profile, verify
-from nas.cli_output import Commands, ScreenTeller, json_option, print_json, search_bar, show, summed_up, tell
-from nas.cli_report import report
-from nas.cli_spaces import spaces
-from nas.cli_tables import table
-from nas.cli_train import train
+from nas.cli.devices import devices, profile, verify
+from nas.cli.output import Commands, ScreenTeller, json_option, print_json, search_bar, show, summed_up, tell
+from nas.cli.report import report
+from nas.cli.spaces import spaces
+from nas.cli.tables import table
+from nas.cli.train import train
 from nas.errors import Interrupted, NasError, Refused
 from nas.system import ranks
 from nas.system.interrupt import raised
@@ -158,7 +158,7 @@ def search(
     if as_json:
         print_json(run.result)
     else:
-        from nas.screen import search_summary
+        from nas.cli.screen import search_summary
 
         show(summed_up(search_summary, run.result, run.path / "result.json"))
 
@@ -204,7 +204,7 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
     if as_json:
         print_json(result)
     else:
-        from nas.screen import estimate_summary
+        from nas.cli.screen import estimate_summary
 
         show(estimate_summary(result))
 
