@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.devices.names import KINDS, DeviceName, config_folder, device_name, named_devices
 from nas.errors import NasError, TableError
 from nas.system.places import own_tables_folder
-from nas.target import KINDS, DeviceName, check_target, config_folder, device_name, named_devices, target_path
+from nas.tables.target import check_target, table_folder, target_path
 
 
 @pytest.fixture(autouse=True)
@@ -165,20 +166,20 @@ def test_the_table_of_a_device_is_found_by_its_space() -> None:
     ],
 )
 def test_names_of_table_folders(text: str, space: str, name: str) -> None:
-    assert DeviceName(text, "", "", 1).table_folder(space).name == name
+    assert table_folder(DeviceName(text, "", "", 1), space).name == name
 
 
 @given(text=st.text(max_size=300), space=st.text(max_size=100))
 def test_a_table_folder_is_a_safe_name_among_the_users_own(text: str, space: str) -> None:
-    folder = DeviceName(text, "ssh", "board", 1).table_folder(space)
+    folder = table_folder(DeviceName(text, "ssh", "board", 1), space)
     assert folder.parent == own_tables_folder()
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", folder.name)  # which is also what a table may be named
-    assert folder == DeviceName(text, "ssh", "board", 1).table_folder(space)
+    assert folder == table_folder(DeviceName(text, "ssh", "board", 1), space)
 
 
 @given(st.integers(1, 40), st.text("abc.@:", min_size=1, max_size=90), st.text("abc.@:", min_size=1, max_size=90))
 def test_long_names_are_told_apart(fill: int, one: str, other: str) -> None:
-    names = {DeviceName("ssh:" + "x" * (60 + fill) + end, "ssh", "", 1).table_folder("mobile") for end in (one, other)}
+    names = {table_folder(DeviceName("ssh:" + "x" * (60 + fill) + end, "ssh", "", 1), "mobile") for end in (one, other)}
     assert len(names) == len({one, other})
 
 
@@ -206,7 +207,7 @@ def test_devices_have_names_of_the_users_own() -> None:
     assert device_name("pi:2t") is None
     name = device_name("pi")
     assert name is not None
-    assert name.table_folder("mobile").name == "pi-mobile"
+    assert table_folder(name, "mobile").name == "pi-mobile"
 
 
 def test_without_a_file_no_device_has_a_name() -> None:

@@ -173,7 +173,7 @@ def _absolute(place: str) -> str:
 def _check_names(space: str, target: str) -> None:
     """Refuse names that nothing answers to, before anything is written or imported."""
     from nas.system.places import space_path
-    from nas.target import check_target
+    from nas.tables.target import check_target
 
     space_path(space)
     check_target(target)
@@ -187,7 +187,7 @@ def _check_names(space: str, target: str) -> None:
 def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: bool) -> None:
     """Latency, MACs and parameters of a network: a config.json, or an arch-def file."""
     from nas.tables.table import load_table
-    from nas.target import target_path
+    from nas.tables.target import target_path
 
     architecture, space = _architecture(config, arch_def)
     table = load_table(target_path(target, space))

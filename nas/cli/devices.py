@@ -88,7 +88,7 @@ def profile(
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
     from nas.blocks.layer import MAX_DIMENSION
     from nas.runs.request import MAX_RESOLUTION, parse_budget, parse_percent
-    from nas.target import check_target
+    from nas.tables.target import check_target, table_folder
 
     seconds = parse_budget(budget)["seconds"]
     if seconds is None:
@@ -107,7 +107,7 @@ def profile(
     from nas.space.load import load_space
 
     loaded = load_space(space, resolution=resolution, classes=classes)
-    folder = out or named(targets[0]).table_folder(loaded.name)
+    folder = out or table_folder(named(targets[0]), loaded.name)
     with (
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
@@ -155,7 +155,7 @@ def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **wa
     from nas.profiler.bench import attached, device_of
     from nas.profiler.verify import verify as measure
     from nas.tables.table import load_table
-    from nas.target import target_path
+    from nas.tables.target import target_path
 
     table = load_table(target_path(target, config.space))
     with (

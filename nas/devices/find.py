@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from nas.devices.device import Device
 from nas.devices.fake import Fake
 from nas.devices.hosted import Hosted, python_runner
+from nas.devices.names import PROVIDERS, DeviceName
 from nas.devices.transport import Local
-from nas.target import PROVIDERS, DeviceName
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nas.devices.device import Fault
 from nas.devices.find import Ways, open_device
+from nas.devices.names import PROVIDERS, DeviceName, device_name, named_devices
 from nas.errors import NasError
-from nas.target import PROVIDERS, DeviceName, device_name, named_devices
 
 NEXT_STEP = {
     "cuda": "pip install onnxruntime-gpu in place of onnxruntime, on a machine with an NVIDIA GPU",

@@ -8,6 +8,7 @@ from functools import partial
 
 from nas.devices.device import Device
 from nas.devices.find import Ways, open_device
+from nas.devices.names import DeviceName, device_name
 from nas.errors import NasError
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
@@ -15,7 +16,7 @@ from nas.profiler.verify import check_device, verify
 from nas.space.space import Space
 from nas.system.teller import Teller
 from nas.tables.table import LatencyTable, load_table
-from nas.target import DeviceName, device_name
+from nas.tables.target import table_folder
 
 __all__ = ["attached", "have_table", "verify"]
 
@@ -88,7 +89,7 @@ def have_table(target: str, space: Space, device: Device, teller: Teller) -> Non
 
     Raises `TableError` where the table there is of another device: a runtime of another version, for example.
     """
-    folder = named(target).table_folder(space.name)
+    folder = table_folder(named(target), space.name)
     if (folder / "table.yaml").is_file():
         check_device(load_table(folder), device)
     else:

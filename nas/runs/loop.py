@@ -16,6 +16,7 @@ import nas
 from nas.accuracy.evaluator import Spread
 from nas.controllers import CONTROLLERS
 from nas.controllers.unique import SMALL, Unique
+from nas.devices.names import device_name
 from nas.errors import Alone, Interrupted, NasError, RunError
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem, Subject
@@ -29,7 +30,6 @@ from nas.system import ranks
 from nas.system.atomic import write_atomic
 from nas.system.interrupt import Stopwatch, interruptible
 from nas.system.teller import Silent, Teller
-from nas.target import device_name
 from nas.workers import Workers, check_workers, make_workers
 
 if TYPE_CHECKING:

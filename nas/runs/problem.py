@@ -20,7 +20,7 @@ from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
-from nas.target import target_path
+from nas.tables.target import target_path
 from nas.workers import Here, Workers
 
 if TYPE_CHECKING:

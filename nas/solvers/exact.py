@@ -1,7 +1,7 @@
 """The best architecture under bounds, with a proof: branch and bound over a relaxation.
 
-Maximise V(g) subject to C_k(g) ≤ c_k, where V and every C_k are Factors. `nas.solvers.relaxation` gives an upper bound for
-any part of the space. Each state of each variable is tried on its own: where its bound does not exceed the best
+Maximise V(g) subject to C_k(g) ≤ c_k, where V and every C_k are Factors. `nas.solvers.relaxation` gives an upper
+bound for any part of the space. Each state of each variable is tried on its own: where its bound does not exceed the best
 known architecture, it is gone. What is left is enumerated, or split and treated again.
 """
 

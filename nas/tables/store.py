@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from nas.devices.names import KINDS, named_devices
 from nas.errors import NasError, TableError
 from nas.formats.archdef import read_archdef
 from nas.space.schema import Name
@@ -20,7 +21,6 @@ from nas.tables.header import NETWORK_NAME
 from nas.tables.references import read_references
 from nas.tables.table import MAX_HEADER_BYTES, MAX_TABLE_BYTES, LatencyTable, load_table
 from nas.tables.write import header_text
-from nas.target import KINDS, named_devices
 
 MAX_NETWORKS = 256
 MAX_NETWORK_BYTES = 1 << 20

@@ -13,7 +13,7 @@ from nas.errors import NasError, TableError
 from nas.profiler.bench import attached, device_of, have_table, named
 from nas.space.load import load_space
 from nas.tables.table import load_table
-from nas.target import target_path
+from nas.tables.target import target_path
 
 
 def test_a_search_profiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

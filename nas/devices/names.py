@@ -1,4 +1,4 @@
-"""Target: what `--target` names. A table by name or path, or a device, whose tables are found by its space.
+"""Names of devices: what `--target` names besides tables.
 
 cpu, cpu:4t            this machine, ONNX Runtime, 1 or 4 threads     ssh:HOST       a board (docs/ssh.md)
 cuda, coreml, …        another execution provider here                adb:SERIAL     a phone (docs/android.md)
@@ -12,11 +12,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from nas.errors import NasError, TableError
-from nas.system.places import is_path, own_tables_folder, table_names, table_path
+from nas.errors import NasError
+from nas.system.places import is_path, table_names
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -42,13 +41,6 @@ class DeviceName:
     place: str
     """Host, serial number, `webgpu`; empty where the kind says it all."""
     threads: int
-
-    def table_folder(self, space: str) -> Path:
-        """Where the table of a space on this device lives among the user's own."""
-        words = re.sub(r"[^A-Za-z0-9_]+", "-", f"{self.text}-{space}").strip("-")
-        if len(words) > 64 or not words[:1].isalpha():
-            words = f"device-{sha256(f'{self.text} {space}'.encode()).hexdigest()[:16]}"
-        return own_tables_folder() / words
 
 
 def device_name(target: str) -> DeviceName | None:
@@ -101,34 +93,3 @@ def named_devices() -> dict[str, str]:
 def config_folder() -> Path:
     """`$XDG_CONFIG_HOME/nas`, by default `~/.config/nas`."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nas"
-
-
-def check_target(target: str) -> None:
-    """Refuse a target that is neither a table nor a device. Raises `TableError`."""
-    if device_name(target) is None:
-        try:
-            table_path(target)
-        except TableError as problem:
-            if is_path(target):
-                raise
-            raise TableError(f"{problem} Or a device: {', '.join(KINDS)} (see `nas devices`).") from None
-
-
-def target_path(target: str, space: str | None) -> Path:
-    """The folder of a target's table: of a device, the table of this space that was profiled on it.
-
-    Raises `TableError` where there is none, with the command that makes it.
-    """
-    device = device_name(target)
-    if device is None:
-        return table_path(target)
-    if space is None:
-        raise TableError(f"{target} has a table for each space, and this network names none. Give a table's name.")
-    folder = device.table_folder(space)
-    if not (folder / "table.yaml").is_file():
-        from nas.space.adapt import options_of
-
-        raise TableError(
-            f"{target} has no table of {space} yet. Make it: nas profile --space {options_of(space)} --target {target}"
-        )
-    return folder
