@@ -23,9 +23,9 @@ class Policy(nn.Module, ABC):
     """Chances of the options of every decision, independent of each other.
 
     `nas.policies.descent` trains it: in every step the weights of the supernet follow `weights_loss` on training
-    pictures, then the policy's own parameters follow `policy_loss` on pictures held out of them. A `joint` policy learns from the
-    first loss alone, on training pictures, together with the weights. The latency bound and the entropy are the
-    descent's business.
+    pictures, then the policy's own parameters follow `policy_loss` on pictures held out of them. A `joint` policy
+    learns from the first loss alone, on training pictures, together with the weights. The latency bound and the entropy
+    are the descent's business.
     """
 
     joint: ClassVar[bool] = False

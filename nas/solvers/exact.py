@@ -1,8 +1,8 @@
 """The best architecture under bounds, with a proof: branch and bound over a relaxation.
 
 Maximise V(g) subject to C_k(g) ≤ c_k, where V and every C_k are Factors. `nas.solvers.relaxation` gives an upper
-bound for any part of the space. Each state of each variable is tried on its own: where its bound does not exceed the best
-known architecture, it is gone. What is left is enumerated, or split and treated again.
+bound for any part of the space. Each state of each variable is tried on its own: where its bound does not exceed the
+best known architecture, it is gone. What is left is enumerated, or split and treated again.
 """
 
 from __future__ import annotations
