@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from descents import TINY
 from gloo import figures
-from test_descent import TINY
 
 NAMES = ("uniform", "fair", "sandwich", "reinforce", "single-path", "fbnet", "proxyless")
 
@@ -29,7 +29,7 @@ def affine(x, mean, variance, weight, bias, training=True, momentum=0.1, eps=1e-
 if sys.argv[1] == "plain":  # scale and shift without statistics: those are each process's own
     functional.batch_norm = affine
 
-from test_descent import never, state
+from descents import never, state
 
 from nas.cost.counts import macs, params
 from nas.data import load_data

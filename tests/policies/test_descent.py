@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from descents import TINY, never, state
 
 from nas.accuracy.shared import Shared, SharedSettings
 from nas.cost.counts import macs, params
@@ -23,24 +24,6 @@ from nas.supernet.training import Checkpoints, WeightSettings, WeightTraining
 from nas.system.interrupt import Signals
 from nas.system.teller import Silent
 
-TINY = """
-format: nas-space/1
-name: tiny
-source: test
-num_classes: 10
-input: {resolution: 8}
-activation: relu
-blocks:
-  k3: {kind: mbconv, kernel: 3, expansion: 2}
-  k5: {kind: mbconv, kernel: 5, expansion: 3}
-  skip: {kind: identity}
-stages:
-  - {name: stem, block: conv, width: 8, stride: 1, kernel: 3}
-  - {name: body, block: {choice: [k3, k5, skip], per: layer}, width: 8, depth: 2}
-  - {name: top, block: mbconv, width: 12, stride: 2, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
-     expansion: {choice: [1, 2]}, se: {choice: [0, 0.5]}}
-head: {width: 16}
-"""
 STEPS = 14
 
 
@@ -53,9 +36,6 @@ class Asked(Signals):
 
     def __call__(self) -> bool:
         return self._ask()
-
-
-never = Signals()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,10 +74,6 @@ def make(
     bounds = {"latency_ms": (low + high) / 2, "params": float(np.mean(costs["params"].bounds()))}
     policy = POLICIES[name](space, supernet, costs["latency_ms"], bounds["latency_ms"])
     return Descent(training, policy, Bounds(costs, bounds), Checkpoints(path, print_))
-
-
-def state(descent: Descent) -> dict[str, torch.Tensor]:
-    return descent.training.tensors() | {f"policy/{n}": v for n, v in descent.policy.state_dict().items()}
 
 
 def test_stopped_anywhere_and_gone_on_with_it_ends_the_same_bit_by_bit(

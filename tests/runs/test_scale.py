@@ -11,7 +11,7 @@ import pytest
 
 import nas
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 REQUEST = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 200_000}
 
 

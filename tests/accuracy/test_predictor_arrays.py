@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARRAYS = ROOT / "nas/accuracy/mobile.npz"
 SHAPES = [(4 if stage == 6 else 3, 2, 3, 2) for stage in range(1, 8)]  # depth, kernel, expansion, SE
 CODES = [36, 36, 36, 36, 36, 48, 36]  # 3 * 2 * 3 * 2; in stage 6 4 * 2 * 3 * 2
