@@ -6,6 +6,20 @@ table = nas.load_table("pixel-cpu")                    # or the path of a table 
 latency = nas.latency(space, table)                    # Factors: latency(population) -> float64[N] ms
 accuracy = nas.load_predictor("mobile")                # accuracy(population) -> float64[N] proxy top-1 %
 run = nas.search(space="mobile", target="pixel-cpu", latency_ms=75.0, seed=0)  # run.winner, run.front, run.path
+
+The map of the house, lowest first; a folder imports only from those above it in this list:
+
+errors.py    the tree of errors                           data/         pictures in three splits
+system/      files, locks, signals, processes             training/     the training loop and its recipe
+blocks/      operations, blocks, layers, architectures    supernet/     a space's networks in one set of weights
+formats/     files of a network                           controllers/  ask and tell
+space/       decisions, slots, genotypes                  solvers/      the best from factors, with a proof
+cost/        factors and fronts                           policies/     option chances that learn
+workers/     here, or Ray                                 accuracy/     evaluators
+devices/     what can time a network                      runs/         a search, or a training, from request to result
+tables/      latency tables and their block model         export/       what needs data, a device or another program
+profiler/    device to table, and verify                  report/       a run as a page
+                                                          cli/          a file for each group of commands
 """
 
 from __future__ import annotations
