@@ -43,6 +43,7 @@ class Block(Protocol):
 
     `family`  kinds of one family share weights in a superkernel where their ops have one name; by default the kind
     `head`    True for what only the end of a network is made of
+    `expands` False where `mid_channels` is the width of the input, not a choice
     """
 
     def write(self, g: Graph, x: Wire, /) -> Wire:
@@ -75,6 +76,12 @@ def block_class(kind: str) -> Any:
 def is_head(kind: str) -> bool:
     """Whether only the end of a network is made of it."""
     return bool(getattr(block_class(kind), "head", False))
+
+
+def expands(kind: str) -> bool:
+    """Whether a space chooses its `mid_channels`, as a multiple of the input's width."""
+    found = block_class(kind)
+    return "mid_channels" in columns_of(found) and bool(getattr(found, "expands", True))
 
 
 def family_of(kind: str) -> str:

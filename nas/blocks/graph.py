@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from nas.blocks.join import Add
 from nas.blocks.op import Op, Shape
 from nas.errors import ArchitectureError
 
@@ -63,6 +64,12 @@ class Graph:
     def output(self) -> Shape:
         """Shape of its value."""
         return self.nodes[-1].shape if self.nodes else self.inputs[0].shape
+
+    @property
+    def residual(self) -> bool:
+        """Whether what it takes is added to what its ops give."""
+        last = self.nodes[-1] if self.nodes else None
+        return last is not None and isinstance(last.op, Add) and last.takes == (-1, len(self.nodes) - 2)
 
     @property
     def takes(self) -> dict[int, tuple[int, ...]]:

@@ -42,6 +42,7 @@ class SepConv(_Inverted):
     """Depthwise then linear pointwise convolution (arXiv:1801.04381, t = 1): also MBConv with expansion 1."""
 
     family: ClassVar[str] = "inverted bottleneck"
+    expands: ClassVar[bool] = False
 
     def write(self, g: Graph, x: Wire) -> Wire:
         """See `Block`."""

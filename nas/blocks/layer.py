@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import MISSING
+from functools import lru_cache
 from typing import Any
 
 from nas.blocks.block import (
@@ -11,6 +12,7 @@ from nas.blocks.block import (
     MAX_DIMENSION,
     STANDARD,
     Block,
+    Column,
     absent,
     block_class,
     check_names,
@@ -21,10 +23,10 @@ from nas.blocks.graph import Graph
 from nas.blocks.op import Shape
 from nas.errors import ArchitectureError
 
-__all__ = ["ACTIVATIONS", "GATES", "KEY_COLUMNS", "MAX_DIMENSION", "Layer", "key_columns"]
+__all__ = ["ACTIVATIONS", "GATES", "KEY_COLUMNS", "MAX_DIMENSION", "Layer", "key_columns", "shared_layer"]
 
-PRECISION = "float32"
-"""Of layers that are not told otherwise."""
+PRECISIONS = ("float32", "float16", "int8")
+"""Of a layer's arithmetic; the first where nothing is said."""
 KEY_COLUMNS = ("kind", "in_channels", *(column.name for column in STANDARD), "height", "width")
 """Key columns that every latency table has, and keys of every layer in a config.json, in order."""
 
@@ -32,6 +34,9 @@ KEY_COLUMNS = ("kind", "in_channels", *(column.name for column in STANDARD), "he
 def key_columns() -> tuple[str, ...]:
     """All that there can be: `KEY_COLUMNS`, the fields of registered blocks that are not among them, and precision."""
     return (*KEY_COLUMNS, *further_columns(), "precision")
+
+_SIZE = {name: Column(name, MISSING, least=1) for name in ("in_channels", "height", "width")}
+_PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
 
 
 class Layer:
@@ -60,7 +65,7 @@ class Layer:
         in_channels: int | tuple[int, ...],
         height: int,
         width: int,
-        precision: str = PRECISION,
+        precision: str = PRECISIONS[0],
         **settings: Any,
     ) -> None:
         found = block_class(kind)
@@ -75,6 +80,7 @@ class Layer:
         widths = in_channels if isinstance(in_channels, tuple) else (in_channels,)
         for name, number in (*(("in_channels", width_) for width_ in widths), ("height", height), ("width", width)):
             _SIZE[name].check(kind, number)
+        _PRECISION.check(kind, precision)
         own = {name: settings[name] for name in columns if name in settings}
         try:
             block = found(**own)
@@ -98,3 +104,89 @@ class Layer:
             ("_graph", None),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Kind, input, precision and the fields of the block: equal for equal layers."""
+        return self._key
+
+    @property
+    def inputs(self) -> tuple[Shape, ...]:
+        """Shapes of what it takes."""
+        widths = self.in_channels if isinstance(self.in_channels, tuple) else (self.in_channels,)
+        return tuple((channels, self.height, self.width) for channels in widths)
+
+    @property
+    def graph(self) -> Graph:
+        """Its ops. Raises `ArchitectureError` where the block's settings do not fit its input."""
+        if self._graph is None:
+            graph = Graph(*self.inputs)
+            object.__setattr__(self, "_graph", graph.closed(self.kind, self.block.write(graph, *graph.inputs)))
+        return self._graph
+
+    @property
+    def output(self) -> Shape:
+        """Shape of what it gives: channels, height, width; (classes,) of a head."""
+        return self.graph.output
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of its convolutions and linear layers, for one picture."""
+        return self.graph.macs
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        return self.graph.params
+
+    def changed(self, **settings: Any) -> Layer:
+        """The same layer with other settings. Raises as the constructor does."""
+        return Layer(**{**self.settings, **settings})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the constructor takes: kind, input, precision where it is not the usual one, and the block's fields."""
+        names = ("kind", "in_channels", *columns_of(type(self.block)), "height", "width")
+        found = {name: getattr(self, name) for name in names}
+        return found if self.precision == PRECISIONS[0] else {**found, "precision": self.precision}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and further columns where it has them."""
+        return {name: getattr(self, name) for name in KEY_COLUMNS} | self.settings
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "block":
+            raise AttributeError(name)
+        if name in columns_of(type(self.block)):
+            return getattr(self.block, name)
+        try:
+            return absent(name)
+        except KeyError:
+            raise AttributeError(f"A layer has no {name!r}.") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A layer is frozen: {name!r} cannot be set.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layer) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _layer, (self.settings,)
+
+    def __repr__(self) -> str:
+        """In the words of version 0.1, whose fingerprints of spaces are of this text."""
+        return f"Layer({', '.join(f'{name}={value!r}' for name, value in self.row.items())})"
+
+
+@lru_cache(maxsize=1 << 16, typed=True)
+def shared_layer(**settings: Any) -> Layer:
+    """`Layer(**settings)`, one object for equal settings: a space asks for the same few again and again."""
+    return Layer(**settings)
+
+
+def _layer(settings: dict[str, Any]) -> Layer:
+    return Layer(**settings)

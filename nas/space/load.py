@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.kinds import KINDS
-from nas.blocks.layer import Layer
+from nas.blocks.block import block_class, columns_of, expands
+from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
 from nas.space.adapt import adapted
 from nas.space.canonical import Canonical, Condition, Effect, Exchange
@@ -35,9 +35,9 @@ OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
 
 def reads(kind: str) -> set[str]:
     """Settings that a kind of layer reads; a decision that none of its layers reads has no effect."""
-    registered = KINDS[kind]
-    found = {setting for setting, field in SETTINGS.items() if field in registered.uses}
-    return found if registered.needs_mid else found - {"expansion"}
+    columns = columns_of(block_class(kind))
+    found = {setting for setting, field in SETTINGS.items() if field in columns}
+    return found if expands(kind) else found - {"expansion"}
 
 
 def load_space(name: str | Path, *, resolution: int | None = None, classes: int | None = None) -> Space:
@@ -255,7 +255,7 @@ class _Expansion:
             chosen = dict(zip(axes, options, strict=True))
             size = _size(resolution.value(chosen), shrink)
             return (
-                Layer(
+                shared_layer(
                     kind="head",
                     in_channels=in_width.value(chosen),
                     mid_channels=mid.value(chosen),
@@ -310,21 +310,21 @@ class _LayerPlan:
             kind = "sepconv"
         fields = {
             "kernel": setting("kernel"),
-            "mid_channels": round(setting("expansion") * into) if KINDS[kind].needs_mid else into,
+            "mid_channels": round(setting("expansion") * into) if expands(kind) else into,
             "se_channels": int(setting("se") * into),
             "groups": setting("groups"),
             "residual": setting("residual") and self.stride == 1 and into == out,
             "activation": setting("activation"),
         }
         return (
-            Layer(
+            shared_layer(
                 kind=kind,
                 in_channels=into,
                 out_channels=out,
                 stride=self.stride,
                 height=size,
                 width=size,
-                **{name: value for name, value in fields.items() if name in KINDS[kind].uses},
+                **{name: value for name, value in fields.items() if name in columns_of(block_class(kind))},
             ),
         )
 

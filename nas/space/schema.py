@@ -7,15 +7,14 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from nas.blocks.kinds import KINDS
-from nas.blocks.layer import MAX_DIMENSION
+from nas.blocks.block import BLOCKS, MAX_DIMENSION, is_head
 
 T = TypeVar("T")
 
 
 def block_kinds() -> list[str]:
     """Kinds of layers that a stage may be made of: all that are registered but heads."""
-    return [name for name, kind in KINDS.items() if not kind.pools]
+    return [kind for kind in BLOCKS if not is_head(kind)]
 
 
 def _kind(value: str) -> str:
