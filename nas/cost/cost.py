@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Fold = Literal["sum", "max"]
 
+MOST = 1e18
+"""That a bound can be."""
 COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _UNITS = {
     "": COUNTS,
@@ -90,8 +92,8 @@ class Cost:
     def parse(self, text: str) -> float | None:
         """`300M` → 3e8; None where it is no positive number with a unit of this cost."""
         value, unit = split_amount(text)
-        found = value is not None and unit in self.units and value * self.units[unit] or 0.0
-        return found if 0 < found < 1e18 else None
+        found = 0.0 if value is None else value * self.units.get(unit, 0.0)
+        return found if 0 < found < MOST else None
 
     def amount(self, value: float) -> str:
         """As people read it: `312 M`, `256 KiB`, `1.25 mJ`."""

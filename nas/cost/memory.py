@@ -22,9 +22,9 @@ BIAS_BYTES = BYTES | {"int8": 4}
 def flash(layer: Layer) -> int:
     """Bytes of a layer's weights as they are deployed.
 
-    Batch normalisation is folded into its convolution, of which a kernel and a bias are left; no statistics are. Numbers
-    are of the layer's precision, but for the vectors of an 8-bit layer: see `BIAS_BYTES`. What a file has besides
-    (names, operators, scales of 8-bit numbers) is not counted.
+    Batch normalisation is folded into its convolution, of which a kernel and a bias are left; no statistics are.
+    Numbers are of the layer's precision, but for the vectors of an 8-bit layer: see `BIAS_BYTES`. What a file has
+    besides (names, operators, scales of 8-bit numbers) is not counted.
     """
     tensors = [shape for op in layer.graph.ops() for shape in op.deployed().values()]
     return sum(prod(shape) * (BYTES if len(shape) > 1 else BIAS_BYTES)[layer.precision] for shape in tensors)
@@ -46,7 +46,7 @@ def peak_of(architecture: Architecture) -> int:
     activations are done in place, and a change of shape is none. Numbers are of the precision of the layer that makes
     them; while a layer runs, its inputs are of its own.
 
-    So in a chain of layers nothing is there but the input of the one that runs, and this is the largest `peak` of a layer.
+    So in a chain of layers nothing is there but the input of the one that runs, and this is the largest `peak` of one.
     """
     picture = {-1: (architecture.channels, architecture.height, architecture.width)}
     sources = [architecture.sources(index) for index in range(len(architecture.layers))]

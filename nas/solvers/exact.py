@@ -92,8 +92,8 @@ def attain(
     """An architecture `uint8[D]` within all bounds, whatever its value.
 
     Bounds on maxima are met first, by elimination. Then bound after bound is met by the least of that cost within the
-    ones before, which is found, or proved to be too much, far more quickly than by looking for a value. Raises `Unattainable` where nothing meets the bounds, and
-    `NasError` where neither is known after `seconds` for a bound.
+    ones before, which is found, or proved to be too much, far more quickly than by looking for a value. Raises
+    `Unattainable` where nothing meets the bounds, and `NasError` where neither is known after `seconds` for a bound.
     """
     met: dict[str, float] = {}
     found: NDArray[np.uint8] = space.sample(1, np.random.default_rng(0))[0]

@@ -117,7 +117,7 @@ def test_flash_by_precision_by_hand() -> None:
 
 
 def test_values_wait_for_branches_and_for_the_end() -> None:
-    """Two layers take the picture of 2 x 4 x 4; the second one's output is added to nothing, but given by the network."""
+    """Two layers take the picture of 2 x 4 x 4; what the second gives is given by the network too."""
     layers = (conv(2, 3, 4), conv(2, 5, 4), conv(5, 7, 4))
     network = Architecture(2, 4, 4, layers, wires=((-1,), (-1,), (1,)), outputs=(0, 2))
     assert peak_of(network) == 4 * 16 * max(2 + 3, 2 + 3 + 5, 3 + 5 + 7)
