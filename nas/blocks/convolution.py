@@ -86,7 +86,7 @@ class Conv(Op):
             "traffic": patches + below * right * self.out_channels,
         }
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         shape = self.weights()["conv.weight"].shape
         value = graph.node(
@@ -156,7 +156,7 @@ class SqueezeExcite(Op):
         """See `Op`."""
         return {"gates": 1, "gated": prod(inputs[0]), "linear": 2 * self.channels * self.squeezed}
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         (value,) = values
         inner = graph.node("GlobalAveragePool", [value])
