@@ -47,12 +47,12 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
 def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
     """The network, and the space that it names."""
     from nas.formats.archdef import read_archdef
-    from nas.runs.source import find_source
+    from nas.runs.network import find_network
 
     if (config is None) == (arch_def is None):
         raise NasError("Give a config.json or --arch-def FILE, and just one of them.")
     if arch_def is not None:
         return read_archdef(arch_def), None
     assert config is not None
-    found = find_source(config).config
+    found = find_network(config).config
     return found.architecture, found.space

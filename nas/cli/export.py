@@ -54,9 +54,9 @@ def _export_network(
 ) -> tuple[list[Path], dict[str, Any] | None]:
     """Files written, and the report of int8 where that was asked for."""
     from nas.formats.winner import export as write
-    from nas.runs.source import find_source
+    from nas.runs.network import find_network
 
-    source = find_source(place)
+    source = find_network(place)
     config, weights, quantised = source.config, source.weights, names is not None and "int8" in names
     if names is not None and quantised:
         if data is None:
