@@ -27,8 +27,8 @@ from nas.formats.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
 from nas.profiler.probe import INPUT_SLICE, write_weights
 from nas.profiler.samples import Samples
-from nas.runs.source import public_name
 from nas.system.atomic import write_all_atomic
+from nas.system.places import public_data
 
 MODEL, REPORT = "model.int8.onnx", "int8.json"
 CALIBRATION = 200
@@ -65,7 +65,7 @@ def to_int8(
     models = {"float32": plain, "int8": small}
     timed = _latency(models, architecture, device)
     report = {
-        "data": public_name(data.name),
+        "data": public_data(data.name),
         "data_fingerprint": data.fingerprint,
         "calibration_pictures": min(CALIBRATION, len(data.train)),
         "accuracy": {name: _accuracy(model, data, data.test) for name, model in models.items()},

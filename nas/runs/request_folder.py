@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import nas
 from nas.errors import Interrupted, Refused, RunError
 from nas.system import files, ranks
-from nas.system.atomic import PART, write_atomic
+from nas.system.atomic import clear_parts, write_atomic
 from nas.system.files import check_plain_folder
 from nas.system.folder_lock import FolderLock
 
@@ -157,14 +157,6 @@ def discard(folder: Path, *names: str) -> None:
         folder.rmdir()
         if folder.parent == Path("runs"):
             folder.parent.rmdir()
-
-
-def clear_parts(folder: Path, name: str = "*") -> None:
-    """Remove what a killed process left half-written of a file, or of all, in a folder that is locked."""
-    pattern = f".{name}.*{PART}"
-    for part in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")):
-        with suppress(OSError):  # of a medium that is read-only they do no harm
-            part.unlink()
 
 
 def write_json(file: Path, document: Mapping[str, Any]) -> None:

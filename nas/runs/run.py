@@ -142,11 +142,6 @@ class Run:
         return read_mapping(file) if file.is_file() else None
 
 
-def config_file(place: Path) -> Path:
-    """A config's own path, or that of the winner in a run folder. Raises `RunError` where that is not finished."""
-    return Run.load(place).path / "winner" / "config.json" if place.is_dir() else place
-
-
 def _found(document: Mapping[str, Any]) -> Found:
     try:
         return Found(**{name: document[name] for name in Found.__dataclass_fields__})
