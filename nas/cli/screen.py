@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.blocks.layer import Layer
+from nas.cost.cost import COSTS, by_key, counted
 from nas.space.space import Space
 from nas.tables.header import DeviceHeader
 from nas.tables.table import PROVENANCES, LatencyTable, describe
@@ -18,7 +19,10 @@ def search_summary(result: Mapping[str, Any]) -> str:
     """A finished search: what was asked, what was found, what it rests on."""
     winner, accuracy = result["winner"], result["accuracy"]
     attainable, bounds = result["attainable"], result["bounds"]
-    further = "".join(f", {name} ≤ {_count(bound)}" for name, bound in bounds.items() if name != "latency_ms")
+    further = [(by_key(key), bound) for key, bound in bounds.items() if key != "latency_ms"]
+    asked = ", ".join(
+        [f"{_ms(bounds['latency_ms'])} ms", *(f"{cost.name} ≤ {cost.amount(bound)}" for cost, bound in further)]
+    )
     lines = [
         (
             "space",
@@ -33,7 +37,7 @@ def search_summary(result: Mapping[str, Any]) -> str:
         ),
         *_checked(result.get("networks_error")),
         *_searched(result),
-        ("winner", f"asked ≤ {_ms(bounds['latency_ms'])} ms{further} · table {_figures(winner, accuracy)}"),
+        ("winner", f"asked ≤ {asked} · table {_figures(winner, accuracy)}"),
     ]
     if result.get("measured"):
         missed = "" if result["measured"]["measured_ms"] <= bounds["latency_ms"] else " · MISSED the bound"
@@ -56,7 +60,7 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
             *_checked(result.get("networks_error")),
-            ("size", f"{_count(result['macs'])} MACs · {_count(result['params'])} parameters"),
+            ("size", _sizes(result)),
         ]
     )
 
@@ -194,7 +198,7 @@ def space_summary(space: Space) -> str:
         lines.append(("decisions" if not number else "", f"{decision.name:<23} {options}"))
     for number, (name, choices) in enumerate(space.references.items()):
         network = space.decode(space.encode([choices])[0])
-        size = f"{_count(network.macs)} MACs · {_count(network.params)} parameters"
+        size = _sizes({COSTS[cost].key: COSTS[cost].of(network) for cost in counted()})
         lines.append(("reference" if not number else "", f"{name:<23} {size}"))
     return _table(lines)
 
@@ -219,10 +223,13 @@ def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _figures(found: Mapping[str, Any], accuracy: Mapping[str, str]) -> str:
     figure = f"{found['accuracy']:.1f} ± {found['accuracy_sigma']:.1f} {accuracy['unit']}".rstrip()
-    return (
-        f"{_ms(found['latency_ms'])} ms · {accuracy['label']} {figure} · "
-        f"{_count(found['macs'])} MACs · {_count(found['params'])} parameters"
-    )
+    return f"{_ms(found['latency_ms'])} ms · {accuracy['label']} {figure} · {_sizes(found)}"
+
+
+def _sizes(found: Mapping[str, Any]) -> str:
+    """All costs that there are of a network, but its latency."""
+    known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in found]
+    return " · ".join(f"{cost.amount(found[cost.key])} {cost.words}" for cost in known)
 
 
 def _proof(proof: Mapping[str, Any]) -> str:
@@ -263,12 +270,6 @@ def _coverage(coverage: Mapping[str, float]) -> str:
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
     return f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-
-
-def _count(count: float) -> str:
-    if count < 1e6:
-        return f"{count / 1e3:.0f} k"
-    return f"{count / 1e6:.1f} M" if count < 1e8 else f"{count / 1e6:.0f} M"
 
 
 def _ms(milliseconds: float) -> str:

@@ -34,8 +34,6 @@ _UNITS = {
     "ms": {"us": 1e-3, "ms": 1.0, "s": 1e3},
 }
 """What may stand behind a number, by the unit of a cost."""
-_RANGES = {"": (1e-6, "M"), "bytes": (2.0**-10, "KiB")}
-"""In what attainable ranges are told."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +103,20 @@ class Cost:
             return f"{value / 1e3:.0f} k"
         return f"{value / 1e6:.1f} M" if value < 1e8 else f"{value / 1e6:.0f} M"
 
-    def told(self, value: float) -> str:
-        """With its name, for where a bound lies beside what is attainable: `312.4 M MACs`, `4 ms`."""
-        scale, unit = _RANGES.get(self.unit, (1.0, self.unit))
-        return f"{value * scale:.4g} {unit}" if self.name == "latency" else f"{value * scale:.4g} {unit} {self.words}"
+    def told(self, value: float, unit: bool = True) -> str:
+        """For where a bound lies beside what is attainable: `312.4 M MACs`, `4 ms`; without its unit, `312.4`."""
+        if self.unit == "bytes":
+            return f"{self.amount(value)} {self.words}" if unit else self.amount(value)
+        number, letters = (f"{value * 1e-6:.4g}", f"M {self.words}") if self.whole else (f"{value:.4g}", self.unit)
+        return f"{number} {letters}" if unit else number
 
 
 COSTS: dict[str, Cost] = {
     "latency": Cost("latency", "latency", unit="ms"),
     "macs": Cost("macs", "MACs", lambda layer: layer.macs),
     "params": Cost("params", "parameters", lambda layer: layer.params),
-    "flash": Cost("flash", "of weights", memory.flash, unit="bytes"),
-    "peak": Cost("peak", "of activations", memory.peak, unit="bytes", fold="max", network=memory.peak_of),
+    "flash": Cost("flash", "flash", memory.flash, unit="bytes"),
+    "peak": Cost("peak", "peak memory", memory.peak, unit="bytes", fold="max", network=memory.peak_of),
 }
 
 
@@ -126,8 +126,11 @@ def counted() -> tuple[str, ...]:
 
 
 def by_key(key: str) -> Cost:
-    """The cost that stands under a key in results and ledgers."""
-    return next(cost for cost in COSTS.values() if cost.key == key)
+    """The cost that stands under a key in results and ledgers. Raises `NasError` for one that is not registered."""
+    for cost in COSTS.values():
+        if cost.key == key:
+            return cost
+    raise NasError(f"No cost is recorded as {key[:40]!r}; known: {', '.join(cost.key for cost in COSTS.values())}.")
 
 
 def split_amount(text: str) -> tuple[float | None, str]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nas.cost.cost import by_key
 from nas.errors import RunError
 from nas.report.axis import linear
 from nas.report.chart import SHAPES, chart, key, legend, line, line_key, mark, mark_key, vertical
 from nas.report.command import code, command_line
-from nas.report.figures import millions, milliseconds, spoken, uncertain
+from nas.report.figures import amount, millions, milliseconds, spoken, uncertain
 from nas.report.front_chart import axes_of, front_line, front_marks, front_of
 from nas.report.markup import Markup, clipped, element, joined
 from nas.report.material import Material
@@ -68,6 +69,7 @@ def run_names(materials: Sequence[Material]) -> list[str]:
 
 
 def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    further = [m.outcome.winner.further for m in materials]
     rows: list[tuple[str, list[str]]] = [
         ("asked", [f"≤\u00a0{milliseconds(m.outcome.bounds['latency_ms'])}" for m in materials]),
         ("table, estimated", [milliseconds(m.outcome.winner.latency_ms) for m in materials]),
@@ -76,6 +78,10 @@ def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
         (materials[0].outcome.accuracy.label, [_accuracy(m) for m in materials]),
         ("MACs, counted", [millions(m.outcome.winner.macs) for m in materials]),
         ("parameters, counted", [millions(m.outcome.winner.params) for m in materials]),
+        *(
+            (f"{by_key(cost).words}, counted", [amount(cost, f[cost]) if cost in f else "—" for f in further])
+            for cost in dict.fromkeys(cost for f in further for cost in f)
+        ),
         ("controller", [m.request.controller for m in materials]),
         ("objective", [m.request.goal for m in materials]),
         ("evaluated", [f"{len(m.values):,}" for m in materials]),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
+from nas.cost.cost import COSTS, by_key
 from nas.errors import NasError, RunError
 from nas.runs.ledger_file import FORMAT, LedgerFile
 from nas.runs.objective import MNASNET_EXPONENTS
@@ -50,6 +51,8 @@ class Network:
     sigma: float
     macs: float
     params: float
+    further: Mapping[str, float]
+    """Costs that were asked about besides, by their keys."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,7 @@ def _outcome(result: Mapping[str, Any], request: Request) -> Outcome:
         device=str(result["device"]),
         size=_finite(result["size"]),
         attainable=(low, high),
-        bounds={str(name): _positive(bound) for name, bound in result["bounds"].items()},
+        bounds={by_key(str(name)).key: _positive(bound) for name, bound in result["bounds"].items()},
         accuracy=Accuracy(kind or ("predictor" if unit else "zero-cost"), label, unit, provenance),
         winner=_network(winner),
         coverage={name: _finite(winner["coverage"].get(name, 0.0)) for name in PROVENANCES},
@@ -236,9 +239,14 @@ def _outcome(result: Mapping[str, Any], request: Request) -> Outcome:
     )
 
 
+_FIGURES = ("latency_ms", "accuracy", "accuracy_sigma", "macs", "params")
+
+
 def _network(document: Mapping[str, Any]) -> Network:
-    figures = (_finite(document[n]) for n in ("latency_ms", "accuracy", "accuracy_sigma", "macs", "params"))
-    return Network(dict(document["decisions"]), *figures)
+    figures = (_finite(document[name]) for name in _FIGURES)
+    keys = (cost.key for cost in COSTS.values() if cost.key not in _FIGURES)
+    further = {key: _finite(document[key]) for key in keys if key in document}
+    return Network(dict(document["decisions"]), *figures, further)
 
 
 def _measured(document: Mapping[str, Any]) -> Measured:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nas.report.figures import millions, milliseconds, share, uncertain
+from nas.cost.cost import by_key
+from nas.report.figures import amount, milliseconds, share, uncertain
 from nas.report.markup import Markup, clipped, element
 from nas.report.material import Material, Outcome
 from nas.tables.header import TableHeader
@@ -25,7 +26,7 @@ def overview(material: Material) -> Markup:
 
 
 def figures(material: Material) -> Markup:
-    """The winner in six figures."""
+    """The winner in six figures, and one for each further cost that was asked about."""
     outcome = material.outcome
     winner, accuracy, measured = outcome.winner, outcome.accuracy, outcome.measured
     bound = outcome.bounds["latency_ms"]
@@ -43,8 +44,10 @@ def figures(material: Material) -> Markup:
         _card(
             accuracy.label, uncertain(winner.accuracy, winner.sigma, accuracy.unit), LABELS.get(accuracy.kind, ""), ""
         ),
-        _card("MACs", millions(winner.macs), "counted", _bound(outcome, "macs")),
-        _card("parameters", millions(winner.params), "counted", _bound(outcome, "params")),
+        *(
+            _card(by_key(key).words, amount(key, value), "counted", _bound(outcome, key))
+            for key, value in {"macs": winner.macs, "params": winner.params, **winner.further}.items()
+        ),
     ]
     return element("div", *cards, class_="cards")
 
@@ -66,7 +69,7 @@ def _kept(outcome: Outcome) -> str:
 
 
 def _bound(outcome: Outcome, name: str) -> str:
-    return f"asked ≤\u00a0{millions(outcome.bounds[name])}" if name in outcome.bounds else ""
+    return f"asked ≤\u00a0{amount(name, outcome.bounds[name])}" if name in outcome.bounds else ""
 
 
 def _asked(material: Material) -> Markup:
@@ -104,7 +107,9 @@ def definitions(rows: list[tuple[str, str]]) -> Markup:
 
 def _further(outcome: Outcome) -> str:
     return "".join(
-        f", {name} ≤\u00a0{millions(bound)}" for name, bound in outcome.bounds.items() if name != "latency_ms"
+        f", {by_key(key).name} ≤\u00a0{amount(key, bound)}"
+        for key, bound in outcome.bounds.items()
+        if key != "latency_ms"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.accuracy import Means, default_accuracy, make_evaluator
-from nas.cost import counts
+from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
 from nas.errors import NasError
 from nas.runs.objective import Objective
@@ -26,6 +26,10 @@ from nas.workers import Here, Workers
 if TYPE_CHECKING:
     from nas.data.data import Data
     from nas.training.processes import Processes
+
+
+SIZES = ("macs", "params")
+"""Costs that every result has, asked about or not."""
 
 
 @dataclass(frozen=True)
@@ -88,24 +92,23 @@ class Problem:
         table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
         accuracy = make_evaluator(kind, space, Means(data, request, folder, teller, workers, processes))
-        costs = {
-            "latency_ms": compile_latency(space, table),
-            "macs": counts.macs(space),
-            "params": counts.params(space),
-        }
+        form, _, more = request.goal.partition(":")
+        further = more.split(",") if more else []
+        told = dict.fromkeys([*SIZES, *request.at_most, *further])
+        costs = {COSTS["latency"].key: compile_latency(space, table)}
+        costs |= {COSTS[name].key: COSTS[name].factors(space) for name in told}
         references = space.encode(list(space.references.values()))
         latency = request.latency_ms
         if latency is None:
             if not len(references):
                 raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
             latency = float(costs["latency_ms"](references[:1])[0])
-        bounds = {"latency_ms": latency, **request.at_most}
-        form, _, further = request.goal.partition(":")
+        bounds = {"latency_ms": latency, **{COSTS[name].key: bound for name, bound in request.at_most.items()}}
         hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, request.latency_ms))
-        objective = Objective(accuracy, costs, bounds, hard, form, tuple(further.split(",")) if further else ())
+        objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
-        cheapest = [costs[name].cheapest() for name in objective.bounds]
-        return cls(space, table, objective, space.canonical(np.stack([*references, *cheapest])), request.planned(kind))
+        initial = space.canonical(np.concatenate([references, objective.cheapest()]))
+        return cls(space, table, objective, initial, request.planned(kind))
 
     @property
     def value_factors(self) -> Factors:
@@ -117,7 +120,7 @@ class Problem:
 
     @property
     def factors(self) -> Mapping[str, Factors]:
-        """Latency in ms, MACs and parameters of the space."""
+        """Costs of the space by their keys: latency, MACs, parameters, and what else was asked about."""
         return self.objective.costs
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
+from nas.cost.cost import by_key
 from nas.cost.front import pareto_front
 from nas.formats.config import Pictures
 from nas.formats.winner import export
@@ -124,8 +125,11 @@ def described(problem: Problem, population: Population, accuracy: NDArray[np.flo
             "latency_ms": float(columns["latency_ms"][row]),
             "accuracy": float(accuracy[row]),
             "accuracy_sigma": float(sigmas[row]),
-            "macs": round(columns["macs"][row]),
-            "params": round(columns["params"][row]),
+            **{
+                key: round(column[row]) if by_key(key).whole else float(column[row])
+                for key, column in columns.items()
+                if key != "latency_ms"
+            },
         }
         for row, genotype in enumerate(population)
     ]

@@ -38,6 +38,7 @@ def test_what_is_no_amount(name: str, text: str) -> None:
 def test_amounts_are_told() -> None:
     told = [("macs", 3.12e8, "312 M"), ("params", 4.41e6, "4.4 M"), ("macs", 9e5, "900 k"), ("latency", 75.0, "75 ms")]
     told += [("peak", 256 << 10, "256 KiB"), ("flash", 3 << 19, "1.5 MiB")]
+    told += [("macs", 39_421, "39 k"), ("macs", 999_499, "999 k"), ("params", 5_289_000, "5.3 M")]
     for name, value, text in told:
         assert COSTS[name].amount(value) == text
 
@@ -53,7 +54,7 @@ def test_latency_is_a_tables() -> None:
 
 
 def test_a_new_cost_is_one_entry() -> None:
-    cost = Cost("energy", "of energy", lambda layer: layer.macs * 4.6e-9, unit="mJ")
+    cost = Cost("energy", "energy", lambda layer: layer.macs * 4.6e-9, unit="mJ")
     assert (cost.key, cost.parse("5mJ"), cost.parse("5"), cost.amount(1.25)) == ("energy_mJ", 5.0, 5.0, "1.25 mJ")
     space = nas.load_space("mobile")
     population = space.sample(3, np.random.default_rng(0))
