@@ -91,8 +91,8 @@ class Canonical:
     """Rules of a space; calling it maps a population `uint8[N, D]` to canonical form.
 
     In the order of decisions, one that does not matter to any slot, given the options of all others, is set to its
-    option 0; over again, until nothing changes. Then skips of interchangeable slots move to the end. Either leaves every
-    chain of layers as it is, and what is canonical stays as it is.
+    option 0; over again, until nothing changes. Then skips of interchangeable slots move to the end. The network stays
+    what it was, and what is canonical stays as it is.
     """
 
     effects: tuple[Effect, ...]
