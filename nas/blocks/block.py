@@ -152,7 +152,7 @@ def columns_of(block: Any) -> Mapping[str, Column]:
         words = get_args(hint) if get_origin(hint) is Literal else ()
         if not words and hint not in (int, bool):
             raise ArchitectureError(
-                f"{block.__name__}.{field.name}: a field of a block is an int, a bool or a Literal of words, got {hint}."
+                f"{block.__name__}.{field.name}: a block's field is an int, a bool or a Literal of words, got {hint}."
             )
         standard = _STANDARD.get(field.name)
         least = standard.least if standard else min(1, default) if default is not MISSING else 1

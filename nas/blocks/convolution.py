@@ -82,7 +82,7 @@ class Conv(Op):
             "traffic": patches + below * right * self.out_channels,
         }
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         shape = self.weights()["conv.weight"].shape
         value = graph.node(
@@ -101,9 +101,7 @@ class Conv(Op):
         """See `Op`. Depthwise ones have as many groups as channels; others in groups are no slices."""
         if isinstance(other, Conv) and self.depthwise and other.depthwise:
             widest = max(self.groups, other.groups)
-            one, another = (
-                replace(op, in_channels=widest, out_channels=widest, groups=widest) for op in (self, other)
-            )
+            one, another = (replace(op, in_channels=widest, out_channels=widest, groups=widest) for op in (self, other))
             return super(Conv, one).larger(another)
         if self.groups > 1 and (not isinstance(other, Conv) or replace(self, kernel=other.kernel) != other):
             return None
@@ -150,7 +148,7 @@ class SqueezeExcite(Op):
         """See `Op`."""
         return {"gates": 1, "gated": prod(inputs[0]), "linear": 2 * self.channels * self.squeezed}
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         (value,) = values
         inner = graph.node("GlobalAveragePool", [value])

@@ -54,11 +54,10 @@ class Graph:
         self.nodes.append(Node(name, op, tuple(wire.place for wire in takes), shapes, shape))
         return Wire(len(self.nodes) - 1, shape)
 
-    def closed(self, kind: str, output: Wire) -> Graph:
-        """The graph, once its block is written. Raises `ArchitectureError` unless `output` is what its last op gives."""
+    def closed(self, kind: str, output: Wire) -> None:
+        """Its block is written. Raises `ArchitectureError` unless its last op gives `output`."""
         if output.place != (len(self.nodes) - 1 if self.nodes else -1):
             raise ArchitectureError(f"A {kind} block gives what its last op gives, or its input where it has none.")
-        return self
 
     @property
     def output(self) -> Shape:

@@ -31,7 +31,7 @@ class Add(Op):
         """One call more for each input more; its traffic is hardly seen where the values are still in the cache."""
         return {"operators": len(inputs) - 1}
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         total, *others = values
         for value in others:
@@ -49,7 +49,7 @@ class Multiply(Op):
         """See `Op`."""
         return _agreed("A product", inputs)
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         total, *others = values
         for value in others:
@@ -67,6 +67,6 @@ class Concat(Op):
         """See `Op`."""
         return (sum(shape[0] for shape in inputs), *_agreed("A concatenation", inputs, first=1)[1:])
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         return graph.node("Concat", [*values], axis=1)

@@ -35,6 +35,7 @@ def key_columns() -> tuple[str, ...]:
     """All that there can be: `KEY_COLUMNS`, the fields of registered blocks that are not among them, and precision."""
     return (*KEY_COLUMNS, *further_columns(), "precision")
 
+
 _SIZE = {name: Column(name, MISSING, least=1) for name in ("in_channels", "height", "width")}
 _PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
 
@@ -57,6 +58,8 @@ class Layer:
     """Of the input, in pixels; `width` likewise."""
     width: int
     precision: str
+    _key: tuple[Any, ...]
+    _graph: Graph | None
 
     def __init__(
         self,
@@ -76,7 +79,9 @@ class Layer:
             else:
                 check_names(kind, [name])
                 if value != absent(name):
-                    raise ArchitectureError(f"A {kind} layer has no `{name}` (it stays {absent(name)!r}), got {value!r}.")
+                    raise ArchitectureError(
+                        f"A {kind} layer has no `{name}` (it stays {absent(name)!r}), got {value!r}."
+                    )
         widths = in_channels if isinstance(in_channels, tuple) else (in_channels,)
         for name, number in (*(("in_channels", width_) for width_ in widths), ("height", height), ("width", width)):
             _SIZE[name].check(kind, number)
@@ -119,10 +124,12 @@ class Layer:
     @property
     def graph(self) -> Graph:
         """Its ops. Raises `ArchitectureError` where the block's settings do not fit its input."""
-        if self._graph is None:
-            graph = Graph(*self.inputs)
-            object.__setattr__(self, "_graph", graph.closed(self.kind, self.block.write(graph, *graph.inputs)))
-        return self._graph
+        if self._graph is not None:
+            return self._graph
+        graph = Graph(*self.inputs)
+        graph.closed(self.kind, self.block.write(graph, *graph.inputs))
+        object.__setattr__(self, "_graph", graph)
+        return graph
 
     @property
     def output(self) -> Shape:
@@ -152,7 +159,7 @@ class Layer:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and further columns where it has them."""
+        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and further columns that it has."""
         return {name: getattr(self, name) for name in KEY_COLUMNS} | self.settings
 
     def __getattr__(self, name: str) -> Any:

@@ -25,7 +25,7 @@ class Pool(Op):
         """See `Op`."""
         return {"operators": 1, "traffic": prod(inputs[0])}
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         return graph.node("Flatten", [graph.node("GlobalAveragePool", [*values])])
 
@@ -61,7 +61,7 @@ class Linear(Op):
         """See `Op`."""
         return {"operators": 1, "linear": self.in_features * self.out_features}
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """See `Op`."""
         weight = graph.weight(f"{name}.linear.weight", self.out_features, self.in_features)
         bias = graph.weight(f"{name}.linear.bias", self.out_features)

@@ -92,7 +92,7 @@ class Concat(nn.Module):
 
 class Wired(nn.Sequential):
     """Modules in order. Each takes what the one before it gives, or the values that `takes` names for its place: those
-    of modules by their places, or of inputs (-1 the first, -2 the second). Gives the last value, or all of `outputs`."""
+    of modules by their places, or inputs (-1 the first, -2 the second). Gives the last value, or all of `outputs`."""
 
     def __init__(
         self, *modules: nn.Module, takes: dict[int, tuple[int, ...]], outputs: tuple[int, ...] | None = None
@@ -101,7 +101,7 @@ class Wired(nn.Sequential):
         self.takes = takes
         self.outputs = outputs
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:  # type: ignore[override]
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         values = {-1 - place: value for place, value in enumerate(inputs)}
         for place, module in enumerate(self):
             values[place] = module(*(values[taken] for taken in self.takes.get(place, (place - 1,))))

@@ -7,7 +7,7 @@ block model and what a superkernel slices all follow from an op's methods, so th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any, ClassVar, Protocol, Self
@@ -23,7 +23,8 @@ class Weight:
     shape: tuple[int, ...]
     axes: str
     """A letter a dimension. Of a larger weight a smaller one has the centre along `k`, the first ones along any other
-    letter, and all along `.`, where sizes agree. `o` is of output channels, `i` of input channels, others an op's own."""
+    letter, and all along `.`, where sizes agree. `o` is of output channels, `i` of input channels, others an op's
+    own."""
     gain: float = 0.0
     """First values are normal with variance gain / fan-in: 2 before an activation, else 1 (arXiv:1502.01852, section
     2.2). 0: all are `start`."""
@@ -49,7 +50,10 @@ class OnnxGraph(Protocol):
         """One of the network's weights."""
 
     def scalar(self, name: str, value: float) -> str:
-        """A constant."""
+        """A constant, one of each name."""
+
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """A constant of whole numbers, such as a shape (0: as it comes in)."""
 
     def activation(self, kind: str, value: str) -> str:
         """The nodes of an activation by its name in `nas.blocks.modules`."""
@@ -73,8 +77,8 @@ class Op(ABC):
         """What it gives for inputs of these shapes. Raises `ArchitectureError` where they do not fit."""
 
     @abstractmethod
-    def onnx(self, graph: OnnxGraph, name: str, *values: str) -> str:
-        """Add its nodes to a graph; its weights are called `name`.*."""
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """Add its nodes to a graph, for values of these shapes; its weights are called `name`.*."""
 
     def weights(self) -> Mapping[str, Weight]:
         """Its tensors by their names in its torch module's `state_dict`, in order."""

@@ -179,10 +179,15 @@ class _ArchDefFile(BaseModel):
         layers = [stem]
         for stage, first, text, block in self.parsed():
             for repeat in range(block.repeats):
-                shape = layers[-1].output
+                channels, height, width = layers[-1].output
                 try:
                     layers.append(
-                        block.layer(shape, first=first and not repeat, activation=self.activation, rounding=rounding)
+                        block.layer(
+                            (channels, height, width),
+                            first=first and not repeat,
+                            activation=self.activation,
+                            rounding=rounding,
+                        )
                     )
                 except ArchitectureError as problem:
                     raise ArchitectureError(f"blocks.{stage}: {text!r}: {problem}") from None
@@ -373,7 +378,7 @@ def _fixed(width: int, divisor: int) -> bool:
 
 
 def _quarter(layer: Layer) -> bool:
-    return layer.se_channels == make_divisible(layer.mid_channels * 0.25)
+    return bool(layer.se_channels == make_divisible(layer.mid_channels * 0.25))
 
 
 def _timm_spelling(name: str) -> str:

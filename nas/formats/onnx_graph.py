@@ -6,7 +6,7 @@ and its graph compute the same function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,7 +65,8 @@ def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str,
         inputs = [values[source] for source in architecture.sources(index)]
         own = {-1 - place: value for place, value in enumerate(inputs)}
         for position, node in enumerate(layer.graph.nodes):
-            own[position] = node.op.onnx(graph, f"{index}.{position}", *(own[place] for place in node.takes))
+            taken = [own[place] for place in node.takes]
+            own[position] = node.op.onnx(graph, f"{index}.{position}", *taken, shapes=node.shapes)
         values[index] = own[len(layer.graph.nodes) - 1]
     last = len(architecture.layers) - 1
     several = architecture.outputs
@@ -111,6 +112,11 @@ class _Graph:
         """See `OnnxGraph`."""
         if all(tensor.name != name for tensor in self.initializers):
             self.initializers.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
+        return name
+
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """See `OnnxGraph`."""
+        self.initializers.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
         return name
 
     def activation(self, kind: str, value: str) -> str:

@@ -87,8 +87,7 @@ class _File:
         for line in lines:
             if line.split()[1].partition(".")[0] not in FREE:
                 raise ArchitectureError(
-                    f"{self.path.name}: a torch module that is copied into model.py imports {' and '.join(FREE)} alone, "
-                    f"got `{line}`."
+                    f"{self.path.name}: what is copied into model.py imports {' and '.join(FREE)} alone, got `{line}`."
                 )
         return sorted(lines)
 

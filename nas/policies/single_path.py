@@ -18,8 +18,8 @@ from numpy.random import Generator
 from torch import nn
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from nas.blocks.layer import Layer
 from nas.blocks.convolution import Conv, SqueezeExcite
+from nas.blocks.layer import Layer
 from nas.policies.policy import Policy
 from nas.space.space import Space
 from nas.supernet.choices import Choice

@@ -81,7 +81,7 @@ class Workload:
 def memory_bytes(chain: Chain) -> int:
     """About what a session of a chain takes: its weights twice, as packed and as read, and its largest values."""
     weights = sum(layer.params for layer in chain)
-    values = max(
+    values: int = max(
         max(layer.graph.inputs[0].channels, layer.mid_channels) * layer.height * layer.width
         + layer.output[0] * -(-layer.height // layer.stride) * -(-layer.width // layer.stride)
         for layer in chain

@@ -69,7 +69,7 @@ class Superkernel(Supernet):
 
     def former_names(self) -> dict[str, str]:
         """See `Supernet`."""
-        names = {}
+        names: dict[str, str] = {}
         for slot, choice in enumerate(self.choices):
             for candidate, places in zip(choice.candidates, self._places[slot], strict=True):
                 for place, (layer, banks) in enumerate(zip(candidate, places, strict=True)):
@@ -78,7 +78,7 @@ class Superkernel(Supernet):
         return names
 
     def _slices(self, bank: str, op: Op) -> dict[str, torch.Tensor]:
-        return self.banks[bank].slices(op) if op.params else {}  # type: ignore[operator,no-any-return]
+        return self.banks[bank].slices(op) if op.params else {}  # type: ignore[operator]
 
     def gated(
         self, x: torch.Tensor, genotype: Genotype, shares: Sequence[torch.Tensor], least: float = 0.0

@@ -37,7 +37,9 @@ class Supernet(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.choices = choices_of(space)
-        held = sum(max(sum(layer.params for layer in layers) for layers in choice.candidates) for choice in self.choices)
+        held = sum(
+            max(sum(layer.params for layer in layers) for layers in choice.candidates) for choice in self.choices
+        )
         if held > MAX_PARAMS:
             raise SpaceError(f"{space.name}: a network has at most {MAX_PARAMS:,} parameters, got up to {held:,}.")
         self._largest = max(layers[0].height for layers in self.choices[0].candidates if layers)

@@ -153,9 +153,7 @@ def _layer(key: tuple[Any, ...]) -> Layer:
     """The layer of a `Layer.key`, its graph drawn."""
     kind, in_channels, height, width, precision, *values = key
     settings = dict(zip(columns_of(block_class(kind)), values, strict=True))
-    layer = Layer(
-        kind=kind, in_channels=in_channels, height=height, width=width, precision=precision, **settings
-    )
+    layer = Layer(kind=kind, in_channels=in_channels, height=height, width=width, precision=precision, **settings)
     _ = layer.graph
     return layer
 
@@ -279,11 +277,15 @@ class _Rows:
             kind = values[0]
             others_of, defaults, others = foreign[kind]
             if others_of(values) != defaults:
-                name = next(n for n, value, usual in zip(others, others_of(values), defaults, strict=False) if value != usual)
-                raise self._error(row, f"a {kind} layer has no `{name}` (it stays {known[name].absent!r}).")
+                name, usual = next(
+                    (name, usual)
+                    for name, value, usual in zip(others, others_of(values), defaults, strict=False)
+                    if value != usual
+                )
+                raise self._error(row, f"a {kind} layer has no `{name}` (it stays {usual!r}).")
             yield own[kind](values)
 
-    def _key_column(self, name: str, values: Sequence[str] | None, column: Column | None) -> Sequence[Any]:
+    def _key_column(self, name: str, values: Sequence[str] | None, column: Column | None) -> list[Any]:
         """The values of one column, of a block's field where `column` is given."""
         if values is None:
             if name == "precision" or (column is not None and column.default is not MISSING):
@@ -295,10 +297,10 @@ class _Rows:
         if words:
             return list(self._words(name, values, words))
         if column is not None and column.flag:
-            return self._integers(name, values, 0, 1).astype(np.bool_).tolist()
+            return list(self._integers(name, values, 0, 1).astype(np.bool_).tolist())
         if name == "in_channels" and any("+" in value for value in values):
             return [self._several(row, value) for row, value in enumerate(values)]
-        return self._integers(name, values, column.least if column else 1, MAX_DIMENSION).tolist()
+        return list(self._integers(name, values, column.least if column else 1, MAX_DIMENSION).tolist())
 
     def _several(self, row: int, value: str) -> int | tuple[int, ...]:
         """Channels of a layer of several inputs, written 16+32."""

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.build import build
 from nas.blocks.block import is_head
+from nas.blocks.build import build
 from nas.errors import ArchitectureError
 from nas.formats.weights import random_weights
 from nas.formats.weights_file import Array

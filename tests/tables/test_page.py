@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from nas.blocks.kinds import KINDS
+from nas.blocks.block import BLOCKS
 from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, Layer
 from nas.tables import header
 from nas.tables.header import DeviceHeader, ErrorHeader, ReferenceNetwork, TableHeader
@@ -46,7 +46,7 @@ def test_value_columns_and_words() -> None:
     assert tuple(names(row[0])[0] for row in columns) == VALUE_COLUMNS
     assert tuple(names(columns[-1][1])) == PROVENANCES
     text = between("## `table.csv`", "\nThen\n")
-    for word in (*KINDS, *ACTIVATIONS, *GATES):
+    for word in (*BLOCKS, *ACTIVATIONS, *GATES):
         assert word in text
 
 
