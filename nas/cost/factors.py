@@ -56,14 +56,12 @@ class Factors:
     ) -> Factors:
         """Compile a cost per layer, `cost(layers) -> float64[len(layers)]`, over every slot of a space."""
         terms = []
-        for slot in space.slots:
-            shape = [len(space.decisions[axis].options) for axis in slot.decisions]
-            built = [slot.layers(*options) for options in space.combinations(slot)]
-            owners = np.repeat(np.arange(len(built)), [len(layers) for layers in built])
-            values = cost([layer for layers in built for layer in layers])
-            array = np.full(len(built), NEUTRAL[fold])
-            FOLDS[fold].at(array, owners, values)
-            terms.append(Factor(slot.decisions, array.reshape(shape)))
+        for slot, candidates in zip(space.slots, space.candidates, strict=True):
+            chains = candidates.chains
+            owners = np.repeat(np.arange(len(chains)), [len(chain) for chain in chains])
+            values = np.full(len(chains), NEUTRAL[fold])
+            FOLDS[fold].at(values, owners, cost([layer for chain in chains for layer in chain]))
+            terms.append(Factor(slot.decisions, values[candidates.code]))
         return cls.of([int(n) for n in space.cardinalities], NEUTRAL[fold], terms, fold)
 
     @classmethod

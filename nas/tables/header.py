@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from nas.blocks.layer import key_columns
-from nas.space.schema import Name, Strict, Text
+from nas.system.strict import Name, Strict, Text
 
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Of a file of `networks/`, without its suffix."""

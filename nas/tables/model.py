@@ -248,7 +248,8 @@ def _coefficients(entry: Any, where: str) -> dict[str, float]:
     names = tuple(map(str, entry)) if isinstance(entry, dict) else FEATURES
     if not names or not all(re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) for name in names):
         raise TableError(f"{where} has a number for each feature, named in small letters, got {repr(names)[:200]}.")
-    return _amounts(entry, names, where)
+    ordered = (*(name for name in FEATURES if name in names), *(name for name in names if name not in FEATURES))
+    return _amounts(entry, ordered, where)
 
 
 def _amounts(entry: Any, names: tuple[str, ...], where: str) -> dict[str, float]:

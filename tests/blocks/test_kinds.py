@@ -99,7 +99,8 @@ def test_a_row_of_a_table(registered: Layer, tmp_path: Path) -> None:
 def test_a_space_and_its_supernet(registered: Layer) -> None:
     space = load_space(EXAMPLES / "shuffles.yaml")
     rng = np.random.default_rng(0)
-    layers = space.decode(space.encode([{"early.split": 4, "early.depth": 2}])[0]).layers
+    choices = {decision.name: decision.options[0] for decision in space.decisions}
+    layers = space.decode(space.encode([choices | {"early.split": 4, "early.depth": 2}])[0]).layers
     assert [(layer.kind, layer.split, layer.residual) for layer in layers[1:3]] == [
         ("shuffle", 4, False),
         ("shuffle", 4, True),

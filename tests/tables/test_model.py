@@ -167,7 +167,7 @@ def test_header_round_trip(model: BlockModel) -> None:
         ("coefficients", "dense", -0.1, "coefficients.dense is a finite number of at least 0, got -0.1"),
         ("coefficients", "dense", float("inf"), "finite"),
         ("coefficients", "dense", True, "finite number"),
-        ("coefficients", "magic", 1.0, "coefficients has exactly dense"),
+        ("coefficients", "Magic!", 1.0, "coefficients has a number for each feature, named in small letters"),
         ("band_pct", "block", "7", "band_pct.block is a finite number"),
         ("range", "resolutions", [], "range.resolutions is a list of whole numbers"),
         ("range", "kinds", [1], "range.kinds is a list of words"),
