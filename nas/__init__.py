@@ -14,7 +14,7 @@ system/      files, locks, signals, processes             training/     the trai
 blocks/      operations, blocks, layers, architectures    supernet/     a space's networks in one set of weights
 formats/     files of a network                           controllers/  ask and tell
 space/       decisions, slots, genotypes                  solvers/      the best from factors, with a proof
-cost/        factors and fronts                           policies/     option chances that learn
+cost/        costs, factors and fronts                    policies/     option chances that learn
 workers/     here, or Ray                                 accuracy/     evaluators
 devices/     what can time a network                      runs/         a search, or a training, from request to result
 tables/      latency tables and their block model         export/       what needs data, a device or another program
@@ -37,12 +37,14 @@ _HOMES = {
     "NasError": "nas.errors",
     "Run": "nas.runs.run",
     "Space": "nas.space.space",
+    "flash": "nas.cost.counts",
     "latency": "nas.tables.table",
     "load_predictor": "nas.accuracy.predictor",
     "load_space": "nas.space.load",
     "load_table": "nas.tables.table",
     "macs": "nas.cost.counts",
     "params": "nas.cost.counts",
+    "peak": "nas.cost.counts",
     "read_archdef": "nas.formats.archdef",
     "read_config": "nas.formats.config",
     "search": "nas.runs.loop",
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from nas.accuracy.predictor import load_predictor
     from nas.blocks.architecture import Architecture
     from nas.blocks.layer import Layer
-    from nas.cost.counts import macs, params
+    from nas.cost.counts import flash, macs, params, peak
     from nas.cost.factors import Factors
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
@@ -72,12 +74,14 @@ __all__ = [
     "NasError",
     "Run",
     "Space",
+    "flash",
     "latency",
     "load_predictor",
     "load_space",
     "load_table",
     "macs",
     "params",
+    "peak",
     "read_archdef",
     "read_config",
     "search",

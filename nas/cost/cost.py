@@ -85,7 +85,7 @@ class Cost:
         layer = self.layer
         if layer is None:
             raise NasError(f"The {self.name} of a space is that of a latency table; there is none without one.")
-        return Factors.compile(space, lambda layers: np.array([layer(each) for each in layers], float), self.fold)
+        return Factors.compile(space, lambda layers: np.fromiter(map(layer, layers), float), self.fold)
 
     def parse(self, text: str) -> float | None:
         """`300M` → 3e8; None where it is no positive number with a unit of this cost."""

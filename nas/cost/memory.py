@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
@@ -69,7 +69,7 @@ class _Step(NamedTuple):
 def _most_held(
     layers: Sequence[Layer],
     sources: Sequence[tuple[int, ...]],
-    inputs: dict[int, Shape],
+    inputs: Mapping[int, Shape],
     outputs: Collection[int] | None = None,
 ) -> int:
     steps: list[_Step] = []

@@ -59,7 +59,7 @@ def _over(cost: Factors, bound: float) -> Factors:
         array, axes = term.array, list(term.axes)
         for place in reversed(range(len(axes))):
             if (array == array.take([0], axis=place)).all():
-                array = array.take(0, axis=place)
+                array = array.take([0], axis=place).squeeze(place)
                 del axes[place]
         if axes:
             terms.append(Factor(tuple(axes), array))

@@ -214,7 +214,7 @@ class Relaxation:
         self.multipliers[:, k] = multipliers
 
 
-def tables_of(variables: list[Variable], factors: Factors) -> tuple[float, dict[Scope, Array]]:
+def tables_of(variables: Sequence[Variable], factors: Factors) -> tuple[float, dict[Scope, Array]]:
     """Constant of a sum, and one array over variable states for each scope."""
     owner = {axis: v for v, variable in enumerate(variables) for axis in variable.decisions}
     tables: dict[Scope, Array] = {}
