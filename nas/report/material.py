@@ -243,10 +243,10 @@ _FIGURES = ("latency_ms", "accuracy", "accuracy_sigma", "macs", "params")
 
 
 def _network(document: Mapping[str, Any]) -> Network:
-    figures = (_finite(document[name]) for name in _FIGURES)
+    latency, accuracy, sigma, macs, params = (_finite(document[name]) for name in _FIGURES)
     keys = (cost.key for cost in COSTS.values() if cost.key not in _FIGURES)
     further = {key: _finite(document[key]) for key in keys if key in document}
-    return Network(dict(document["decisions"]), *figures, further=further)
+    return Network(dict(document["decisions"]), latency, accuracy, sigma, macs, params, further)
 
 
 def _measured(document: Mapping[str, Any]) -> Measured:
