@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 
 from nas.data.cifar10 import load_cifar10
@@ -79,7 +80,7 @@ def load_data(
         raise DataError(f"the share of training pictures held out lies in 0..1, below 1, got {held_out}.")
     if seed < 0:
         raise DataError(f"a seed is a whole number from 0, got {seed}.")
-    source = DATA_KINDS[kind](argument)
+    source = DATA_KINDS[kind](os.path.expanduser(argument))  # as it is, where that home folder is not known
     splits = split(source, seed, held_out, name)
     identity = [FORMAT, source.fingerprint, resolution, seed, held_out]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()

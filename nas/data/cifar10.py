@@ -38,7 +38,7 @@ Records = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 def load_cifar10(argument: str) -> Source:
     """The pictures in `PATH`. Raises `DataError` naming the file, the rule and what came."""
-    path = Path(argument).expanduser()
+    path = Path(argument)
     files = _files(path)
     batches = {name: data for name, data in files.items() if name not in META}
     if any(name.endswith(".bin") for name in batches):
