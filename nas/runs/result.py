@@ -16,7 +16,7 @@ from nas.formats.config import Pictures
 from nas.formats.winner import export
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
-from nas.runs.run import Run
+from nas.runs.run import Run, front_rows
 from nas.solvers.exact import Solution, solve
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
@@ -171,7 +171,7 @@ def proof_of(solution: Solution, found: float | None = None) -> dict[str, Any]:
 
 def _as_csv(front: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    rows = [{name: cell for name, cell in point.items() if name != "decisions"} | point["decisions"] for point in front]
+    rows = front_rows(front)
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
