@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.cost.front import pareto_front
+from nas.cost.recount import differences
 from nas.formats.config import Pictures
 from nas.formats.winner import export
 from nas.runs.ledger import Ledger
@@ -78,6 +79,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | No
         inherited: dict[str, Any] = {}
     else:
         notes = ["weights are the supernet's, not yet trained on their own: nas train goes on from them"]
+        notes += differences(architecture)  # imports torch, which such a run has done
         inherited = {"weights": shared.weights(best), "weights_from": "supernet", "pictures": shared.pictures}
     exported = export(
         architecture,

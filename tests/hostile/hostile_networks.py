@@ -241,7 +241,7 @@ def zipped() -> bytes:
 
 WEIGHTS = Reader(
     "weights",
-    exported(text(), "torch"),
+    exported(text(), "config"),
     (
         Hostile("a pickle", weights(pickled()), "safetensors"),
         Hostile("a zip with a pickle, as torch.save writes", weights(zipped()), "safetensors"),
