@@ -4,7 +4,7 @@ data.py         the contract: `Data` and its splits
 source.py       Source: pictures as they come
 digits.py       scikit-learn's digits, which need no file
 imagefolder.py  a folder or an archive with a folder for each class; archive.py reads tar files
-cifar10.py      as its author distributes it, binary or pickles; records.py reads those without unpickling
+cifar10.py      as its author distributes it, the binary version
 idx.py          the MNIST family
 hf.py           Hugging Face datasets
 python.py       a function of one's own
