@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from nas.report.markup import Markup, element, joined
+from markupsafe import Markup
+
+from nas.report.markup import element, joined
 from nas.report.material import Material
 from nas.report.overview import definitions, table_rows
 from nas.runs.request import Request

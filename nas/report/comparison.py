@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.errors import RunError
 from nas.report.axis import linear
@@ -12,7 +13,7 @@ from nas.report.chart import SHAPES, chart, key, legend, line, line_key, mark, m
 from nas.report.command import code, command_line
 from nas.report.figures import millions, milliseconds, spoken, uncertain
 from nas.report.front_chart import axes_of, front_line, front_marks, front_of
-from nas.report.markup import Markup, clipped, element, joined
+from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
 from nas.report.page import page, section
 from nas.report.progress import best_so_far, evaluations_axis, value_title

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.cost.front import pareto_front
 from nas.report.axis import Axis, linear
 from nas.report.chart import area_key, chart, dot, legend, line, line_key, mark, mark_key, vertical, whisker
 from nas.report.figures import counted, milliseconds, score, spoken, uncertain
-from nas.report.markup import Markup, clipped, element, joined, number
+from nas.report.markup import clipped, element, joined, number
 from nas.report.material import Floats, Material, Network
 from nas.report.thinning import Cells, Indices, cells, evenly
 from nas.runs.ledger_file import STRETCH

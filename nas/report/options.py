@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.report.chart import area_key, legend
 from nas.report.figures import counted, share
-from nas.report.markup import Markup, clipped, element, joined
+from nas.report.markup import clipped, element, joined
 from nas.report.material import Floats, Material
 from nas.space.space import Decision
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from nas.report.figures import millions, milliseconds, share, uncertain
-from nas.report.markup import Markup, clipped, element
+from nas.report.markup import clipped, element
 from nas.report.material import Material, Outcome
 from nas.tables.header import TableHeader
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.cost.front import hypervolume, pareto_front
 from nas.report.axis import Axis, linear, logarithmic
 from nas.report.chart import chart, dot, horizontal, line
 from nas.report.figures import counted, milliseconds, score
-from nas.report.markup import Markup, element, joined
+from nas.report.markup import element, joined
 from nas.report.material import Floats, Material
 from nas.report.thinning import averaged, evenly, rises
 

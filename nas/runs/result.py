@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.cost.front import pareto_front
+from nas.cost.recount import differences
 from nas.formats.config import Pictures
 from nas.formats.winner import export
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
-from nas.runs.run import Run
+from nas.runs.run import Run, front_rows
 from nas.solvers.exact import Solution, solve
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
@@ -78,6 +79,7 @@ def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | No
         inherited: dict[str, Any] = {}
     else:
         notes = ["weights are the supernet's, not yet trained on their own: nas train goes on from them"]
+        notes += differences(architecture)  # imports torch, which such a run has done
         inherited = {"weights": shared.weights(best), "weights_from": "supernet", "pictures": shared.pictures}
     exported = export(
         architecture,
@@ -171,7 +173,7 @@ def proof_of(solution: Solution, found: float | None = None) -> dict[str, Any]:
 
 def _as_csv(front: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    rows = [{name: cell for name, cell in point.items() if name != "decisions"} | point["decisions"] for point in front]
+    rows = front_rows(front)
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from nas.errors import NasError, SpaceError, TableError
+from nas.system.user_folders import data_folder
 
 
 def shipped_folder(name: str) -> Path:
@@ -18,8 +19,8 @@ def shipped_folder(name: str) -> Path:
 
 
 def own_tables_folder() -> Path:
-    """Where a user's own tables live: `$XDG_DATA_HOME/nas/latency_tables`."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "nas" / "latency_tables"
+    """Where a user's own tables live."""
+    return data_folder() / "latency_tables"
 
 
 def space_names() -> list[str]:

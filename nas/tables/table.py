@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from nas.system.files import lines, parse_yaml, read_model, read_text
 from nas.system.places import table_path
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PAGE = "docs/tables.md"
 PROVENANCES = ("measured", "derived", "simulated", "interpolated")
@@ -152,6 +155,14 @@ class LatencyTable:
         coverage = dict(zip(PROVENANCES, map(float, shares), strict=True))
         bands: dict[str, float] = self.header.error.band_pct.model_dump()
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
+
+    def frame(self) -> DataFrame:
+        """The rows in their order, as table.csv has them: what a layer is, then its figures in ms."""
+        import pandas as pd  # half a second
+
+        keys = pd.DataFrame(list(self.keys), columns=list(KEY_COLUMNS))
+        figures = {"latency_ms": self.latency_ms, "spread_ms": self.spread_ms, "samples": self.samples}
+        return keys.assign(**figures, provenance=np.array(PROVENANCES)[self.provenance])
 
 
 def describe(layer: Layer) -> str:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import nas
@@ -44,6 +45,8 @@ def test_a_search_meets_its_bound_and_says_what_it_found(tmp_path: Path) -> None
     latencies, accuracies = zip(*((point.latency_ms, point.accuracy) for point in run.front), strict=True)
     assert list(latencies) == sorted(latencies)
     assert list(accuracies) == sorted(accuracies)
+    written = pd.read_csv(tmp_path / "run" / "front.csv")
+    pd.testing.assert_frame_equal(run.frame(), written)
     rows = (tmp_path / "run" / "front.csv").read_text().splitlines()
     assert len(rows) == len(run.front) + 1
     assert rows[0].startswith("latency_ms,accuracy,accuracy_sigma,macs,params,stage1.depth")
