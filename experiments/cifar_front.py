@@ -29,7 +29,6 @@ from figure import Series, figure
 
 import nas
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import output_shape
 from nas.cost.factors import Factors
 from nas.data import load_data
 from nas.data.data import Split
@@ -188,8 +187,8 @@ def scaled(name: str, width: float) -> Architecture:
         stride = layer.stride
         if stride > 1 and total * LEAST_SIDE > PIXELS:
             total, stride = total // stride, 1
-        layers.append(replace(layer, stride=stride, height=side, width=side))
-        side = output_shape(layers[-1])[1]
+        layers.append(layer.changed(stride=stride, height=side, width=side))
+        side = layers[-1].output[1]
     return Architecture(3, PIXELS, PIXELS, tuple(layers))
 
 

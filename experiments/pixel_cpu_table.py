@@ -19,7 +19,7 @@ import csv
 import gzip
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import hypot
 from pathlib import Path
 from statistics import median
@@ -208,8 +208,7 @@ def tunas(data: Path) -> dict[Layer, float]:
             channels, kernel, expansion, size = (int(row[key]) for key in ("channels", "kernel", "expansion", "hw"))
             # tunas/rematlib/mobile_model_v3.py: expansion 1 has its expansion convolution; SE takes a quarter of mid
             mid = channels * expansion
-            layer = replace(
-                block(channels, channels, kernel, 1, 2, size),
+            layer = block(channels, channels, kernel, 1, 2, size).changed(
                 mid_channels=mid,
                 se_channels=round_to_8(mid / 4) if row["se"] == "1" else 0,
             )
@@ -235,7 +234,7 @@ def kernel7(coefficients: dict[str, float], simulated: dict[Layer, float]) -> fl
     found = []
     for seven, t7 in simulated.items():
         if seven.kernel == 7 and not seven.se_channels:
-            five, three = (replace(seven, kernel=kernel) for kernel in (5, 3))
+            five, three = (seven.changed(kernel=kernel) for kernel in (5, 3))
             times_further = (t7 - simulated[three]) / (simulated[five] - simulated[three])
             at7, at5, at3 = predict([seven, five, three], {**coefficients, "depthwise7": 0})
             work = features([seven])[0, FEATURES.index("depthwise7")]
@@ -246,8 +245,8 @@ def kernel7(coefficients: dict[str, float], simulated: dict[Layer, float]) -> fl
 def squeeze_excite(coefficients: dict[str, float], simulated: dict[Layer, float], scale: float) -> tuple[float, float]:
     """ms per million gated values, and ms a gate: TuNAS's difference with and without SE in Single-Path's ms."""
     with_se = [layer for layer in simulated if layer.se_channels]
-    added = np.array([simulated[layer] - simulated[replace(layer, se_channels=0)] for layer in with_se]) / scale
-    work = features(with_se) - features([replace(layer, se_channels=0) for layer in with_se])
+    added = np.array([simulated[layer] - simulated[layer.changed(se_channels=0)] for layer in with_se]) / scale
+    work = features(with_se) - features([layer.changed(se_channels=0) for layer in with_se])
     layers_ms = work[:, FEATURES.index("linear")] * coefficients["linear"]
     shape = work[:, [FEATURES.index("gated"), FEATURES.index("gates")]]
     (gated, gate), _ = nnls(shape / added[:, None], (added - layers_ms) / added)
@@ -318,8 +317,8 @@ def bands(coefficients: dict[str, float], simulated: dict[Layer, float], scale: 
     wide = [layer for layer in plain if not RANGE.fitted(layer) and layer.kernel < 7 and not RANGE.refusal(layer)]
     return {
         "expansion1": round(percentile90(absolute(ones)), 1),
-        "kernel7": round(percentile90(relative(sevens, [replace(layer, kernel=5) for layer in sevens])), 1),
-        "gate": round(percentile90(relative(gated, [replace(layer, se_channels=0) for layer in gated])), 1),
+        "kernel7": round(percentile90(relative(sevens, [layer.changed(kernel=5) for layer in sevens])), 1),
+        "gate": round(percentile90(relative(gated, [layer.changed(se_channels=0) for layer in gated])), 1),
         "width": round(percentile90(absolute(wide)), 1),
     }
 

@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import nas
-from nas.blocks.kinds import ops
 from nas.devices.device import Device
 from nas.devices.hosted import Hosted, python_runner
 from nas.devices.ssh import ssh_device
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument("host")
     parser.add_argument("--config", type=Path, help="An ssh config file.")
     arguments = parser.parse_args()
-    workload = Workload([(layer,) for layer in nas.load_space("mobile").layers() if ops(layer)])
+    workload = Workload([(layer,) for layer in nas.load_space("mobile").layers() if layer.graph.nodes])
     with TemporaryDirectory() as temporary:
         weights = Path(temporary) / "weights.bin"
         write_weights(weights)

@@ -13,18 +13,23 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 import nas
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import KINDS, Kind, ops
+from nas.blocks.block import BLOCKS, Activation, Gate
+from nas.blocks.convolution import Conv, SqueezeExcite
+from nas.blocks.graph import Graph, Wire
+from nas.blocks.join import Add
 from nas.blocks.layer import Layer
-from nas.blocks.ops import Conv, Linear, Op, Pool, SqueezeExcite
+from nas.blocks.linear import Linear, Pool
+from nas.blocks.op import Op
 from nas.profiler.bench import attached
 from nas.profiler.estimate import estimate
 from nas.profiler.networks import random_networks
@@ -34,15 +39,51 @@ from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
 from nas.profiler.verify import error_of, measure_networks
 
-KINDS["only-se"] = Kind(
-    lambda layer: (SqueezeExcite(layer.in_channels, layer.se_channels, layer.se_gate),), frozenset({"se_channels"})
-)
-KINDS["only-pool"] = Kind(lambda layer: (Pool(),), frozenset(), pools=True)
-KINDS["only-linear"] = Kind(
-    lambda layer: (Pool(), Linear(layer.in_channels, layer.out_channels, layer.activation)),  # of one pixel: reshapes
-    frozenset({"activation"}),
-    pools=True,
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Single:
+    """One operation by itself."""
+
+    out_channels: int
+    se_channels: int = 0
+    se_gate: Gate = "sigmoid"
+    activation: Activation = "none"
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        """See `nas.blocks.block.Block`."""
+        return g.add("op", self.op(x.channels), x)
+
+
+class OnlyExcite(Single):
+    """Squeeze-and-excitation."""
+
+    def op(self, channels: int) -> Op:
+        """The operation."""
+        return SqueezeExcite(channels, self.se_channels, self.se_gate)
+
+
+class OnlyPool(Single):
+    """Pooling."""
+
+    head: ClassVar[bool] = True
+
+    def op(self, channels: int) -> Op:
+        """The operation."""
+        return Pool()
+
+
+class OnlyLinear(Single):
+    """A fully connected layer behind pooling, which of one pixel only reshapes."""
+
+    head: ClassVar[bool] = True
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        """See `nas.blocks.block.Block`."""
+        op = Linear(x.channels, self.out_channels, self.activation)
+        return g.add("op", op, g.add("pool", Pool(), x))
+
+
+BLOCKS |= {"only-se": OnlyExcite, "only-pool": OnlyPool, "only-linear": OnlyLinear}
 
 
 class Stderr:
@@ -59,17 +100,10 @@ class Stderr:
 
 def operators(layer: Layer) -> list[Layer]:
     """Each operation of a layer as a layer of its own."""
-    height, width, channels, single = layer.height, layer.width, layer.in_channels, []
-    for op in ops(layer):
-        single.append(_single(op, channels, height, width))
-        height, width = -(-height // op.stride), -(-width // op.stride)
-        channels = op.out_channels if isinstance(op, Conv) else channels
-        if isinstance(op, Pool):
-            height = width = 1
-    return single
+    return [_single(node.op, *node.shapes[0]) for node in layer.graph.nodes if not isinstance(node.op, Add)]
 
 
-def _single(op: Op, channels: int, height: int, width: int) -> Layer:
+def _single(op: Op, channels: int, height: int = 1, width: int = 1) -> Layer:
     size = {"height": height, "width": width}
     match op:
         case Conv():
@@ -115,7 +149,7 @@ def line(known: NDArray[np.float64], ms: NDArray[np.float64], asked: NDArray[np.
 
 def sums(networks: Sequence[Architecture], alone: dict[Layer, float], split: bool = False) -> NDArray[np.float64]:
     """ms of each network: its layers', or its operators', one by one."""
-    parts = operators if split else (lambda layer: [layer] if ops(layer) else [])
+    parts = operators if split else (lambda layer: [layer] if layer.graph.nodes else [])
     return np.array([sum(alone[part] for layer in network.layers for part in parts(layer)) for network in networks])
 
 
@@ -136,7 +170,7 @@ def main() -> None:
         calibrating = list(Survey.of(space).calibrating)
         samples, weights = Samples(folder / "samples.jsonl"), Path(temporary) / "weights.bin"
         write_weights(weights)
-        layers = [layer for layer in space.layers() if ops(layer)]
+        layers = [layer for layer in space.layers() if layer.graph.nodes]
         alone = measured_alone(layers, samples, weights, Effort(seconds=0))
         whole = Workload([network.layers for network in calibrating])
         found = estimate(samples.slices(whole.probes))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nas.blocks import Architecture, Layer
-from nas.blocks.kinds import output_shape
 from nas.blocks.layer import ACTIVATIONS, GATES
 
 WIDTHS = st.integers(1, 12)
@@ -53,7 +52,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
     kinds += draw(st.lists(st.sampled_from(HEADS), min_size=0 if kinds else 1, max_size=1))
     chain: list[Layer] = []
     for kind in kinds:
-        chain.append(draw(layers(kind, *(output_shape(chain[-1]) if chain else start))))
+        chain.append(draw(layers(kind, *(chain[-1].output if chain else start))))
     return Architecture(*start, tuple(chain))
 
 

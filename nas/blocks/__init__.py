@@ -1,15 +1,15 @@
-"""Layers of a network, and what each kind of layer is made of.
+"""Layers of a network, and the ops that each kind of layer is made of.
 
-layer.py         the frozen Layer, the key of a latency table
-kinds.py         kinds of layers, registered: Layer → chain of operations → MACs, parameters
-ops.py           the operations
-architecture.py  a chain of layers
-modules.py       operations as torch modules; build.py makes a network of them
-onnx_graph.py    operations as ONNX nodes
+op.py            Op: shapes, MACs, weights, ONNX nodes of one operation; convolution.py, linear.py, join.py have them
+graph.py         Graph: named ops, and which takes what
+block.py         Block: a kind of layer that writes its graph; BLOCKS registers them
+plain.py         the kinds: one convolution, and none; inverted.py: inverted bottlenecks; heads.py: heads
+layer.py         Layer: a block with its input, the key of a latency table
+architecture.py  layers, the wires between them, and outputs
+modules.py       ops as torch modules; build.py makes a network of them
 """
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import macs, params
 from nas.blocks.layer import KEY_COLUMNS, Layer
 
-__all__ = ["KEY_COLUMNS", "Architecture", "Layer", "macs", "params"]
+__all__ = ["KEY_COLUMNS", "Architecture", "Layer"]

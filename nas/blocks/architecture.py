@@ -1,12 +1,13 @@
-"""Architecture: a whole network as a chain of layers, with no knowledge of torch or of the space it came from."""
+"""Architecture: a whole network of layers, with no knowledge of torch or of the space it came from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
 
-from nas.blocks import kinds
+from nas.blocks.block import is_head
 from nas.blocks.layer import Layer
+from nas.blocks.op import Shape
 from nas.errors import ArchitectureError
 
 MAX_LAYERS = 1_000
@@ -18,53 +19,78 @@ MAX_VALUES = 250_000_000
 
 @dataclass(frozen=True)
 class Architecture:
-    """A decoded network: the size of its input picture and its layers, first to last.
+    """A decoded network: the size of its input picture, its layers, the wires between them, and what it gives.
 
-    Raises `ArchitectureError` unless every layer takes what the one before it gives.
+    Raises `ArchitectureError` unless every layer takes what its wires bring.
     """
 
     channels: int
     height: int
     width: int
     layers: tuple[Layer, ...]
+    wires: tuple[tuple[int, ...], ...] | None = None
+    """For each layer the places of the layers whose outputs it takes, -1 for the picture. None: a chain."""
+    outputs: tuple[int, ...] | None = None
+    """Places of the layers whose values the network gives, as a tuple. None: the last one's alone."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.layers) <= MAX_LAYERS:
             raise ArchitectureError(f"An architecture has 1 to {MAX_LAYERS} layers, got {len(self.layers)}.")
-        shape = (self.channels, self.height, self.width)
+        if self.wires is not None and len(self.wires) != len(self.layers):
+            raise ArchitectureError(
+                f"`wires` has an entry for each layer, got {len(self.wires)} for {len(self.layers)} layers."
+            )
+        shapes: dict[int, Shape] = {-1: (self.channels, self.height, self.width)}
         for index, layer in enumerate(self.layers):
-            kinds.check(layer)
-            if kinds.KINDS[layer.kind].pools and index + 1 < len(self.layers):
+            shapes[index] = layer.output
+            if is_head(layer.kind) and self.wires is None and index + 1 < len(self.layers):
                 raise ArchitectureError(f"A {layer.kind} is the last layer, got one at {index} of {len(self.layers)}.")
-            takes = (layer.in_channels, layer.height, layer.width)
-            if takes != shape:
+            sources = self.sources(index)
+            if not sources or not all(-1 <= source < index for source in sources):
+                raise ArchitectureError(
+                    f"`wires` of layer {index} name layers before it, or -1 for the picture, got {list(sources)}."
+                )
+            takes, given = layer.inputs, tuple(shapes[source] for source in sources)
+            if takes != given:
                 raise ArchitectureError(
                     f"Layer {index} ({layer.kind}) takes channels × height × width {_by(takes)}, "
-                    f"but what comes before it gives {_by(shape)}."
+                    f"but what comes before it gives {_by(given)}."
                 )
-            shape = kinds.output_shape(layer)
-            if (size := prod(shape)) > MAX_VALUES:
+            if (size := prod(shapes[index])) > MAX_VALUES:
                 raise ArchitectureError(
                     f"A layer gives at most {MAX_VALUES:,} values, layer {index} ({layer.kind}) {size:,}."
                 )
+        for place in self.outputs or ():
+            if not 0 <= place < len(self.layers):
+                raise ArchitectureError(f"`outputs` are places of layers, 0 to {len(self.layers) - 1}, got {place}.")
         if self.params > MAX_PARAMS:
             raise ArchitectureError(f"A network has at most {MAX_PARAMS:,} parameters, got {self.params:,}.")
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        """Places of the layers that layer `index` takes its inputs from; -1 is the picture."""
+        return (index - 1,) if self.wires is None else self.wires[index]
+
+    @property
+    def takes(self) -> dict[int, tuple[int, ...]]:
+        """`wires` of those layers that do not take what the one before them gives."""
+        wires = enumerate(self.wires or ())
+        return {index: sources for index, sources in wires if sources != (index - 1,)}
 
     @property
     def num_classes(self) -> int:
         """Outputs of the last layer."""
-        return self.layers[-1].out_channels
+        return self.layers[-1].output[0]
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of all convolutions and linear layers, for one picture."""
-        return sum(map(kinds.macs, self.layers))
+        return sum(layer.macs for layer in self.layers)
 
     @property
     def params(self) -> int:
         """Trainable parameters."""
-        return sum(map(kinds.params, self.layers))
+        return sum(layer.params for layer in self.layers)
 
 
-def _by(shape: tuple[int, int, int]) -> str:
-    return "×".join(map(str, shape))
+def _by(shapes: tuple[Shape, ...]) -> str:
+    return " and ".join("×".join(map(str, shape)) for shape in shapes)

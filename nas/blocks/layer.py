@@ -1,89 +1,199 @@
-"""Layer: one block of a network with every shape explicit, and no knowledge of torch or of spaces."""
+"""Layer: a block with the shapes of its inputs and its precision; no knowledge of torch, of spaces or of wiring."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING
+from functools import lru_cache
+from typing import Any
 
+from nas.blocks.block import (
+    ACTIVATIONS,
+    GATES,
+    MAX_DIMENSION,
+    STANDARD,
+    Block,
+    Column,
+    absent,
+    block_class,
+    check_names,
+    columns_of,
+    further_columns,
+)
+from nas.blocks.graph import Graph
+from nas.blocks.op import Shape
 from nas.errors import ArchitectureError
 
-MAX_DIMENSION = 65_536
+__all__ = ["ACTIVATIONS", "GATES", "KEY_COLUMNS", "MAX_DIMENSION", "Layer", "key_columns", "shared_layer"]
 
-ACTIVATIONS = ("relu", "relu6", "hard-swish", "swish", "none")
-GATES = ("sigmoid", "hard-sigmoid")
+PRECISIONS = ("float32", "float16", "int8")
+"""Of a layer's arithmetic; the first where nothing is said."""
+KEY_COLUMNS = ("kind", "in_channels", *(column.name for column in STANDARD), "height", "width")
+"""Key columns that every latency table has, and keys of every layer in a config.json, in order."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+def key_columns() -> tuple[str, ...]:
+    """All that there can be: `KEY_COLUMNS`, the fields of registered blocks that are not among them, and precision."""
+    return (*KEY_COLUMNS, *further_columns(), "precision")
+
+
+_SIZE = {name: Column(name, MISSING, least=1) for name in ("in_channels", "height", "width")}
+_PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
+
+
 class Layer:
-    """One block of a network, the unit that a latency table has a row for.
+    """One block of a network with every shape explicit: the key of a row in a latency table.
 
-    Which fields a kind uses is said in `nas.blocks.kinds`; the others keep their defaults, so that equal
-    blocks are equal keys. Raises `ArchitectureError` when a field has the wrong type or an absurd size.
+    Written flat, `Layer(kind="conv", in_channels=3, out_channels=16, kernel=3, height=32, width=32)`: the settings are
+    the fields of the block. A layer of several inputs has a tuple of `in_channels`; all are of one height and width.
+    Settings of other kinds are read at what they are where there are none, so that all layers have the same columns.
+    Raises `ArchitectureError` for an unknown kind, and for a setting of the wrong type, of an absurd size or of another
+    kind.
     """
 
+    __slots__ = ("_graph", "_key", "block", "height", "in_channels", "kind", "precision", "width")
+    block: Block
     kind: str
-    in_channels: int
-    out_channels: int
-    mid_channels: int = 0
-    """Width of the depthwise or expanded part; 0 where a kind has none."""
-    kernel: int = 1
-    stride: int = 1
-    groups: int = 1
-    """Groups of the pointwise convolutions (FBNet) or of the convolution itself (`conv`)."""
-    se_channels: int = 0
-    """Inner width of squeeze-and-excitation; 0 is none."""
-    se_gate: str = "sigmoid"
-    activation: str = "relu"
-    residual: bool = False
+    in_channels: Any
     height: int
-    """Height of the input, in pixels; `width` likewise."""
+    """Of the input, in pixels; `width` likewise."""
     width: int
+    precision: str
+    _key: tuple[Any, ...]
+    _graph: Graph | None
 
-    def __post_init__(self) -> None:
-        for name in _COUNTS:
-            value = getattr(self, name)
-            if type(value) is not int:
-                raise ArchitectureError(f"`{name}` of a {self.kind} layer is a whole number, got {value!r}.")
-            if not _LEAST[name] <= value <= MAX_DIMENSION:
-                raise ArchitectureError(
-                    f"`{name}` of a {self.kind} layer lies in {_LEAST[name]}..{MAX_DIMENSION}, got {value}."
-                )
-        if self.kernel % 2 == 0:
-            raise ArchitectureError(f"`kernel` of a {self.kind} layer is odd, got {self.kernel}.")
-        if self.activation not in ACTIVATIONS:
-            raise ArchitectureError(f"`activation` is one of {', '.join(ACTIVATIONS)}, got {self.activation!r}.")
-        if self.se_gate not in GATES:
-            raise ArchitectureError(f"`se_gate` is one of {', '.join(GATES)}, got {self.se_gate!r}.")
-        if type(self.residual) is not bool:
-            raise ArchitectureError(f"`residual` is true or false, got {self.residual!r}.")
-        if self.residual and (self.stride != 1 or self.in_channels != self.out_channels):
+    def __init__(
+        self,
+        *,
+        kind: str,
+        in_channels: int | tuple[int, ...],
+        height: int,
+        width: int,
+        precision: str = PRECISIONS[0],
+        **settings: Any,
+    ) -> None:
+        found = block_class(kind)
+        columns = columns_of(found)
+        for name, value in settings.items():
+            if name in columns:
+                columns[name].check(kind, value)
+            else:
+                check_names(kind, [name])
+                if value != absent(name):
+                    raise ArchitectureError(
+                        f"A {kind} layer has no `{name}` (it stays {absent(name)!r}), got {value!r}."
+                    )
+        widths = in_channels if isinstance(in_channels, tuple) else (in_channels,)
+        for name, number in (*(("in_channels", width_) for width_ in widths), ("height", height), ("width", width)):
+            _SIZE[name].check(kind, number)
+        _PRECISION.check(kind, precision)
+        own = {name: settings[name] for name in columns if name in settings}
+        try:
+            block = found(**own)
+        except TypeError:
+            missing = [name for name, column in columns.items() if name not in own and column.default is MISSING]
+            raise ArchitectureError(f"A {kind} layer needs `{missing[0]}` of at least 1.") from None
+        if settings.get("residual") and (settings.get("stride", 1) != 1 or in_channels != settings["out_channels"]):
             raise ArchitectureError(
-                f"A residual {self.kind} layer has stride 1 and equal widths, got stride {self.stride}, "
-                f"{self.in_channels} → {self.out_channels} channels."
+                f"A residual {kind} layer has stride 1 and equal widths, got stride {settings.get('stride', 1)}, "
+                f"{in_channels} → {settings['out_channels']} channels."
             )
+        key = (kind, in_channels, height, width, precision, *(getattr(block, name) for name in columns))
+        for name, value in (
+            ("block", block),
+            ("kind", kind),
+            ("in_channels", in_channels),
+            ("height", height),
+            ("width", width),
+            ("precision", precision),
+            ("_key", key),
+            ("_graph", None),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
-    def out_height(self) -> int:
-        """Height of the output: convolutions are padded by kernel // 2, so it is ceil(height / stride)."""
-        return -(-self.height // self.stride)
+    def key(self) -> tuple[Any, ...]:
+        """Kind, input, precision and the fields of the block: equal for equal layers."""
+        return self._key
 
     @property
-    def out_width(self) -> int:
-        """Width of the output, in pixels."""
-        return -(-self.width // self.stride)
+    def inputs(self) -> tuple[Shape, ...]:
+        """Shapes of what it takes."""
+        widths = self.in_channels if isinstance(self.in_channels, tuple) else (self.in_channels,)
+        return tuple((channels, self.height, self.width) for channels in widths)
+
+    @property
+    def graph(self) -> Graph:
+        """Its ops. Raises `ArchitectureError` where the block's settings do not fit its input."""
+        if self._graph is not None:
+            return self._graph
+        graph = Graph(*self.inputs)
+        graph.closed(self.kind, self.block.write(graph, *graph.inputs))
+        object.__setattr__(self, "_graph", graph)
+        return graph
+
+    @property
+    def output(self) -> Shape:
+        """Shape of what it gives: channels, height, width; (classes,) of a head."""
+        return self.graph.output
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of its convolutions and linear layers, for one picture."""
+        return self.graph.macs
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        return self.graph.params
+
+    def changed(self, **settings: Any) -> Layer:
+        """The same layer with other settings. Raises as the constructor does."""
+        return Layer(**{**self.settings, **settings})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the constructor takes: kind, input, precision where it is not the usual one, and the block's fields."""
+        names = ("kind", "in_channels", *columns_of(type(self.block)), "height", "width")
+        found = {name: getattr(self, name) for name in names}
+        return found if self.precision == PRECISIONS[0] else {**found, "precision": self.precision}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and further columns that it has."""
+        return {name: getattr(self, name) for name in KEY_COLUMNS} | self.settings
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "block":
+            raise AttributeError(name)
+        if name in columns_of(type(self.block)):
+            return getattr(self.block, name)
+        try:
+            return absent(name)
+        except KeyError:
+            raise AttributeError(f"A layer has no {name!r}.") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A layer is frozen: {name!r} cannot be set.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layer) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _layer, (self.settings,)
+
+    def __repr__(self) -> str:
+        """In the words of version 0.1, whose fingerprints of spaces are of this text."""
+        return f"Layer({', '.join(f'{name}={value!r}' for name, value in self.row.items())})"
 
 
-KEY_COLUMNS = tuple(field.name for field in fields(Layer))
-"""The fields of a Layer in order: the key columns of a latency table and the keys of a layer in config.json."""
+@lru_cache(maxsize=1 << 16, typed=True)
+def shared_layer(**settings: Any) -> Layer:
+    """`Layer(**settings)`, one object for equal settings: a space asks for the same few again and again."""
+    return Layer(**settings)
 
-_LEAST = {
-    "in_channels": 1,
-    "out_channels": 1,
-    "mid_channels": 0,
-    "kernel": 1,
-    "stride": 1,
-    "groups": 1,
-    "se_channels": 0,
-    "height": 1,
-    "width": 1,
-}
-_COUNTS = tuple(_LEAST)
+
+def _layer(settings: dict[str, Any]) -> Layer:
+    return Layer(**settings)

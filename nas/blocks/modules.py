@@ -1,7 +1,7 @@
-"""Plain torch modules of the operations in `nas.blocks.ops`.
+"""Plain torch modules of the ops.
 
-This file imports nothing but torch: the export of a winner as `model.py` is a copy of it with the
-layers of the network written below.
+This file imports nothing but torch: the export of a winner as `model.py` has a copy of what its network uses of it,
+with the layers written below.
 """
 
 from __future__ import annotations
@@ -63,8 +63,48 @@ class Linear(nn.Sequential):
             self.act = ACTIVATIONS[activation]()
 
 
-class Residual(nn.Sequential):
-    """A chain of operations whose input is added to its output."""
+class Add(nn.Module):
+    """The sum of its inputs."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + super().forward(x)  # type: ignore[no-any-return,no-untyped-call]
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total + value
+        return total
+
+
+class Multiply(nn.Module):
+    """The product of its inputs, value by value."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        total = inputs[0]
+        for value in inputs[1:]:
+            total = total * value
+        return total
+
+
+class Concat(nn.Module):
+    """Its inputs' channels, one behind the other."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat(inputs, 1)
+
+
+class Wired(nn.Sequential):
+    """Modules in order. Each takes what the one before it gives, or the values that `takes` names for its place: those
+    of modules by their places, or inputs (-1 the first, -2 the second). Gives the last value, or all of `outputs`."""
+
+    def __init__(
+        self, *modules: nn.Module, takes: dict[int, tuple[int, ...]], outputs: tuple[int, ...] | None = None
+    ) -> None:
+        super().__init__(*modules)
+        self.takes = takes
+        self.outputs = outputs
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        values = {-1 - place: value for place, value in enumerate(inputs)}
+        for place, module in enumerate(self):
+            values[place] = module(*(values[taken] for taken in self.takes.get(place, (place - 1,))))
+        if self.outputs is None:
+            return values[len(self) - 1]
+        return tuple(values[place] for place in self.outputs)

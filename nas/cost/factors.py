@@ -49,13 +49,12 @@ class Factors:
     def compile(cls, space: Space, cost: Callable[[Sequence[Layer]], NDArray[np.float64]]) -> Factors:
         """Compile a cost per layer, `cost(layers) -> float64[len(layers)]`, over every slot of a space."""
         terms = []
-        for slot in space.slots:
-            shape = [len(space.decisions[axis].options) for axis in slot.decisions]
-            built = [slot.layers(*options) for options in space.combinations(slot)]
-            owners = np.repeat(np.arange(len(built)), [len(layers) for layers in built])
-            values = cost([layer for layers in built for layer in layers])
-            array = np.bincount(owners, weights=values, minlength=len(built))
-            terms.append(Factor(slot.decisions, array.astype(np.float64).reshape(shape)))
+        for slot, candidates in zip(space.slots, space.candidates, strict=True):
+            chains = candidates.chains
+            owners = np.repeat(np.arange(len(chains)), [len(chain) for chain in chains])
+            values = cost([layer for chain in chains for layer in chain])
+            sums = np.bincount(owners, weights=values, minlength=len(chains)).astype(np.float64)
+            terms.append(Factor(slot.decisions, sums[candidates.code]))
         return cls.of([int(n) for n in space.cardinalities], 0.0, terms)
 
     @classmethod

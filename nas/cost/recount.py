@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nas.blocks import kinds
 from nas.blocks.architecture import Architecture
 
 COUNTED = ("conv", "linear", "addmm", "matmul", "bmm", "einsum")
@@ -29,8 +28,8 @@ def differences(architecture: Architecture) -> list[str]:
     params = [sum(parameter.numel() for parameter in layer.parameters()) for layer in network]
     told = []
     for what, ours, theirs in (
-        ("MACs", list(map(kinds.macs, architecture.layers)), macs),
-        ("parameters", list(map(kinds.params, architecture.layers)), params),
+        ("MACs", [layer.macs for layer in architecture.layers], macs),
+        ("parameters", [layer.params for layer in architecture.layers], params),
     ):
         other = [index for index, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
         if other:

@@ -48,7 +48,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
-from nas.blocks.kinds import ops, output_shape
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, KINDS, Block, Rounding, make_divisible, parse_block
@@ -95,7 +94,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
 
     Raises `ArchitectureError` with the reason where timm cannot. Skips that compute nothing are left out.
     """
-    layers = [layer for layer in architecture.layers if ops(layer)]
+    layers = [layer for layer in architecture.layers if layer.graph.nodes]
     if len(layers) < 3:
         raise _Inexpressible("a network has a stem, at least one block and a head")
     stem, *body, head = layers
@@ -180,14 +179,19 @@ class _ArchDefFile(BaseModel):
         layers = [stem]
         for stage, first, text, block in self.parsed():
             for repeat in range(block.repeats):
-                shape = output_shape(layers[-1])
+                channels, height, width = layers[-1].output
                 try:
                     layers.append(
-                        block.layer(shape, first=first and not repeat, activation=self.activation, rounding=rounding)
+                        block.layer(
+                            (channels, height, width),
+                            first=first and not repeat,
+                            activation=self.activation,
+                            rounding=rounding,
+                        )
                     )
                 except ArchitectureError as problem:
                     raise ArchitectureError(f"blocks.{stage}: {text!r}: {problem}") from None
-        channels, height, width = output_shape(layers[-1])
+        channels, height, width = layers[-1].output
         layers.append(
             Layer(
                 kind="pooled_head" if self.head_after_pool else "head",
@@ -374,7 +378,7 @@ def _fixed(width: int, divisor: int) -> bool:
 
 
 def _quarter(layer: Layer) -> bool:
-    return layer.se_channels == make_divisible(layer.mid_channels * 0.25)
+    return bool(layer.se_channels == make_divisible(layer.mid_channels * 0.25))
 
 
 def _timm_spelling(name: str) -> str:

@@ -6,14 +6,13 @@ A config is complete: it can be estimated, built, trained and exported without t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
-from nas.blocks.kinds import check
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.system.files import read_json, read_model
@@ -76,8 +75,14 @@ def to_config(
         "metrics": None if metrics is None else dict(metrics),
         "weights": weights,
         **shown,
-        "layers": [asdict(layer) for layer in architecture.layers],
+        "layers": [_row(layer) for layer in architecture.layers],
+        **({} if architecture.wires is None else {"wires": [list(wires) for wires in architecture.wires]}),
+        **({} if architecture.outputs is None else {"outputs": list(architecture.outputs)}),
     }
+
+
+def _row(layer: Layer) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in layer.row.items()}
 
 
 def read_config(path: Path) -> Config:
@@ -111,10 +116,11 @@ class _Input(_Strict):
 
 
 class _Row(_Strict):
-    """The fields of a Layer, all of them; what they may be together is the Layer's own business."""
+    """The columns that every Layer has; further ones, and what they may be together, are the Layer's own business."""
 
+    model_config = ConfigDict(extra="allow")
     kind: Name
-    in_channels: Size
+    in_channels: Size | Annotated[list[Size], Field(min_length=2, max_length=64)]
     out_channels: Size
     mid_channels: SizeOrNone
     kernel: Size
@@ -126,6 +132,15 @@ class _Row(_Strict):
     residual: bool
     height: Size
     width: Size
+
+    def layer(self) -> Layer:
+        """The Layer, its graph drawn. Raises `ArchitectureError` where the fields do not fit together."""
+        fields = dict(self)
+        if isinstance(self.in_channels, list):
+            fields["in_channels"] = tuple(self.in_channels)
+        found = Layer(**fields)
+        _ = found.graph
+        return found
 
 
 class _Pictures(_Strict):
@@ -152,17 +167,25 @@ class _ConfigFile(_Strict):
     weights: Weights
     pictures: _Pictures | None = None
     layers: list[_Row] = Field(min_length=1, max_length=MAX_LAYERS)
+    wires: Annotated[list[Annotated[list[int], Field(max_length=64)]], Field(max_length=MAX_LAYERS)] | None = None
+    outputs: Annotated[list[int], Field(min_length=1, max_length=64)] | None = None
 
     def architecture(self) -> Architecture:
         layers = []
         for index, row in enumerate(self.layers):
             try:
-                layers.append(Layer(**dict(row)))
-                check(layers[-1])
+                layers.append(row.layer())
             except ArchitectureError as problem:
                 raise ArchitectureError(f"layers.{index}: {problem}") from None
         try:
-            architecture = Architecture(self.input.channels, self.input.height, self.input.width, tuple(layers))
+            architecture = Architecture(
+                self.input.channels,
+                self.input.height,
+                self.input.width,
+                tuple(layers),
+                None if self.wires is None else tuple(map(tuple, self.wires)),
+                None if self.outputs is None else tuple(self.outputs),
+            )
         except ArchitectureError as problem:
             raise ArchitectureError(f"layers: {problem}") from None
         if architecture.num_classes != self.num_classes:

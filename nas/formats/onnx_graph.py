@@ -1,4 +1,4 @@
-"""Architecture → ONNX graph, written node by node with `onnx.helper` (about 1 ms; no tracing).
+"""Architecture → ONNX graph, written node by node with `onnx.helper` (about 1 ms; no tracing). Ops write their nodes.
 
 Weights come from a `Tensors`: as a rule arrays under the names of the torch module's `state_dict`, so that a network
 and its graph compute the same function.
@@ -6,9 +6,8 @@ and its graph compute the same function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import KINDS, ops, output_shape
-from nas.blocks.ops import Conv, Linear, Op, Pool, SqueezeExcite
 
 OPSET = 17
 IR_VERSION = 8
@@ -61,26 +58,28 @@ class Inline:
 
 def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """The network as an ONNX model: input `input` float32[N, C, H, W], output `output` float32[N, classes], or
-    float32[N, C, H, W] where the last layer is not a head."""
+    float32[N, C, H, W] where the last layer is not a head. Several outputs are `output0`, `output1`, …"""
     graph = _Graph(tensors)
-    value = "input"
+    values = {-1: "input"}
     for index, layer in enumerate(architecture.layers):
-        start = value
-        for position, op in enumerate(ops(layer)):
-            value = graph.add_op(op, f"{index}.{position}", value)
-        if layer.residual:
-            value = graph.node("Add", [start, value])
-    if value == "input":
-        graph.node("Identity", [value])
-    graph.nodes[-1].output[0] = "output"
-    last = architecture.layers[-1]
-    gives = [last.out_channels] if KINDS[last.kind].pools else list(output_shape(last))
+        inputs = [values[source] for source in architecture.sources(index)]
+        own = {-1 - place: value for place, value in enumerate(inputs)}
+        for position, node in enumerate(layer.graph.nodes):
+            taken = [own[place] for place in node.takes]
+            own[position] = node.op.onnx(graph, f"{index}.{position}", *taken, shapes=node.shapes)
+        values[index] = own[len(layer.graph.nodes) - 1]
+    last = len(architecture.layers) - 1
+    several = architecture.outputs
+    given = {"output": last} if several is None else {f"output{n}": place for n, place in enumerate(several)}
     shape = (architecture.channels, architecture.height, architecture.width)
     proto = helper.make_graph(
-        graph.nodes,
+        graph.ended({name: values[place] for name, place in given.items()}),
         "network",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", *gives])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *architecture.layers[place].output])
+            for name, place in given.items()
+        ],
         graph.initializers,
     )
     model = helper.make_model(
@@ -91,7 +90,7 @@ def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str,
 
 
 class _Graph:
-    """Nodes and initializers under construction; every method returns the name of the value it made."""
+    """Nodes and initializers under construction: an `OnnxGraph`."""
 
     def __init__(self, tensors: Tensors) -> None:
         self.tensors = tensors
@@ -99,20 +98,29 @@ class _Graph:
         self.initializers: list[onnx.TensorProto] = []
 
     def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
+        """See `OnnxGraph`."""
         output = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes))
         return output
 
     def weight(self, name: str, *shape: int) -> str:
+        """See `OnnxGraph`."""
         self.initializers.append(self.tensors.tensor(name, shape))
         return name
 
     def scalar(self, name: str, value: float) -> str:
+        """See `OnnxGraph`."""
         if all(tensor.name != name for tensor in self.initializers):
             self.initializers.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
         return name
 
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """See `OnnxGraph`."""
+        self.initializers.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
+        return name
+
     def activation(self, kind: str, value: str) -> str:
+        """See `OnnxGraph`."""
         if kind == "none":
             return value
         if kind == "relu6":
@@ -122,40 +130,17 @@ class _Graph:
         operator, attributes = _UNARY[kind]
         return self.node(operator, [value], **attributes)
 
-    def convolution(self, name: str, value: str, op: Conv, bias: bool) -> str:
-        inputs = [value, self.weight(f"{name}.weight", *_kernel_shape(op))]
-        inputs += [self.weight(f"{name}.bias", op.out_channels)] if bias else []
-        return self.node(
-            "Conv",
-            inputs,
-            kernel_shape=[op.kernel, op.kernel],
-            strides=[op.stride, op.stride],
-            pads=[op.kernel // 2] * 4,
-            group=op.groups,
-        )
+    def normalised(self, name: str, value: str, channels: int, fan_in: int, activated: bool) -> str:
+        """See `OnnxGraph`."""
+        parts = ("weight", "bias", "running_mean", "running_var")
+        norm = [self.weight(f"{name}.{part}", channels) for part in parts]
+        return self.node("BatchNormalization", [value, *norm], epsilon=self.tensors.norm_epsilon(fan_in, activated))
 
-    def add_op(self, op: Op, name: str, value: str) -> str:
-        match op:
-            case Conv():
-                value = self.convolution(f"{name}.conv", value, op, bias=False)
-                parts = ("weight", "bias", "running_mean", "running_var")
-                norm = [self.weight(f"{name}.norm.{part}", op.out_channels) for part in parts]
-                epsilon = self.tensors.norm_epsilon(prod(_kernel_shape(op)[1:]), op.activation != "none")
-                value = self.node("BatchNormalization", [value, *norm], epsilon=epsilon)
-                return self.activation(op.activation, value)
-            case SqueezeExcite():
-                inner = self.node("GlobalAveragePool", [value])
-                squeeze, excite = Conv(op.channels, op.squeezed), Conv(op.squeezed, op.channels)
-                inner = self.node("Relu", [self.convolution(f"{name}.squeeze", inner, squeeze, bias=True)])
-                inner = self.convolution(f"{name}.excite", inner, excite, bias=True)
-                return self.node("Mul", [value, self.activation(op.gate, inner)])
-            case Pool():
-                return self.node("Flatten", [self.node("GlobalAveragePool", [value])])
-            case Linear():
-                weight = self.weight(f"{name}.linear.weight", op.out_features, op.in_features)
-                bias = self.weight(f"{name}.linear.bias", op.out_features)
-                return self.activation(op.activation, self.node("Gemm", [value, weight, bias], transB=1))
-
-
-def _kernel_shape(op: Conv) -> tuple[int, int, int, int]:
-    return op.out_channels, op.in_channels // op.groups, op.kernel, op.kernel
+    def ended(self, outputs: Mapping[str, str]) -> list[onnx.NodeProto]:
+        """The nodes, with the values that the network gives under the names of its outputs."""
+        if len(outputs) == 1 and self.nodes and self.nodes[-1].output[0] in outputs.values():
+            (self.nodes[-1].output[0],) = outputs
+        else:
+            for name, value in outputs.items():
+                self.nodes.append(helper.make_node("Identity", [value], [name], name=f"Identity_{len(self.nodes)}"))
+        return self.nodes

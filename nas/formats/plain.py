@@ -1,24 +1,21 @@
 """model.py: the network as plain torch, to be read and changed, with no import of nas.
 
-The file is a copy of `nas/blocks/modules.py` followed by the layers written out, so that a `state_dict` of
+The file has the torch modules that its network uses, then the layers written out, so that a `state_dict` of
 `nas.blocks.build.build(architecture)` fits it.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import KINDS, ops, output_shape
 from nas.blocks.layer import Layer
-from nas.blocks.ops import Op
+from nas.blocks.op import Op
 from nas.formats.config import Pictures
+from nas.formats.sources import sources
 
 LINE = 120
 
@@ -27,10 +24,15 @@ if __name__ == "__main__":
     network = model().eval()
     picture = torch.zeros(1, {channels}, {height}, {width})
     with torch.inference_mode():
-        shape = tuple(network(picture).shape)
+        shape = {shape}
     count = sum(parameter.numel() for parameter in network.parameters())
     print(f"{{count:,}} parameters, input {{tuple(picture.shape)}}, output {{shape}}")
 """
+
+
+def _tail(shape: Mapping[str, int], outputs: tuple[int, ...] | None) -> str:
+    one = "tuple(network(picture).shape)"
+    return _TAIL.format(**shape, shape=one if outputs is None else "[tuple(value.shape) for value in network(picture)]")
 
 
 def to_python(
@@ -43,13 +45,16 @@ def to_python(
     """The source text of model.py, whose `model()` gives the network with torch's default random weights."""
     shape = {"channels": architecture.channels, "height": architecture.height, "width": architecture.width}
     layers = "".join(_layer(index, layer) for index, layer in enumerate(architecture.layers))
+    takes, outputs = architecture.takes, architecture.outputs
+    wires = [f"        takes={takes},\n"] if takes or outputs else []
+    wires += [f"        outputs={outputs},\n"] if outputs else []
     return (
         f"{_header(architecture, decisions, space, pictures)}\n"
-        f"{_modules()}\n\n"
+        f"{_modules(architecture)}\n\n"
         f"def model() -> nn.Sequential:\n"
         f'    """The network: float32 N,C,H,W with C,H,W = {_by(*shape.values(), sign=",")} in."""\n'
-        f"    return nn.Sequential(\n{layers}    )\n\n"
-        f"{_TAIL.format(**shape)}"
+        f"    return {'Wired' if wires else 'nn.Sequential'}(\n{layers}{''.join(wires)}    )\n\n"
+        f"{_tail(shape, outputs)}"
     )
 
 
@@ -89,23 +94,22 @@ def _header(
     return f'"""{text}\n"""\n'
 
 
-def _modules() -> str:
-    """The text of modules.py below its docstring, without what is only there for our type checker."""
-    import nas.blocks
-
-    text = (Path(nas.blocks.__file__).parent / "modules.py").read_text(encoding="utf-8")
-    docstring = ast.parse(text).body[0]
-    below = text.splitlines()[docstring.end_lineno :]
-    return re.sub(r"  # type: ignore\S*", "", "\n".join(below)).strip("\n") + "\n"
+def _modules(architecture: Architecture) -> str:
+    """The torch modules that the network is made of."""
+    used: list[Any] = [op.module for layer in architecture.layers for op in layer.graph.ops()]
+    if architecture.takes or architecture.outputs or any(layer.graph.takes for layer in architecture.layers):
+        used.append("nas.blocks.modules:Wired")
+    return sources(used).strip("\n") + "\n"
 
 
 def _layer(index: int, layer: Layer) -> str:
-    sizes = _by(layer.height, layer.width, layer.in_channels)
-    channels, height, width = output_shape(layer)
-    gives = str(channels) if KINDS[layer.kind].pools else _by(height, width, channels)
-    wrapper = "Residual" if layer.residual else "nn.Sequential"
-    calls = [_call(op) for op in ops(layer)]
-    comment = f"        # {index}: {layer.kind}, {sizes} → {gives}\n"
+    widths = "+".join(str(channels) for channels, _, _ in layer.inputs)
+    channels, *size = layer.output
+    comment = f"        # {index}: {layer.kind}, {_by(layer.height, layer.width, widths)} → {_by(*size, channels)}\n"
+    calls = [_call(op) for op in layer.graph.ops()]
+    takes = layer.graph.takes
+    wrapper = "Wired" if takes else "nn.Sequential"
+    calls += [f"takes={takes}"] if takes else []
     if len(calls) < 2:
         line = f"        {wrapper}({', '.join(calls)}),\n"
         if len(line) <= LINE:
@@ -119,11 +123,12 @@ def _call(op: Op) -> str:
     for field in fields(op):
         value = getattr(op, field.name)
         if field.default is MISSING:
-            arguments.append(str(value))
+            arguments.append(repr(value))
         elif value != field.default:
-            arguments.append(f"{field.name}={json.dumps(value)}")
-    return f"{type(op).__name__}({', '.join(arguments)})"
+            arguments.append(f"{field.name}={json.dumps(value) if isinstance(value, str) else repr(value)}")
+    name = op.module.rpartition(":")[2] if isinstance(op.module, str) else op.module.__name__
+    return f"{name}({', '.join(arguments)})"
 
 
-def _by(*sizes: int, sign: str = "×") -> str:
+def _by(*sizes: int | str, sign: str = "×") -> str:
     return sign.join(map(str, sizes))

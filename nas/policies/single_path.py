@@ -18,8 +18,8 @@ from numpy.random import Generator
 from torch import nn
 from torch.nn.functional import cross_entropy, logsigmoid
 
+from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.layer import Layer
-from nas.blocks.ops import Conv, SqueezeExcite
 from nas.policies.policy import Policy
 from nas.space.space import Space
 from nas.supernet.choices import Choice
@@ -160,13 +160,13 @@ def _slices(slot: int, choice: Choice, supernet: Superkernel) -> Mapping[str, Ca
         (bank, op)
         for index, candidate in enumerate(choice.candidates)
         if candidate and candidate[0].kind != "identity"
-        for bank, op in supernet.norm_banks(slot, index)
+        for bank, op in supernet.banks_of(slot, index)
     ]
     convolutions = [(bank, op) for bank, op in banks if isinstance(op, Conv)]
     if not convolutions:
         return {}
     main = max(convolutions, key=lambda pair: (pair[1].kernel, pair[1].groups))[0]
-    weight = cast(nn.Parameter, main.weight)
+    weight = main["conv.weight"]
     least = min(op.kernel for bank, op in convolutions if bank is main)
     narrowest = min(op.out_channels for bank, op in convolutions if bank is main)
     found: dict[str, Callable[[int, int], Slice]] = {
@@ -176,7 +176,7 @@ def _slices(slot: int, choice: Choice, supernet: Superkernel) -> Mapping[str, Ca
     }
     excitations = [bank for bank, op in banks if isinstance(op, SqueezeExcite)]
     if excitations:
-        squeeze = cast(nn.Parameter, excitations[0].squeeze)
+        squeeze = excitations[0]["squeeze.weight"]
         found["se"] = lambda low, high: lambda: squeeze
     return found
 

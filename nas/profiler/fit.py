@@ -22,7 +22,6 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.kinds import output_shape, params
 from nas.blocks.layer import Layer
 
 DEVIATIONS = (0.02, 0.04, 0.08, 0.16)
@@ -57,7 +56,7 @@ def counts(networks: Sequence[Sequence[Layer]], layers: Sequence[Layer]) -> NDAr
 
 def features(layers: Sequence[Layer], alone_ms: NDArray[np.float64]) -> NDArray[np.float64]:
     """float64[L, F]: see the head of this file."""
-    values = np.array([[1.0, params(layer), prod(output_shape(layer))] for layer in layers])
+    values = np.array([[1.0, layer.params, prod(layer.output)] for layer in layers])
     residual = np.array([layer.residual for layer in layers])
     gated = np.array([layer.se_channels > 0 for layer in layers])
     return np.column_stack([values, alone_ms, alone_ms * residual, alone_ms * gated])

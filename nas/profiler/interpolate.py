@@ -8,11 +8,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.kinds import ops
+from nas.blocks.block import is_head
+from nas.blocks.convolution import Conv
 from nas.blocks.layer import Layer
-from nas.blocks.ops import Conv
-from nas.errors import LatencyMissing
-from nas.tables.model import FEATURES, BlockModel, Range, features, fit
+from nas.tables.model import FEATURES, BlockModel, Range, features, fit, work
 
 T = TypeVar("T", int, str)
 
@@ -26,21 +25,19 @@ BAND_SHARE = 0.9
 """Of the rows, when left out, that lie within the band."""
 
 
-def interpolator(layers: Sequence[Layer], ms: NDArray[np.float64], resolution: int) -> tuple[BlockModel, float] | None:
+def interpolator(layers: Sequence[Layer], ms: NDArray[np.float64], resolution: int) -> tuple[BlockModel, float]:
     """The model of measured layers, and its mean error in percent on those left out; None where it does not fit."""
-    try:
-        work = features(layers)
-    except LatencyMissing:
-        return None
-    errors = _left_out(work, ms)
+    names = tuple(dict.fromkeys((*FEATURES, *(name for layer in layers for name in work(layer)))))
+    asked = features(layers, names)
+    errors = _left_out(asked, ms, names)
     band = {"block": float(np.quantile(errors, BAND_SHARE)), "width": OUTSIDE_PCT}
     parts = {name: band.get(name, 0.0) for name in ("block", "expansion1", "kernel7", "gate", "width", "plain")}
-    return BlockModel(coefficients=fit(work, ms, {}), range=_range(layers, resolution), band_pct=parts), float(
+    return BlockModel(coefficients=fit(asked, ms, {}, names), range=_range(layers, resolution), band_pct=parts), float(
         errors.mean()
     )
 
 
-def _left_out(work: NDArray[np.float64], ms: NDArray[np.float64]) -> NDArray[np.float64]:
+def _left_out(asked: NDArray[np.float64], ms: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
     """Percent, float64[N]: how far off each row is by a model that was fitted without it."""
     folds = np.random.default_rng(0).permutation(len(ms)) % min(FOLDS, len(ms))
     errors = np.zeros(len(ms))
@@ -48,20 +45,20 @@ def _left_out(work: NDArray[np.float64], ms: NDArray[np.float64]) -> NDArray[np.
         out = folds == fold
         if out.all():
             return np.full(len(ms), 100.0)
-        coefficients = fit(work[~out], ms[~out], {})
-        errors[out] = 100 * np.abs(work[out] @ [coefficients[name] for name in FEATURES] / ms[out] - 1)
+        coefficients = fit(asked[~out], ms[~out], {}, names)
+        errors[out] = 100 * np.abs(asked[out] @ [coefficients[name] for name in names] / ms[out] - 1)
     return errors
 
 
 def _range(layers: Sequence[Layer], resolution: int) -> Range:
     blocks = [layer for layer in layers if layer.kind in {"mbconv", "sepconv"}]
-    heads = [layer for layer in layers if layer.kind in {"head", "pooled_head"}]
+    heads = [layer for layer in layers if is_head(layer.kind)]
     plain = [layer for layer in layers if layer not in set(blocks) | set(heads)]
     bodies = [layer for layer in layers if layer not in set(heads)] or list(layers)
     widths = [w for layer in bodies for w in (layer.in_channels, layer.out_channels) if w != 3] or [3]
     mids = [layer.mid_channels for layer in layers if layer.mid_channels and layer.kind != "sepconv"] or [1]
     classes = [layer.out_channels for layer in heads] or [1]
-    dense = {op.kernel for layer in plain for op in ops(layer) if isinstance(op, Conv)}
+    dense = {op.kernel for layer in plain for op in layer.graph.ops() if isinstance(op, Conv)}
     return Range(
         kinds=_sorted(layer.kind for layer in layers),
         resolutions=(resolution,),

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import ops
 from nas.blocks.layer import Layer
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
@@ -34,12 +33,12 @@ from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import error_of
 from nas.runs.request_folder import clear_parts
-from nas.space.schema import Name
 from nas.space.space import Space
 from nas.system.atomic import write_atomic
 from nas.system.files import check_plain_folder, read_json
 from nas.system.folder_lock import FolderLock
 from nas.system.places import own_tables_folder
+from nas.system.strict import Name
 from nas.system.teller import Teller
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
@@ -111,7 +110,7 @@ class Survey:
         calibrated = calibrating(space, CALIBRATING, np.random.default_rng([SEED, 0]))
         drawn = random_networks(space, 3 * CHECKING, np.random.default_rng([SEED, 1]))
         checking = [network for network in drawn if network not in set(calibrated)] or drawn
-        layers = tuple(layer for layer in space.layers() if ops(layer))
+        layers = tuple(layer for layer in space.layers() if layer.graph.nodes)
         return cls(layers, tuple(calibrated), tuple(checking[:CHECKING]))
 
     @cached_property
@@ -122,7 +121,7 @@ class Survey:
 
     def counts(self, networks: Sequence[Architecture]) -> NDArray[np.float64]:
         """float64[N, L]: how often each network has each layer."""
-        return counts([[layer for layer in network.layers if ops(layer)] for network in networks], self.layers)
+        return counts([[layer for layer in network.layers if layer.graph.nodes] for network in networks], self.layers)
 
 
 def _check_name(folder: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from nas.blocks.kinds import output_shape, params
 from nas.blocks.layer import Layer
 from nas.devices.device import Device, Fault, Lasting, Plan, Probe, Remark, Sample
 from nas.errors import Interrupted, NasError
@@ -81,10 +80,10 @@ class Workload:
 
 def memory_bytes(chain: Chain) -> int:
     """About what a session of a chain takes: its weights twice, as packed and as read, and its largest values."""
-    weights = sum(map(params, chain))
-    values = max(
-        max(layer.in_channels, layer.mid_channels) * layer.height * layer.width
-        + output_shape(layer)[0] * layer.out_height * layer.out_width
+    weights = sum(layer.params for layer in chain)
+    values: int = max(
+        max(layer.graph.inputs[0].channels, layer.mid_channels) * layer.height * layer.width
+        + layer.output[0] * -(-layer.height // layer.stride) * -(-layer.width // layer.stride)
         for layer in chain
     )
     return 4 * (2 * weights + 2 * values) + (1 << 20)

@@ -6,7 +6,7 @@ from math import log2
 
 from markupsafe import Markup
 
-from nas.blocks.kinds import KINDS
+from nas.blocks.block import columns_of, is_head
 from nas.blocks.layer import Layer
 from nas.report.markup import element, joined, number
 from nas.report.material import Material
@@ -66,14 +66,14 @@ def box(placed: Placed, top: int, largest: int) -> list[Markup]:
 
 def what(layer: Layer) -> list[Markup]:
     """Kind, kernel, expansion, squeeze-and-excitation and groups."""
-    kind = KINDS[layer.kind]
+    columns = columns_of(type(layer.block))
     name = layer.kind.replace("_", " ")
-    if "kernel" in kind.uses:
+    if "kernel" in columns:
         name += f" {layer.kernel}×{layer.kernel}"
     rest = []
-    if kind.pools:
+    if is_head(layer.kind):
         rest.append(f"{layer.mid_channels} wide")
-    elif "mid_channels" in kind.uses:
+    elif "mid_channels" in columns:
         rest.append(f"expansion {number((layer.mid_channels or layer.in_channels) / layer.in_channels)}")
     rest += [f"SE {layer.se_channels}"] if layer.se_channels else []
     rest += [f"{layer.groups} groups"] if layer.groups > 1 else []
@@ -82,11 +82,11 @@ def what(layer: Layer) -> list[Markup]:
 
 def shapes(layer: Layer) -> str:
     """Channels, resolution, stride and whether the input is added."""
-    if KINDS[layer.kind].pools:
+    if is_head(layer.kind):
         return f"{layer.in_channels} ch at {_size(layer.height, layer.width)} px → {layer.out_channels} classes"
     sizes = _size(layer.height, layer.width)
     if layer.stride > 1:
-        sizes += f" → {_size(layer.out_height, layer.out_width)}"
+        sizes += f" → {_size(*layer.output[1:])}"
     ends = (f" · stride {layer.stride}" if layer.stride > 1 else "") + (" · residual" if layer.residual else "")
     return f"{layer.in_channels} → {layer.out_channels} ch · {sizes} px{ends}"
 

@@ -1,64 +1,179 @@
-"""Canonical form: one genotype for all those that decode to the same network."""
+"""Canonical form: one genotype for those that decode to the same network, derived from what the slots can be."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.space.candidates import Candidates
 
-@dataclass(frozen=True)
+Population = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
-    """Holds for a genotype whose option of decision `decision` is marked in `options` (bool per option)."""
+    """What holds for some options of a few decisions: bool, one axis a decision."""
 
-    decision: int
-    options: tuple[bool, ...]
+    decisions: tuple[int, ...]
+    holds: NDArray[np.bool_]
+
+    @classmethod
+    def least(cls, decisions: Sequence[int], holds: NDArray[np.bool_]) -> Condition:
+        """Without the decisions that make no difference to it."""
+        left = list(decisions)
+        for axis in reversed(range(len(left))):
+            first: NDArray[np.bool_] = np.take(holds, [0], axis).squeeze(axis)
+            if (holds == np.expand_dims(first, axis)).all():
+                holds = first
+                del left[axis]
+        return cls(tuple(left), holds)
+
+    def __call__(self, population: Population) -> NDArray[np.bool_]:
+        """bool[N]"""
+        if not self.decisions:
+            return np.full(len(population), self.holds)
+        first, *others = self.decisions
+        index = population[:, first].astype(np.intp)
+        for decision, options in zip(others, self.holds.shape[1:], strict=True):
+            index *= options
+            index += population[:, decision]
+        return self.holds.ravel().take(index)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Effect:
-    """Decision `decision` matters only where, for one of `uses`, every condition holds; elsewhere it is set to 0."""
+    """A decision that matters only where one of some conditions holds."""
 
     decision: int
-    uses: tuple[tuple[Condition, ...], ...]
+    matters: tuple[Condition, ...]
+
+    @classmethod
+    def of(cls, decision: int, places: Sequence[tuple[tuple[int, ...], Candidates]]) -> Effect | None:
+        """It matters where another option gives another chain at some slot; None: everywhere."""
+        found: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+        for decisions, candidates in places:
+            axis = decisions.index(decision)
+            changes = (candidates.code != candidates.code.take([0], axis)).any(axis)
+            condition = Condition.least([*decisions[:axis], *decisions[axis + 1 :]], changes)
+            found[condition.decisions] = found.get(condition.decisions, False) | condition.holds
+        matters = [Condition.least(*condition) for condition in found.items()]
+        if any(not condition.decisions and condition.holds for condition in matters):
+            return None
+        return cls(decision, tuple(condition for condition in matters if condition.decisions))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exchange:
-    """Positions of equal shape, each a tuple of decisions, any of which may be skipped: skips move to the end.
-
-    `marker` is the place within a position of the decision that skips, `skips` marks its skipping options.
-    """
+    """Adjacent slots that are the same function of decisions of their own; those that are left out move to the end."""
 
     positions: tuple[tuple[int, ...], ...]
-    marker: int
-    skips: tuple[bool, ...]
+    """Each slot's own decisions, which no other slot depends on."""
+    skips: tuple[Condition, ...]
+    """Where it is left out."""
+
+    def apply(self, population: Population) -> None:
+        """Reorder a population in place."""
+        skipped = np.array([skip(population) for skip in self.skips])  # P, N
+        rows = np.flatnonzero((skipped[:-1] & ~skipped[1:]).any(axis=0))
+        order = np.argsort(skipped[:, rows].view(np.uint8), axis=0, kind="stable")  # of bytes: twice as fast
+        for decisions in zip(*self.positions, strict=True):
+            columns = np.array(decisions)
+            population[rows, columns[:, None]] = population[rows, columns[order]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Canonical:
-    """Rules of a space; calling it maps a population `uint8[N, D]` to canonical form."""
+    """Rules of a space; calling it maps a population `uint8[N, D]` to canonical form.
 
-    effects: tuple[Effect, ...] = ()
-    exchanges: tuple[Exchange, ...] = ()
+    In the order of decisions, one that does not matter to any slot, given the options of all others, is set to its
+    option 0; over again, until nothing changes. Then skips of interchangeable slots move to the end. The network stays
+    what it was, and what is canonical stays as it is.
+    """
 
-    def __call__(self, population: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    effects: tuple[Effect, ...]
+    exchanges: tuple[Exchange, ...]
+
+    @classmethod
+    def of(cls, slots: Sequence[tuple[int, ...]], candidates: Sequence[Candidates], decisions: int) -> Canonical:
+        """From the decisions of every slot, and what it can be."""
+        places: list[list[tuple[tuple[int, ...], Candidates]]] = [[] for _ in range(decisions)]
+        for slot, found in zip(slots, candidates, strict=True):
+            for decision in slot:
+                places[decision].append((slot, found))
+        effects = (Effect.of(decision, depending) for decision, depending in enumerate(places))
+        return cls(tuple(filter(None, effects)), tuple(_exchanges(slots, candidates)))
+
+    @cached_property
+    def _readers(self) -> dict[int, set[int]]:
+        """For each decision with an effect, the effects that depend on it."""
+        found: dict[int, set[int]] = {effect.decision: set() for effect in self.effects}
+        for index, effect in enumerate(self.effects):
+            for condition in effect.matters:
+                for decision in found.keys() & set(condition.decisions):
+                    found[decision].add(index)
+        return found
+
+    def __call__(self, population: Population) -> Population:
         if not self.effects and not self.exchanges:
             return population
         result = population.copy()
-        for effect in self.effects:
-            matters = np.zeros(len(result), dtype=bool)
-            for use in effect.uses:
-                holds = np.ones(len(result), dtype=bool)
-                for condition in use:
-                    holds &= np.array(condition.options)[population[:, condition.decision]]
-                matters |= holds
-            result[~matters, effect.decision] = 0
+        pending = set(range(len(self.effects)))
+        while pending:
+            for index, effect in enumerate(self.effects):
+                if index not in pending:
+                    continue
+                pending.remove(index)
+                idle = result[:, effect.decision] > 0
+                for condition in effect.matters:
+                    idle &= ~condition(result)
+                if idle.any():
+                    result[idle, effect.decision] = 0
+                    pending |= self._readers[effect.decision]
         for exchange in self.exchanges:
-            positions = np.array(exchange.positions)  # P, decisions of one position
-            skipped = np.array(exchange.skips)[result[:, positions[:, exchange.marker]]]  # N, P
-            order = np.argsort(skipped, axis=1, kind="stable")
-            rows = np.arange(len(result))[:, None, None]
-            result[:, positions] = result[rows, positions[order]]
+            exchange.apply(result)
         return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Position:
+    """A slot that can be left out: its code with axes for what other slots depend on, too, then for its own."""
+
+    shared: tuple[int, ...]
+    own: tuple[int, ...]
+    chains: tuple[object, ...]
+    code: NDArray[np.int64]
+
+    def like(self, other: _Position) -> bool:
+        """Whether both are the same function."""
+        if self.shared != other.shared or self.code.shape != other.code.shape or set(self.chains) != set(other.chains):
+            return False
+        own = {chain: index for index, chain in enumerate(self.chains)}
+        return bool((np.array([own[chain] for chain in other.chains])[other.code] == self.code).all())
+
+    def skip(self) -> Condition:
+        return Condition.least((*self.shared, *self.own), self.code == self.chains.index(()))
+
+
+def _exchanges(slots: Sequence[tuple[int, ...]], candidates: Sequence[Candidates]) -> Iterator[Exchange]:
+    """Every run of slots that are interchangeable."""
+    uses = Counter(decision for slot in slots for decision in slot)
+    runs: list[list[_Position]] = [[]]
+    for slot, found in zip(slots, candidates, strict=True):
+        own = tuple(decision for decision in sorted(slot) if uses[decision] == 1)
+        if not own or () not in found.chains:
+            runs.append([])
+            continue
+        shared = tuple(decision for decision in sorted(slot) if uses[decision] > 1)
+        code = found.code.transpose([slot.index(decision) for decision in (*shared, *own)])
+        position = _Position(shared, own, found.chains, code)
+        if not runs[-1] or not runs[-1][-1].like(position):
+            runs.append([])
+        runs[-1].append(position)
+    for run in runs:
+        if len(run) > 1:
+            yield Exchange(tuple(position.own for position in run), tuple(position.skip() for position in run))

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.kinds import KINDS
-from nas.blocks.layer import Layer
+from nas.blocks.block import Column, block_class, columns_of, expands
+from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
 from nas.space.adapt import adapted
-from nas.space.canonical import Canonical, Condition, Effect, Exchange
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
-from nas.system.files import read_model, read_yaml
+from nas.system.files import read_model, read_yaml, short
 from nas.system.places import space_path
 
-SETTINGS = {
-    "kernel": "kernel",
-    "expansion": "mid_channels",
-    "se": "se_channels",
-    "groups": "groups",
-    "residual": "residual",
-    "activation": "activation",
-}
-"""Settings of a layer in the file, and the field of Layer that each decides."""
-
-DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "groups": 1, "residual": True}
+ORDER = ("kernel", "expansion", "se", "groups", "residual", "activation")
+"""In which decisions of one stage are numbered; other settings follow in the order of the blocks' fields."""
+DERIVED = {"mid_channels": "expansion", "se_channels": "se"}
+"""Fields of blocks that are set by a ratio to the width of the input, and its name."""
+OF_STAGES = ("out_channels", "stride")
+"""Fields of blocks that a stage's `width` and `stride` set."""
+DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
+"""Of settings; of all others the default is the block's own."""
 OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
 """Defaults of single kinds."""
-
-
-def reads(kind: str) -> set[str]:
-    """Settings that a kind of layer reads; a decision that none of its layers reads has no effect."""
-    registered = KINDS[kind]
-    found = {setting for setting, field in SETTINGS.items() if field in registered.uses}
-    return found if registered.needs_mid else found - {"expansion"}
 
 
 def load_space(name: str | Path, *, resolution: int | None = None, classes: int | None = None) -> Space:
@@ -56,6 +45,13 @@ def load_space(name: str | Path, *, resolution: int | None = None, classes: int 
         raise SpaceError(f"{path}: {problem}") from None
 
 
+def settings_of(kind: str) -> dict[str, Column]:
+    """Settings that a stage of this kind of layer has, and the field of the block that each decides."""
+    columns = columns_of(block_class(kind))
+    found = {DERIVED.get(name, name): column for name, column in columns.items() if name not in OF_STAGES}
+    return found if expands(kind) else {name: column for name, column in found.items() if name != "expansion"}
+
+
 @dataclass(frozen=True)
 class _Source:
     """Where a setting of one layer comes from: a constant, or a decision by its index."""
@@ -63,22 +59,17 @@ class _Source:
     constant: Option | None = None
     decision: int | None = None
 
-    def axes(self) -> tuple[int, ...]:
-        return () if self.decision is None else (self.decision,)
-
     def value(self, chosen: Mapping[int, Option]) -> Any:
         return self.constant if self.decision is None else chosen[self.decision]
 
 
 class _Expansion:
-    """The decisions, slots and canonical rules of one file, built stage by stage."""
+    """The decisions and slots of one file, built stage by stage."""
 
     def __init__(self, file: SpaceFile) -> None:
         self.file = file
         self.decisions: list[Decision] = []
         self.slots: list[Slot] = []
-        self.uses: dict[int, list[tuple[Condition, ...]]] = {}
-        self.exchanges: list[Exchange] = []
 
     def space(self) -> Space:
         file = self.file
@@ -87,13 +78,15 @@ class _Expansion:
             raise SpaceError(
                 f"stages: a network has at most {MAX_LAYERS:,} layers, these stages give up to {layers:,}."
             )
+        for name, block in file.blocks.items():
+            _check(f"blocks.{name}", [block], {setting: [value] for setting, value in block.settings.items()})
         self.resolution = self.source(file.input.resolution, "resolution")
         self.activation = self.source(file.activation, "activation")
         width, shrink = _Source(file.input.channels), 1
         for index, stage in enumerate(file.stages):
             if stage.name in [other.name for other in file.stages[:index]]:
                 raise SpaceError(f"stages.{index}.name: stages have different names, got {stage.name!r} twice.")
-            width = self.stage(index, stage, width, shrink)
+            width = self.stage(f"stages.{index}", stage, width, shrink)
             shrink *= stage.stride
         self.head(width, shrink)
         return Space(
@@ -101,10 +94,6 @@ class _Expansion:
             decisions=tuple(self.decisions),
             slots=tuple(self.slots),
             references={name: dict(_flat(choices)) for name, choices in file.references.items()},
-            canonical_form=Canonical(
-                tuple(Effect(index, tuple(uses)) for index, uses in sorted(self.uses.items()) if () not in uses),
-                tuple(self.exchanges),
-            ),
             source=file.source,
         )
 
@@ -115,54 +104,39 @@ class _Expansion:
         self.decisions.append(Decision(name, tuple(setting.options)))
         return _Source(decision=len(self.decisions) - 1)
 
-    def options(self, source: _Source) -> tuple[Option, ...]:
-        if source.decision is None:
-            assert source.constant is not None
-            return (source.constant,)
-        return self.decisions[source.decision].options
-
-    def stage(self, index: int, stage: Stage, in_width: _Source, shrink: int) -> _Source:
+    def stage(self, place: str, stage: Stage, in_width: _Source, shrink: int) -> _Source:
         """Add a stage's decisions and slots; returns where its output width comes from."""
-        place = f"stages.{index}"
         out_width = self.source(stage.width, f"{stage.name}.width")
         depth = self.source(stage.depth, f"{stage.name}.depth")
-        candidates = {name: self.block(place, name) for name in stage.block.choice}
-        for name, block in candidates.items():
-            for setting in SETTINGS:
-                if getattr(block, setting) is not None and getattr(stage, setting) is not None:
-                    raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")
-        if depth.decision is not None and any(block.kind == "identity" for block in candidates.values()):
-            raise SpaceError(f"{place}.depth: a stage chooses its depth or offers a skip (identity), not both.")
-        most = max(stage.depth.choice)
-        written = {"block": stage.block, **{s: getattr(stage, s) for s in SETTINGS if getattr(stage, s) is not None}}
-        shared = {
-            name: self.source(setting, f"{stage.name}.{name}")
-            for name, setting in written.items()
-            if setting.per == "stage"
-        }
-        positions = []
-        for position in range(most):
-            own = {
-                name: self.source(setting, f"{stage.name}.layer{position + 1}.{name}")
-                for name, setting in written.items()
-                if setting.per == "layer"
-            }
-            positions.append(own)
-            self.layer(
-                _LayerPlan(
-                    name=f"{stage.name}.layer{position + 1}",
-                    position=position,
-                    candidates=candidates,
-                    sources={"activation": self.activation, **shared, **own},
-                    depth=depth,
-                    in_width=in_width if position == 0 else out_width,
-                    out_width=out_width,
-                    stride=stage.stride if position == 0 else 1,
-                    shrink=shrink if position == 0 else shrink * stage.stride,
-                )
+        blocks = {name: self.block(place, name) for name in stage.block.choice}
+        self.check(place, stage, blocks)
+        known = [name for block in blocks.values() for name in settings_of(block.kind)]
+        settings = {name: stage.settings[name] for name in dict.fromkeys([*ORDER, *known]) if name in stage.settings}
+        shared = self.sources({"block": stage.block, **settings}, "stage", stage.name)
+        for position in range(max(stage.depth.choice)):
+            name, first = f"{stage.name}.layer{position + 1}", position == 0
+            own = self.sources({"block": stage.block, **settings}, "layer", name)
+            plan = _Plan(
+                blocks=blocks,
+                sources={"activation": self.activation, **shared, **own},
+                depth=None if position < min(stage.depth.choice) else depth,
+                position=position,
+                in_width=in_width if first else out_width,
+                out_width=out_width,
+                resolution=self.resolution,
+                stride=stage.stride if first else 1,
+                shrink=shrink if first else shrink * stage.stride,
             )
-        self.exchange(positions, candidates, first_fits=stage.stride == 1 and in_width == out_width)
+            self.slot(name, plan.origins(), plan.layers)
         return out_width
+
+    def sources(self, settings: Mapping[str, Setting[Any]], per: str, name: str) -> dict[str, _Source]:
+        """Where those settings come from that are chosen for a stage, or for one of its layers."""
+        return {
+            setting: self.source(options, f"{name}.{setting}")
+            for setting, options in settings.items()
+            if options.per == per
+        }
 
     def block(self, place: str, name: str) -> Block:
         """A candidate by its name in `blocks`, or a bare kind."""
@@ -173,89 +147,33 @@ class _Expansion:
             raise SpaceError(f"{place}.block: a block is one of {known}; got {name!r}.")
         return Block(kind=name)
 
-    def layer(self, plan: _LayerPlan) -> None:
-        """Add the slot of one layer, and note where its decisions matter."""
-        sources = (*plan.sources.values(), plan.depth, plan.in_width, plan.out_width, self.resolution)
-        if plan.position < min(map(int, self.options(plan.depth))):  # always there
-            sources = tuple(source for source in sources if source is not plan.depth)
-            exists: tuple[Condition, ...] = ()
-        else:
-            exists = (self.condition(plan.depth, lambda depth: int(depth) > plan.position),)
-        axes = tuple(sorted({axis for source in sources for axis in source.axes()}))
-        resolution = self.resolution
+    def check(self, place: str, stage: Stage, blocks: Mapping[str, Block]) -> None:
+        """Whether the settings of a stage are those of its blocks."""
+        for name, block in blocks.items():
+            for setting in block.settings:
+                if setting in stage.settings:
+                    raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")
+            for setting, column in settings_of(block.kind).items():
+                if column.default is MISSING and setting not in {*DEFAULTS, *stage.settings, *block.settings}:
+                    raise SpaceError(f"{place}: a {block.kind} block needs `{setting}`.")
+        _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
+        if not stage.depth.fixed and any(block.kind == "identity" for block in blocks.values()):
+            raise SpaceError(f"{place}.depth: a stage chooses its depth or offers a skip (identity), not both.")
 
-        def layers(*options: Option) -> tuple[Layer, ...]:
-            return plan.layers(dict(zip(axes, options, strict=True)), resolution)
-
-        self.slots.append(Slot(plan.name, axes, layers))
-        self.note_uses(plan, exists)
-
-    def note_uses(self, plan: _LayerPlan, exists: tuple[Condition, ...]) -> None:
-        for source in (plan.depth, plan.in_width, plan.out_width, self.resolution):
-            for axis in source.axes():
-                self.uses.setdefault(axis, []).append(())
-        block = plan.sources["block"]
-        for axis in block.axes():
-            self.uses.setdefault(axis, []).append(exists)
-        for setting in SETTINGS:
-            origin = plan.sources.get(setting)
-            if origin is None or origin.decision is None:
-                continue
-            uses = self.uses.setdefault(origin.decision, [])
-            reading = {name for name, candidate in plan.candidates.items() if plan.reads(candidate, setting)}
-            if not reading:
-                continue
-            conditions = exists
-            if block.decision is not None and len(reading) < len(plan.candidates):
-                conditions += (self.condition(block, lambda name, among=reading: name in among),)
-            if setting != "residual":
-                uses.append(conditions)
-            elif plan.stride == 1:
-                uses += [(*conditions, *equal) for equal in self.equal_widths(plan.in_width, plan.out_width)]
-
-    def equal_widths(self, left: _Source, right: _Source) -> Iterator[tuple[Condition, ...]]:
-        """The ways in which two widths can agree, each as the conditions for it."""
-        if left == right:
-            yield ()
-            return
-        for width in self.options(left):
-            if width in self.options(right):
-                yield tuple(
-                    self.condition(source, lambda option, width=width: option == width)
-                    for source in (left, right)
-                    if source.decision is not None
-                )
-
-    def condition(self, source: _Source, holds: Any) -> Condition:
-        assert source.decision is not None
-        return Condition(source.decision, tuple(bool(holds(option)) for option in self.options(source)))
-
-    def exchange(
-        self, positions: Sequence[Mapping[str, _Source]], candidates: Mapping[str, Block], first_fits: bool
-    ) -> None:
-        """Skips of a stage's equal layers are interchangeable."""
-        movable = positions if first_fits else positions[1:]
-        if len(movable) < 2 or "block" not in movable[0] or movable[0]["block"].decision is None:
-            return
-        skips = tuple(candidates[str(name)].kind == "identity" for name in self.options(movable[0]["block"]))
-        if any(skips):
-            names = [name for name, source in movable[0].items() if source.decision is not None]
-            rows = tuple(tuple(position[name].axes()[0] for name in names) for position in movable)
-            self.exchanges.append(Exchange(rows, names.index("block"), skips))
+    def slot(self, name: str, origins: Iterable[_Source], layers: Callable[[Mapping[int, Option]], Any]) -> None:
+        """Add a slot that depends on these."""
+        axes = tuple(sorted({source.decision for source in origins if source.decision is not None}))
+        self.slots.append(Slot(name, axes, lambda *options: layers(dict(zip(axes, options, strict=True)))))
 
     def head(self, in_width: _Source, shrink: int) -> None:
-        head = self.file.head
+        head, resolution = self.file.head, self.resolution
         mid = self.source(head.width, "head.width")
-        resolution = self.resolution
         activation = self.activation if head.activation is None else _Source(head.activation)
-        sources = (in_width, mid, activation, resolution)
-        axes = tuple(sorted({axis for source in sources for axis in source.axes()}))
 
-        def layers(*options: Option) -> tuple[Layer, ...]:
-            chosen = dict(zip(axes, options, strict=True))
+        def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
             size = _size(resolution.value(chosen), shrink)
             return (
-                Layer(
+                shared_layer(
                     kind="head",
                     in_channels=in_width.value(chosen),
                     mid_channels=mid.value(chosen),
@@ -266,67 +184,75 @@ class _Expansion:
                 ),
             )
 
-        self.slots.append(Slot("head", axes, layers))
-        for axis in axes:
-            self.uses.setdefault(axis, []).append(())
+        self.slot("head", (in_width, mid, activation, resolution), layers)
 
 
 @dataclass(frozen=True)
-class _LayerPlan:
+class _Plan:
     """One layer of a stage: where each of its settings comes from."""
 
-    name: str
-    position: int
-    candidates: Mapping[str, Block]
+    blocks: Mapping[str, Block]
     sources: Mapping[str, _Source]
-    depth: _Source
+    depth: _Source | None
+    """None: the layer is always there."""
+    position: int
     in_width: _Source
     out_width: _Source
+    resolution: _Source
     stride: int
     shrink: int
 
-    def reads(self, block: Block, setting: str) -> bool:
-        return setting in reads(block.kind) and getattr(block, setting) is None
+    def origins(self) -> Iterator[_Source]:
+        yield from (*self.sources.values(), self.in_width, self.out_width, self.resolution)
+        if self.depth is not None:
+            yield self.depth
 
-    def layers(self, chosen: Mapping[int, Option], resolution: _Source) -> tuple[Layer, ...]:
+    def layers(self, chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
         """The layer for these options; none where the depth leaves it out."""
-        if self.depth.decision in chosen and int(self.depth.value(chosen)) <= self.position:
+        if self.depth is not None and self.depth.value(chosen) <= self.position:
             return ()
-        block = self.candidates[str(self.sources["block"].value(chosen))]
-        kind = block.kind
-        size = _size(resolution.value(chosen), self.shrink)
+        block = self.blocks[self.sources["block"].value(chosen)]
         into, out = self.in_width.value(chosen), self.out_width.value(chosen)
-        if kind == "identity" and self.stride == 1 and into == out:
+        if block.kind == "identity" and self.stride == 1 and into == out:
             return ()
+        settings = {name: source.value(chosen) for name, source in self.sources.items()}
+        return (_layer(block, settings, into, out, self.stride, _size(self.resolution.value(chosen), self.shrink)),)
 
-        def setting(name: str) -> Any:
-            fixed = getattr(block, name)
-            if fixed is not None:
-                return fixed
-            source = self.sources.get(name)
-            return {**DEFAULTS, **OWN_DEFAULTS.get(kind, {})}[name] if source is None else source.value(chosen)
 
-        if kind == "mbconv" and block.expand == "needed" and setting("expansion") == 1:
-            kind = "sepconv"
-        fields = {
-            "kernel": setting("kernel"),
-            "mid_channels": round(setting("expansion") * into) if KINDS[kind].needs_mid else into,
-            "se_channels": int(setting("se") * into),
-            "groups": setting("groups"),
-            "residual": setting("residual") and self.stride == 1 and into == out,
-            "activation": setting("activation"),
-        }
-        return (
-            Layer(
-                kind=kind,
-                in_channels=into,
-                out_channels=out,
-                stride=self.stride,
-                height=size,
-                width=size,
-                **{name: value for name, value in fields.items() if name in KINDS[kind].uses},
-            ),
-        )
+def _layer(block: Block, settings: Mapping[str, Any], into: int, out: int, stride: int, size: int) -> Layer:
+    """The layer that a candidate is where its stage has these settings."""
+    kind = block.kind
+    given = {**DEFAULTS, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
+    if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
+        kind = "sepconv"
+    given |= {
+        "out_channels": out,
+        "mid_channels": round(given["expansion"] * into) if expands(kind) else into,
+        "se_channels": int(given["se"] * into),
+        "residual": given["residual"] and stride == 1 and into == out,
+    }
+    if not given["se_channels"]:
+        given.pop("se_gate", None)
+    fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
+    return shared_layer(kind=kind, in_channels=into, height=size, width=size, **{**fields, "stride": stride})
+
+
+def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `SpaceError` for a setting that none of the blocks has, and for a value that one of them refuses."""
+    of_blocks = {block.kind: settings_of(block.kind) for block in blocks}
+    for name, options in written.items():
+        columns = {kind: settings[name] for kind, settings in of_blocks.items() if name in settings}
+        if not columns:
+            known = dict.fromkeys(setting for settings in of_blocks.values() for setting in settings)
+            raise SpaceError(
+                f"{place}: settings of {', '.join(of_blocks)} are {', '.join(known) or 'none'}, got {short(name)}."
+            )
+        for kind, column in columns.items():
+            for option in options if name not in DERIVED.values() else ():
+                try:
+                    column.check(kind, option)
+                except ArchitectureError as problem:
+                    raise SpaceError(f"{place}.{name}: {problem}") from None
 
 
 def _size(resolution: int, shrink: int) -> int:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from nas.blocks.kinds import KINDS
-from nas.blocks.layer import MAX_DIMENSION
+from nas.blocks.block import BLOCKS, MAX_DIMENSION, Activation, is_head
+from nas.system.strict import Name, Strict, Text
 
 T = TypeVar("T")
 
 
 def block_kinds() -> list[str]:
     """Kinds of layers that a stage may be made of: all that are registered but heads."""
-    return [name for name, kind in KINDS.items() if not kind.pools]
+    return [kind for kind in BLOCKS if not is_head(kind)]
 
 
 def _kind(value: str) -> str:
@@ -24,30 +24,21 @@ def _kind(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+def _plain(value: object) -> object:
+    if isinstance(value, int) and abs(value) <= MAX_DIMENSION:
+        return value
+    if isinstance(value, str) and len(value) <= 64:
+        return value
+    raise ValueError("a setting is a whole number, a word, or true or false")
 
 
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("a text is one line of printable characters")
-    return value
-
-
-Text = Annotated[str, Field(max_length=4_000), AfterValidator(_printable)]
-"""Spaces and tables come from elsewhere, and their texts are shown on terminals."""
 Width = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
-Kernel = Literal[1, 3, 5, 7, 9, 11]
 Expansion = Annotated[float, Field(gt=0, le=64)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
-Activation = Literal["relu", "relu6", "hard-swish", "swish", "none"]
 Kind = Annotated[str, AfterValidator(_kind)]
-
-
-class Strict(BaseModel):
-    """Unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+Plain = Annotated[Any, AfterValidator(_plain)]
+"""A field of a block, which says in `nas.space.load` what may stand there."""
 
 
 class Setting(Strict, Generic[T]):
@@ -89,13 +80,12 @@ class Global(Setting[T], Generic[T]):
 class Block(Strict):
     """A named candidate: a kind with some of its settings fixed, which a stage's own settings must not repeat."""
 
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Plain] = Field(init=False)
+
     kind: Kind
-    kernel: Kernel | None = None
     expansion: Expansion | None = None
     se: Ratio | None = None
-    groups: Width | None = None
-    residual: bool | None = None
-    activation: Activation | None = None
     expand: Literal["needed", "always"] = "needed"
     """Whether an mbconv of expansion 1 has its first pointwise convolution: `always` in FBNet (arXiv:1812.03443)."""
 
@@ -105,9 +95,17 @@ class Block(Strict):
             raise ValueError(f"`expand` is of mbconv blocks, not of {self.kind}")
         return self
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it fixes, by the name of the setting."""
+        return _written(expansion=self.expansion, se=self.se, **self.__pydantic_extra__)
+
 
 class Stage(Strict):
     """Layers of one output width; the first has the stride, the others stride 1."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Setting[Plain]] = Field(init=False)
 
     name: Name
     width: Global[Width]
@@ -115,14 +113,19 @@ class Stage(Strict):
     depth: Global[Depth] = Global[Depth](choice=[1])
     block: Setting[Name]
     """A kind of layer, or a name in `blocks`."""
-    kernel: Setting[Kernel] | None = None
     expansion: Setting[Expansion] | None = None
+    """Inner width over input width."""
     se: Setting[Ratio] | None = None
     """Inner width of squeeze-and-excitation, relative to the layer's input channels; 0 is none."""
-    groups: Setting[Width] | None = None
-    residual: Setting[bool] | None = None
-    """Whether the input is added where stride and widths allow it; true unless said otherwise."""
-    activation: Setting[Activation] | None = None
+
+    @property
+    def settings(self) -> dict[str, Setting[Any]]:
+        """What it says of its blocks, by the name of the setting."""
+        return _written(expansion=self.expansion, se=self.se, **self.__pydantic_extra__)
+
+
+def _written(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 class Head(Strict):

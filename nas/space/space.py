@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
 from nas.errors import SpaceError
+from nas.space.candidates import Candidates
 from nas.space.canonical import Canonical
 
 Option = int | float | str | bool
@@ -61,7 +62,6 @@ class Space:
     slots: tuple[Slot, ...]
     references: Mapping[str, Mapping[str, Option]] = field(default_factory=dict)
     """Known networks of the space, by name; the first sets the default latency bound of a search."""
-    canonical_form: Canonical = field(default_factory=Canonical)
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -79,6 +79,8 @@ class Space:
             raise SpaceError(f"{self.name}: a space has at most {MAX_SIZE:.0e} genotypes, these decisions give more.")
         total = 0
         for slot in self.slots:
+            if len(set(slot.decisions)) < len(slot.decisions):
+                raise SpaceError(f"{self.name}: `{slot.name}` names a decision once, got {slot.decisions}.")
             combinations = prod(len(self.decisions[axis].options) for axis in slot.decisions)
             if combinations > MAX_COMBINATIONS:
                 raise SpaceError(
@@ -111,23 +113,32 @@ class Space:
     def fingerprint(self) -> str:
         """SHA-256 over the decisions and the layers of every slot: equal for spaces that mean the same."""
         digest = hashlib.sha256(repr(self.decisions).encode())
-        for slot in self.slots:
+        for slot, candidates in zip(self.slots, self.candidates, strict=True):
             digest.update(repr(slot.decisions).encode())
-            for options in self.combinations(slot):
-                digest.update(repr(slot.layers(*options)).encode())
+            texts = [repr(chain).encode() for chain in candidates.chains]
+            for code in candidates.code.ravel():
+                digest.update(texts[code])
         return digest.hexdigest()
 
     def combinations(self, slot: Slot) -> Iterator[tuple[Option, ...]]:
         """Every combination of a slot's options, in the order of a C array over its axes."""
         return product(*(self.decisions[axis].options for axis in slot.decisions))
 
+    @cached_property
+    def candidates(self) -> tuple[Candidates, ...]:
+        """What each slot can be."""
+        return tuple(
+            Candidates.of(
+                (slot.layers(*options) for options in self.combinations(slot)),
+                tuple(len(self.decisions[axis].options) for axis in slot.decisions),
+            )
+            for slot in self.slots
+        )
+
     def layers(self) -> tuple[Layer, ...]:
         """Every layer that a network of the space can have, once, in the order of first appearance."""
-        return tuple(
-            dict.fromkeys(
-                layer for slot in self.slots for options in self.combinations(slot) for layer in slot.layers(*options)
-            )
-        )
+        chains = (chain for candidates in self.candidates for chain in candidates.chains)
+        return tuple(dict.fromkeys(layer for chain in chains for layer in chain))
 
     @cached_property
     def resolution(self) -> int:
@@ -137,8 +148,9 @@ class Space:
     @cached_property
     def shrinkage(self) -> int:
         """Pixels of the picture, in one direction, that may become one of the last feature map: product of strides."""
-        slots = ([slot.layers(*options) for options in self.combinations(slot)] for slot in self.slots)
-        return prod(max(prod(layer.stride for layer in layers) for layers in built) for built in slots)
+        return prod(
+            max(prod(layer.stride for layer in chain) for chain in candidates.chains) for candidates in self.candidates
+        )
 
     def encode(self, choices: Sequence[Mapping[str, Option]]) -> Population:
         """Options by decision name → `uint8[N, D]`. Raises `SpaceError` for unknown, missing or foreign ones."""
@@ -211,8 +223,13 @@ class Space:
         return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
 
     def canonical(self, population: Population) -> Population:
-        """The one form of all genotypes that decode to the same network: options without effect are 0."""
+        """One form of genotypes that decode to the same network: see `canonical_form`."""
         return self.canonical_form(population)
+
+    @cached_property
+    def canonical_form(self) -> Canonical:
+        """What makes no difference to a network: options without effect, and which of equal slots are left out."""
+        return Canonical.of([slot.decisions for slot in self.slots], self.candidates, len(self.decisions))
 
     def enumerate(self) -> Population:
         """Every network once, as canonical genotypes in ascending order. Raises `SpaceError` for large spaces."""

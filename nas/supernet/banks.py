@@ -1,127 +1,103 @@
-"""Banks: the largest weights of a place in a supernet, of which its operations are slices."""
+"""Banks: the largest weights of a place in a supernet, of which its ops are slices."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
 
-from nas.blocks.kinds import KINDS, ops
+from nas.blocks.block import family_of
+from nas.blocks.build import build_op
 from nas.blocks.layer import Layer
-from nas.blocks.ops import Conv, Linear, Op, SqueezeExcite
+from nas.blocks.op import Op, Weight
 from nas.supernet.supernet import scale_of
 
 
-class ConvBank(nn.Module):
-    """The largest convolution of a place, and its normalisation."""
+class Bank(nn.Module):
+    """The trained weights of one place, each as large as the largest of all ops that stand there."""
 
-    def __init__(self, op: Conv) -> None:
+    def __init__(self, ops: Iterable[Op]) -> None:
         super().__init__()
-        shape = (op.out_channels, op.in_channels // op.groups, op.kernel, op.kernel)
-        scale = scale_of(shape[1] * op.kernel**2, op.activation != "none")
-        self.weight = nn.Parameter(torch.randn(shape) * scale)
-        self.scale = nn.Parameter(torch.ones(op.out_channels))
-        self.shift = nn.Parameter(torch.zeros(op.out_channels))
+        largest: dict[str, Weight] = {}
+        for op in ops:
+            for name, weight in op.weights().items():
+                largest[name] = _larger(largest[name], weight) if name in largest else weight
+        self._names = {name: name.replace(".", "_") for name, weight in largest.items() if weight.trained}
+        for name, attribute in self._names.items():
+            weight = largest[name]
+            if weight.gain:
+                values = torch.randn(weight.shape) * scale_of(weight.fan_in, weight.gain > 1)
+            else:
+                values = torch.full(weight.shape, weight.start)
+            setattr(self, attribute, nn.Parameter(values))
+
+    def __getitem__(self, name: str) -> nn.Parameter:
+        """A weight by its name in `Op.weights`."""
+        return getattr(self, self._names[name])  # type: ignore[no-any-return]
+
+    def slices(self, op: Op) -> dict[str, torch.Tensor]:
+        """What an op uses of them, under the names of its own module's parameters: of a kernel the centre, else the
+        first ones."""
+        weights = op.weights()
+        return {name: self[name][_part(self[name], weights[name])] for name in self._names}
 
 
-class SqueezeExciteBank(nn.Module):
-    """The largest squeeze-and-excitation of a place."""
-
-    def __init__(self, op: SqueezeExcite) -> None:
-        super().__init__()
-        self.squeeze = nn.Parameter(torch.randn(op.squeezed, op.channels, 1, 1) * scale_of(op.channels, True))
-        self.squeeze_bias = nn.Parameter(torch.zeros(op.squeezed))
-        self.excite = nn.Parameter(torch.randn(op.channels, op.squeezed, 1, 1) * scale_of(op.squeezed, False))
-        self.excite_bias = nn.Parameter(torch.zeros(op.channels))
+def _part(whole: torch.Tensor, weight: Weight) -> tuple[slice, ...]:
+    return tuple(
+        slice((size - own) // 2, (size - own) // 2 + own) if letter == "k" else slice(own)
+        for letter, size, own in zip(weight.axes, whole.shape, weight.shape, strict=True)
+    )
 
 
-class LinearBank(nn.Module):
-    """The largest fully connected layer of a place."""
-
-    def __init__(self, op: Linear) -> None:
-        super().__init__()
-        scale = scale_of(op.in_features, op.activation != "none")
-        self.weight = nn.Parameter(torch.randn(op.out_features, op.in_features) * scale)
-        self.bias = nn.Parameter(torch.zeros(op.out_features))
+def _larger(one: Weight, other: Weight) -> Weight:
+    shape = tuple(map(max, one.shape, other.shape))
+    return Weight(shape, one.axes, max(one.gain, other.gain), one.start, one.trained)
 
 
-def bank_of(op: Op) -> nn.Module:
-    """First weights for an operation and all that are slices of it."""
-    match op:
-        case Conv():
-            return ConvBank(op)
-        case SqueezeExcite():
-            return SqueezeExciteBank(op)
-        case Linear():
-            return LinearBank(op)
-    raise AssertionError(op)
+def place_of(slot: int, place: int, layer: Layer, name: str, op: Op) -> str:
+    """Name of the bank of an op: that of all ops of this name, in layers of one family, whose weights are slices of
+    one. Sizes that cannot be sliced are part of it."""
+    whole = [size for w in op.weights().values() for axis, size in zip(w.axes, w.shape, strict=True) if axis == "."]
+    sizes = "x".join(str(size) for size in whole if size > 1)
+    words = f"slot{slot}_{place}_{family_of(layer.kind)}_{name}" + (f"_{sizes}" if sizes else "")
+    return words.replace(" ", "_")
 
 
-def slices(bank: nn.Module, op: Op) -> dict[str, torch.Tensor]:
-    """What an operation uses of its superkernel, under the names of its own module's parameters."""
-    match bank, op:
-        case ConvBank(), Conv():
-            wide, ring = op.in_channels // op.groups, (bank.weight.shape[2] - op.kernel) // 2
-            inner = slice(ring, ring + op.kernel)
-            return {
-                "conv.weight": bank.weight[: op.out_channels, :wide, inner, inner],
-                "norm.weight": bank.scale[: op.out_channels],
-                "norm.bias": bank.shift[: op.out_channels],
-            }
-        case SqueezeExciteBank(), SqueezeExcite():
-            return {
-                "squeeze.weight": bank.squeeze[: op.squeezed, : op.channels],
-                "squeeze.bias": bank.squeeze_bias[: op.squeezed],
-                "excite.weight": bank.excite[: op.channels, : op.squeezed],
-                "excite.bias": bank.excite_bias[: op.channels],
-            }
-        case LinearBank(), Linear():
-            return {
-                "linear.weight": bank.weight[: op.out_features, : op.in_features],
-                "linear.bias": bank.bias[: op.out_features],
-            }
-    raise AssertionError(op)
+class Runner:
+    """Runs ops by their own modules with weights that are given: one empty module for all equal ops.
 
-
-def named_ops(slot: int, place: int, layer: Layer) -> list[tuple[str, Op]]:
-    """The operations of a layer with the names of the superkernels that they are slices of.
-
-    Operations of one type are counted from the last one, so that a bottleneck without an expansion convolution shares
-    the others'.
+    The modules hold no weights of their own and are no part of a `state_dict`.
     """
-    family = KINDS[layer.kind].family or layer.kind
-    chain, named = ops(layer), []
-    seen: dict[type[Op], int] = {}
-    for op in reversed(chain):
-        seen[type(op)] = seen.get(type(op), 0) + 1
-        part = f"{type(op).__name__}{seen[type(op)]}"
-        if isinstance(op, Conv) and op.groups > 1:
-            part += "_depthwise" if op.groups == op.in_channels == op.out_channels else f"_groups{op.groups}"
-        named.append((f"slot{slot}_{place}_{family.replace(' ', '_')}_{part}", op))
-    return named[::-1]
+
+    def __init__(self) -> None:
+        self._modules: dict[Op, tuple[nn.Module, dict[str, tuple[nn.Module, str]]]] = {}
+
+    def __call__(self, op: Op, weights: Mapping[str, torch.Tensor], *values: torch.Tensor) -> torch.Tensor:
+        """What the op gives for these values, with batch normalisation by the statistics of the batch."""
+        module, owners = self._modules.get(op) or self._made(op)
+        for name, value in weights.items():
+            owner, attribute = owners[name]
+            setattr(owner, attribute, value)
+        return module(*values)  # type: ignore[no-any-return]
+
+    def _made(self, op: Op) -> tuple[nn.Module, dict[str, tuple[nn.Module, str]]]:
+        with torch.device("meta"):
+            module = batch_statistics(build_op(op))
+        owners = {}
+        for name, _ in list(module.named_parameters()):
+            path, _, attribute = name.rpartition(".")
+            owner = module.get_submodule(path)
+            delattr(owner, attribute)
+            owners[name] = owner, attribute
+        self._modules[op] = module, owners
+        return module, owners
 
 
-def larger(one: Op, other: Op) -> Op:
-    """An operation that both are slices of."""
-    match one, other:
-        case Conv(), Conv():
-            depthwise = one.groups > 1 and one.groups == one.in_channels == one.out_channels
-            wide = max(one.out_channels, other.out_channels)
-            return replace(
-                one,
-                in_channels=wide if depthwise else max(one.in_channels, other.in_channels),
-                out_channels=wide,
-                groups=wide if depthwise else one.groups,
-                kernel=max(one.kernel, other.kernel),
-                activation=max(one.activation, other.activation),
-            )
-        case SqueezeExcite(), SqueezeExcite():
-            return replace(one, channels=max(one.channels, other.channels), squeezed=max(one.squeezed, other.squeezed))
-        case Linear(), Linear():
-            return replace(
-                one,
-                in_features=max(one.in_features, other.in_features),
-                out_features=max(one.out_features, other.out_features),
-            )
-    return one
+def batch_statistics(network: nn.Module) -> nn.Module:
+    """The network, its batch normalisation without running statistics."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return network

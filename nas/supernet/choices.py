@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.layer import Layer
-from nas.space.space import Slot, Space
+from nas.space.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +27,6 @@ class Choice:
     candidates: tuple[tuple[Layer, ...], ...]
     code: NDArray[np.int64]
     """The candidate for each combination of options, one axis a decision."""
-
-    @classmethod
-    def of(cls, space: Space, slot: Slot) -> Choice:
-        """The choice at a slot; candidates in the order of first appearance."""
-        found: dict[tuple[Layer, ...], int] = {}
-        code = [found.setdefault(slot.layers(*options), len(found)) for options in space.combinations(slot)]
-        shape = [len(space.decisions[axis].options) for axis in slot.decisions]
-        return cls(slot.name, slot.decisions, tuple(found), np.array(code, dtype=np.int64).reshape(shape))
 
     def candidate(self, genotype: NDArray[np.uint8]) -> int:
         """Which candidate a genotype `uint8[D]` has here."""
@@ -62,7 +54,10 @@ class Choice:
 
 def choices_of(space: Space) -> tuple[Choice, ...]:
     """Every slot of a space as a choice, first to last."""
-    return tuple(Choice.of(space, slot) for slot in space.slots)
+    return tuple(
+        Choice(slot.name, slot.decisions, candidates.chains, candidates.code)
+        for slot, candidates in zip(space.slots, space.candidates, strict=True)
+    )
 
 
 def of_one_size(choices: Sequence[Choice]) -> bool:

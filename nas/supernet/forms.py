@@ -2,130 +2,163 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
+from nas.blocks.graph import Node
 from nas.blocks.layer import Layer
-from nas.blocks.ops import Conv, Linear, Op, SqueezeExcite
-from nas.supernet.banks import named_ops
+from nas.blocks.op import Op
+from nas.supernet.banks import place_of
 
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """What the members of a form use of one operation of its largest: indicators as products with `hot`."""
+    """What the members of a form use of one op of its largest: indicators as products with `hot`."""
 
-    channel_members: torch.Tensor | None
-    """float[members, levels]: whether a member has the channels of a level; None where all have all."""
-    channel_levels: torch.Tensor | None
-    """int[channels]: the level of each channel."""
-    kernel_members: torch.Tensor | None
-    kernel_levels: torch.Tensor | None
-    """int[K * K]: the ring of each place of the kernel."""
+    levels: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    """For each letter in which members differ, float[members, levels]: whether a member has a level, and int[places]:
+    the level of each place along that axis; of `k`, of each place of the kernel, row by row."""
     has: torch.Tensor | None
-    """float[members]: whether a member has the operation at all."""
+    """float[members]: whether a member has the op at all; None where all have."""
 
-    def channels(self, hot: torch.Tensor) -> torch.Tensor | None:
-        """float[channels]."""
-        if self.channel_members is None or self.channel_levels is None:
+    def mask(self, letter: str, hot: torch.Tensor) -> torch.Tensor | None:
+        """Of the places along an axis, float[places], or of a kernel, float[K, K]; None where all members have all."""
+        if letter not in self.levels:
             return None
-        return (hot @ self.channel_members.to(hot))[self.channel_levels.to(hot.device)]
-
-    def kernel(self, hot: torch.Tensor) -> torch.Tensor | None:
-        """float[K, K]."""
-        if self.kernel_members is None or self.kernel_levels is None:
-            return None
-        flat = (hot @ self.kernel_members.to(hot))[self.kernel_levels.to(hot.device)]
+        members, levels = self.levels[letter]
+        flat = (hot @ members.to(hot))[levels.to(hot.device)]
+        if letter != "k":
+            return flat
         side = round(len(flat) ** 0.5)
         return flat.view(side, side)
 
+    def masked(self, op: Op, weights: Mapping[str, torch.Tensor], hot: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The op's weights with zeros where the members that `hot` selects have none."""
+        masks = {letter: self.mask(letter, hot) for letter in self.levels}
+        found = dict(weights)
+        for name, weight in op.weights().items():
+            for letter in weight.masked:
+                mask = masks.get(letter)
+                if mask is not None and name in found:
+                    found[name] = found[name] * _along(mask, letter, weight.axes)
+        return found
+
     def share(self, hot: torch.Tensor) -> torch.Tensor | None:
-        """Of the members that have the operation; a scalar."""
+        """Of the members that have the op; a scalar."""
         return None if self.has is None else hot @ self.has.to(hot)
+
+
+def _along(mask: torch.Tensor, letter: str, axes: str) -> torch.Tensor:
+    if letter == "k":
+        return mask
+    return mask.reshape([len(mask) if axis == letter else 1 for axis in axes])
 
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """Candidates of a slot that are slices of one largest layer."""
+    """Candidates of a slot that are slices of one largest layer: a chain of ops, but for the input that it may add."""
 
     members: list[int]
     in_channels: int
     """Of that layer."""
     chain: list[tuple[str, Op]]
-    """The operations of that layer with their superkernels."""
+    """The ops of that layer with their banks; empty for a candidate that is run by itself."""
     masks: list[Masks]
 
 
 def forms_of(slot: int, candidates: tuple[tuple[Layer, ...], ...]) -> list[Form]:
-    groups: dict[tuple[object, ...], list[int]] = {}
+    """The forms of a slot's candidates, those without a layer left out."""
+    found: list[tuple[list[int], list[Node]]] = []
     for index, candidate in enumerate(candidates):
-        if candidate:
-            groups.setdefault(_shape_of(candidate, index), []).append(index)
-    return [_form_of(slot, members, [candidates[index] for index in members]) for members in groups.values()]
+        chain = _chain(candidate)
+        for members, largest in found if chain else []:
+            merged = _merged(candidates[members[0]][0], largest, candidate[0], chain)
+            if merged is not None:
+                members.append(index)
+                largest[:] = merged
+                break
+        else:
+            if candidate:
+                found.append(([index], chain))
+    return [_form(slot, members, largest, candidates) for members, largest in found]
 
 
-def _shape_of(candidate: tuple[Layer, ...], index: int) -> tuple[object, ...]:
-    """Equal for candidates of one form."""
-    layer = candidate[0]
-    if len(candidate) > 1 or layer.kind == "identity":
-        return (index,)
-    widths = (layer.in_channels, layer.mid_channels, layer.out_channels) if layer.groups > 1 else ()
-    return layer.kind, layer.stride, layer.groups, widths, layer.activation, layer.se_gate, layer.height, layer.width
+def _chain(candidate: tuple[Layer, ...]) -> list[Node]:
+    """The ops of a candidate of one layer, without the input's addition; none where they are no chain."""
+    if len(candidate) != 1:
+        return []
+    graph = candidate[0].graph
+    nodes = graph.nodes[:-1] if graph.residual else graph.nodes
+    chained = all(node.takes == (place - 1,) for place, node in enumerate(nodes))
+    return nodes[:] if chained and len(nodes) + graph.residual == len(graph.nodes) else []
 
 
-def _form_of(slot: int, members: list[int], candidates: list[tuple[Layer, ...]]) -> Form:
+def _merged(one: Layer, largest: Sequence[Node], other: Layer, chain: Sequence[Node]) -> list[Node] | None:
+    """The chain that both are slices of; None where there is none. An op that keeps shapes may be in one alone."""
+    if (one.kind, one.height, one.width) != (other.kind, other.height, other.width):
+        return None
+    mine, theirs = {node.name: node for node in largest}, {node.name: node for node in chain}
+    longer, shorter = (largest, chain) if len(largest) >= len(chain) else (chain, largest)
+    if [node.name for node in longer if node.name in mine and node.name in theirs] != [node.name for node in shorter]:
+        return None
+    merged = []
+    for node in longer:
+        if node.name not in mine or node.name not in theirs:
+            if node.shapes != (node.shape,):
+                return None
+            merged.append(node)
+            continue
+        op = mine[node.name].op.larger(theirs[node.name].op)
+        if op is None:
+            return None
+        merged.append(Node(node.name, op, node.takes, node.shapes, node.shape))
+    return merged
+
+
+def _form(slot: int, members: list[int], largest: list[Node], candidates: tuple[tuple[Layer, ...], ...]) -> Form:
+    layers = [candidates[index][0] for index in members]
+    widest = max(layer.graph.inputs[0].channels for layer in layers)
+    chain = [(place_of(slot, 0, layers[0], node.name, node.op), node.op) for node in largest]
     if len(members) == 1:
-        chain = [step for place, layer in enumerate(candidates[0]) for step in named_ops(slot, place, layer)]
-        return Form(members, candidates[0][0].in_channels, chain, [Masks(None, None, None, None, None)] * len(chain))
-    layers = [candidate[0] for candidate in candidates]
-    largest = replace(
-        layers[0],
-        residual=False,
-        **{
-            field: max(getattr(layer, field) for layer in layers)
-            for field in ("in_channels", "out_channels", "mid_channels", "kernel", "se_channels")
-        },
-    )
-    chain = named_ops(slot, 0, largest)
-    own = [dict(named_ops(slot, 0, layer)) for layer in layers]
-    followed = [isinstance(after, Conv) and after.groups > 1 for _, after in chain[1:]] + [False]
+        return Form(members, widest, chain, [Masks({}, None)] * len(chain))
+    own = [{node.name: node.op for node in layer.graph.nodes} for layer in layers]
+    mixes = [after.op.mixes or "o" not in after.op.extents for after in largest[1:]] + [True]
     masks = [
-        _masks(op, [mine.get(name) for mine in own], skip_channels=before_depthwise)
-        for (name, op), before_depthwise in zip(chain, followed, strict=True)
+        _masks(node.op, [mine.get(node.name) for mine in own], channels=mixed)
+        for node, mixed in zip(largest, mixes, strict=True)
     ]
-    return Form(members, largest.in_channels, chain, masks)
+    return Form(members, widest, chain, masks)
 
 
-def _masks(largest: Op, own: list[Op | None], skip_channels: bool) -> Masks:
-    """Channels before a depthwise convolution need no mask: it does not mix them, and has its own."""
-    has = None if all(own) else torch.tensor([float(op is not None) for op in own])
-    present = [op or largest for op in own]
-    widths = [_width(op) for op in present]
-    channel_members, channel_levels = (None, None) if skip_channels else _levels(widths, torch.arange(_width(largest)))
-    kernel_members = kernel_levels = None
-    if isinstance(largest, Conv):
-        reach = (torch.arange(largest.kernel) - largest.kernel // 2).abs()
-        rings = torch.maximum(reach[:, None], reach[None, :]).reshape(-1)
-        halves = [op.kernel // 2 + 1 for op in present if isinstance(op, Conv)]
-        kernel_members, kernel_levels = _levels(halves, rings)
-    return Masks(channel_members, channel_levels, kernel_members, kernel_levels, has)
+def _masks(largest: Op, own: list[Op | None], channels: bool) -> Masks:
+    """Channels before an op that does not mix them need no mask: it has its own."""
+    has = None if all(op is not None for op in own) else torch.tensor([float(op is not None) for op in own])
+    sizes = [(op or largest).extents for op in own]
+    levels = {}
+    for letter in {letter for weight in largest.weights().values() for letter in weight.masked}:
+        if letter == "o" and not channels:
+            continue
+        most = largest.extents.get(letter)
+        if most is None:
+            continue
+        if letter == "k":
+            reach = (torch.arange(most) - most // 2).abs()
+            rings = torch.maximum(reach[:, None], reach[None, :]).reshape(-1)
+            found = _levels([size[letter] // 2 + 1 for size in sizes], rings)
+        else:
+            found = _levels([size[letter] for size in sizes], torch.arange(most))
+        if found is not None:
+            levels[letter] = found
+    return Masks(levels, has)
 
 
-def _levels(sizes: list[int], places: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Members × levels, and the level of each place: place p is there for members of a size above p."""
+def _levels(sizes: list[int], places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Members × levels, and the level of each place: place p is there for members of a size above p. None where all
+    members have all."""
     steps = sorted(set(sizes))
     if len(steps) == 1:
-        return None, None
+        return None
     members = torch.tensor([[float(size >= step) for step in steps] for size in sizes])
     return members, torch.bucketize(places, torch.tensor(steps), right=True)
-
-
-def _width(op: Op) -> int:
-    match op:
-        case Conv():
-            return op.out_channels
-        case SqueezeExcite():
-            return op.squeezed
-        case Linear():
-            return op.out_features
-    return 0

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from nas.blocks.build import build_layer
+from nas.blocks.op import Op
 from nas.errors import NasError
 from nas.space.space import Space
+from nas.supernet.banks import batch_statistics
 from nas.supernet.choices import Choice
 from nas.supernet.supernet import Supernet, scale_of, widened
 
@@ -30,14 +32,12 @@ class MultiPath(Supernet):
             nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.candidates)
             for choice in self.choices
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.normal_(module.weight, std=scale_of(module.weight[0].numel(), True))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = False
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        batch_statistics(self.branches)
+        for slot, choice in enumerate(self.choices):
+            for index, candidate in enumerate(choice.candidates):
+                for layer, module in zip(candidate, self._branch(slot, index).children(), strict=True):
+                    for op, part in zip(layer.graph.ops(), module.children(), strict=True):
+                        first_values(part, op)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
@@ -67,6 +67,16 @@ class MultiPath(Supernet):
 
     def _branch(self, slot: int, candidate: int) -> nn.Module:
         return self.branches[slot][candidate]  # type: ignore[index,no-any-return]
+
+
+def first_values(module: nn.Module, op: Op) -> None:
+    """Draw an op's weights; all are scaled as before an activation."""
+    own = dict(module.named_parameters())
+    for name, weight in op.weights().items():
+        if weight.gain:
+            nn.init.normal_(own[name], std=scale_of(weight.fan_in, True))
+        elif weight.trained:
+            nn.init.constant_(own[name], weight.start)
 
 
 def check_branches(space: Space, choices: Sequence[Choice]) -> None:

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.functional import batch_norm, conv2d, linear
 
-from nas.blocks.modules import ACTIVATIONS, GATES
-from nas.blocks.ops import Conv, Linear, Op, Pool, SqueezeExcite
+from nas.blocks.op import Op
 from nas.space.space import Space
-from nas.supernet.banks import bank_of, larger, named_ops, slices
+from nas.supernet.banks import Bank, Runner, place_of
+from nas.supernet.former import former_names
 from nas.supernet.forms import Form, forms_of
 from nas.supernet.supernet import Genotype, Supernet, fitted, widened
-
-_ACT = {name: module(inplace=True) for name, module in ACTIVATIONS.items()} | {"none": nn.Identity()}
-_GATE = {name: module() for name, module in GATES.items()}
 
 
 class Superkernel(Supernet):
@@ -31,37 +28,57 @@ class Superkernel(Supernet):
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
-        sizes: dict[str, Op] = {}
-        self._chains: list[list[list[list[tuple[str, Op]]]]] = []  # slot, candidate, layer, operation
+        sharing: dict[str, dict[Op, None]] = {}
+        self._places: list[list[list[list[str]]]] = []  # slot, candidate, layer, op: the name of its bank
         for slot, choice in enumerate(self.choices):
-            chains = []
+            places = []
             for candidate in choice.candidates:
-                chains.append([named_ops(slot, place, layer) for place, layer in enumerate(candidate)])
-                for name, op in (pair for chain in chains[-1] for pair in chain):
-                    sizes[name] = larger(sizes[name], op) if name in sizes else op
-            self._chains.append(chains)
-        self.banks = nn.ModuleDict({name: bank_of(op) for name, op in sizes.items() if not isinstance(op, Pool)})
+                places.append(
+                    [
+                        [place_of(slot, place, layer, node.name, node.op) for node in layer.graph.nodes]
+                        for place, layer in enumerate(candidate)
+                    ]
+                )
+                for layer, names in zip(candidate, places[-1], strict=True):
+                    for name, op in zip(names, layer.graph.ops(), strict=True):
+                        if op.params:
+                            sharing.setdefault(name, {})[op] = None
+            self._places.append(places)
+        self.banks = nn.ModuleDict({name: Bank(ops) for name, ops in sharing.items()})
+        self._run_op = Runner()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
-        """See `Supernet`: every operation uses a slice of its superkernel."""
-        for layer, chain in zip(self.choices[slot].candidates[candidate], self._chains[slot][candidate], strict=True):
-            before = x
-            for name, op in chain:
-                x = self._operate(name, op, x)
-            if layer.residual:
-                x = before + x
+        """See `Supernet`: every op uses a slice of its superkernel."""
+        for layer, names in zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True):
+            values = {-1: x}
+            for place, (name, node) in enumerate(zip(names, layer.graph.nodes, strict=True)):
+                taken = (values[source] for source in node.takes)
+                values[place] = self._run_op(node.op, self._slices(name, node.op), *taken)
+            x = values[len(names) - 1]
         return x
 
     def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
         """See `Supernet`."""
-        for chain in self._chains[slot][candidate]:
+        for layer, names in zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True):
             yield {
                 f"{place}.{name}": value
-                for place, (bank, op) in enumerate(chain)
-                if not isinstance(op, Pool)
-                for name, value in slices(self.banks[bank], op).items()
+                for place, (bank, op) in enumerate(zip(names, layer.graph.ops(), strict=True))
+                for name, value in self._slices(bank, op).items()
             }
+
+    def former_names(self) -> dict[str, str]:
+        """See `Supernet`."""
+        names: dict[str, str] = {}
+        for slot, choice in enumerate(self.choices):
+            for candidate, places in zip(choice.candidates, self._places[slot], strict=True):
+                for place, (layer, banks) in enumerate(zip(candidate, places, strict=True)):
+                    for bank, former in zip(banks, former_names(slot, place, layer), strict=True):
+                        names |= {old: f"banks.{bank}.{name.replace('.', '_')}" for name, old in former.items()}
+        return names
+
+    def _slices(self, bank: str, op: Op) -> dict[str, torch.Tensor]:
+        return self.banks[bank].slices(op) if op.params else {}  # type: ignore[operator]
 
     def gated(
         self, x: torch.Tensor, genotype: Genotype, shares: Sequence[torch.Tensor], least: float = 0.0
@@ -78,24 +95,11 @@ class Superkernel(Supernet):
             x = self._gated_slot(slot, choice.candidate(genotype), shares[slot], x, least)
         return x
 
-    def norm_banks(self, slot: int, candidate: int) -> list[tuple[nn.Module, Op]]:
-        """The superkernels of a candidate with what it uses of them, pooling left out."""
-        chains = self._chains[slot][candidate]
-        return [(self.banks[name], op) for chain in chains for name, op in chain if not isinstance(op, Pool)]
-
-    def _operate(self, name: str, op: Op, x: torch.Tensor) -> torch.Tensor:
-        if isinstance(op, Pool):
-            return x.mean((2, 3))
-        w = slices(self.banks[name], op)
-        match op:
-            case Conv():
-                x = conv2d(x, w["conv.weight"], None, op.stride, op.kernel // 2, groups=op.groups)
-                x = batch_norm(x, None, None, w["norm.weight"], w["norm.bias"], training=True)
-                return _ACT[op.activation](x)  # type: ignore[no-any-return]
-            case SqueezeExcite():
-                return x * _excited(x, w, op)
-            case Linear():
-                return _ACT[op.activation](linear(x, w["linear.weight"], w["linear.bias"]))  # type: ignore[no-any-return]
+    def banks_of(self, slot: int, candidate: int) -> list[tuple[Bank, Op]]:
+        """The superkernels of a candidate with what it uses of them."""
+        layers = zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True)
+        pairs = [pair for layer, names in layers for pair in zip(names, layer.graph.ops(), strict=True)]
+        return [(cast(Bank, self.banks[name]), op) for name, op in pairs if op.params]
 
     @cached_property
     def _forms(self) -> list[list[Form]]:
@@ -107,7 +111,7 @@ class Superkernel(Supernet):
         if len(candidates) == 1:
             return self.run(slot, chosen, self.fitted(x, slot, chosen))
         forms = self._forms[slot]
-        adds = [not layers or (len(layers) == 1 and layers[0].residual) for layers in candidates]
+        adds = [not layers or (len(layers) == 1 and layers[0].graph.residual) for layers in candidates]
         passes = torch.tensor(adds, dtype=shares.dtype, device=x.device)
         parts = []
         for form in forms:
@@ -119,8 +123,10 @@ class Superkernel(Supernet):
             place = form.members.index(chosen) if picked else int(within.argmax())
             gate = None if len(form.members) == len(candidates) else _through(float(picked), share)
             taken = fitted(x, form.in_channels)
-            if len(candidates[form.members[0]]) > 1:  # a chain of layers is a form of its own
-                parts.append(self.run(slot, form.members[0], taken) * (1 if gate is None else gate))
+            if not form.chain:
+                own = self.run(slot, form.members[0], taken)
+                own = own - taken if adds[form.members[0]] else own
+                parts.append(own if gate is None else own * gate)
             else:
                 parts.append(self._gated_form(form, _hot(place, within), gate, taken))
         if all(adds):
@@ -138,42 +144,15 @@ class Superkernel(Supernet):
         last = len(form.chain) - 1
         for place, (step, masks) in enumerate(zip(form.chain, form.masks, strict=True)):
             name, op = step
-            if isinstance(op, Pool):
-                x = x.mean((2, 3))
-                continue
-            w = slices(self.banks[name], op)
-            wide = masks.channels(hot)
-            match op:
-                case Conv():
-                    kernel = masks.kernel(hot)
-                    weight = w["conv.weight"] if kernel is None else w["conv.weight"] * kernel
-                    scale = gate if place == last and op.activation == "none" else None
-                    norm = [_product(w[part], wide, scale) for part in ("norm.weight", "norm.bias")]
-                    x = conv2d(x, weight, None, op.stride, op.kernel // 2, groups=op.groups)
-                    x = _ACT[op.activation](batch_norm(x, None, None, norm[0], norm[1], training=True))
-                    if place == last and gate is not None and scale is None:
-                        x = x * gate
-                case SqueezeExcite():
-                    share = masks.share(hot)
-                    if wide is not None:  # of several inner widths
-                        w["excite.weight"] = w["excite.weight"] * wide[None, :, None, None]
-                    excited = _excited(x, w, op)
-                    x = x * (excited if share is None else 1 + share * (excited - 1))
-                case Linear():
-                    weight, bias = w["linear.weight"], w["linear.bias"]
-                    if wide is not None:
-                        weight, bias = weight * wide[:, None], bias * wide
-                    x = _ACT[op.activation](linear(x, weight, bias))
-                    if place == last and gate is not None:
-                        x = x * gate
-        return x
-
-
-def _excited(x: torch.Tensor, w: dict[str, torch.Tensor], op: SqueezeExcite) -> torch.Tensor:
-    """The factor of each channel, float[N,C,1,1]."""
-    pooled = x.mean((2, 3), keepdim=True)
-    inner = torch.relu(conv2d(pooled, w["squeeze.weight"], w["squeeze.bias"]))
-    return _GATE[op.gate](conv2d(inner, w["excite.weight"], w["excite.bias"]))  # type: ignore[no-any-return]
+            weights = masks.masked(op, self._slices(name, op), hot)
+            if place == last and gate is not None and getattr(op, "activation", None) == "none":
+                scaled = [key for key, weight in op.weights().items() if "o" in weight.masked and key in weights]
+                weights |= {key: weights[key] * gate for key in scaled}
+                gate = None if scaled else gate
+            share = masks.share(hot)
+            given = self._run_op(op, weights, x)
+            x = given if share is None else x + share * (given - x)
+        return x if gate is None else x * gate
 
 
 def _through(value: float, share: torch.Tensor) -> torch.Tensor:
@@ -186,11 +165,3 @@ def _hot(place: int, shares: torch.Tensor) -> torch.Tensor:
     one = torch.zeros_like(shares)
     one[place] = 1
     return shares + (one - shares.detach())
-
-
-def _product(*factors: torch.Tensor | None) -> torch.Tensor:
-    present = [factor for factor in factors if factor is not None]
-    result = present[0]
-    for factor in present[1:]:
-        result = result * factor
-    return result

@@ -15,7 +15,6 @@ from torch.nn.functional import interpolate, pad
 
 from nas.blocks.architecture import MAX_PARAMS
 from nas.blocks.build import build
-from nas.blocks.kinds import params
 from nas.errors import SpaceError
 from nas.space.space import Space
 from nas.supernet.choices import choices_of
@@ -38,7 +37,9 @@ class Supernet(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.choices = choices_of(space)
-        held = sum(max(sum(map(params, layers)) for layers in choice.candidates) for choice in self.choices)
+        held = sum(
+            max(sum(layer.params for layer in layers) for layers in choice.candidates) for choice in self.choices
+        )
         if held > MAX_PARAMS:
             raise SpaceError(f"{space.name}: a network has at most {MAX_PARAMS:,} parameters, got up to {held:,}.")
         self._largest = max(layers[0].height for layers in self.choices[0].candidates if layers)
@@ -50,6 +51,10 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
         """For each layer of a candidate the parameters that it takes along, under the names of its own module."""
+
+    def former_names(self) -> dict[str, str]:
+        """Names of parameters in checkpoints of version 0.1, with those that they have now, where they differ."""
+        return {}
 
     def forward(self, x: torch.Tensor, genotype: Genotype) -> torch.Tensor:
         """The network of one genotype on pictures float32[N,C,H,W]: logits float32[N, classes]."""

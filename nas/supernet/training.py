@@ -121,6 +121,8 @@ class WeightTraining:
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take a checkpoint's tensors. Raises `RunError` where they are not of this supernet."""
         own = dict(self.supernet.named_parameters())
+        former = self.supernet.former_names()
+        tensors = {_renamed(name, former): value for name, value in tensors.items()}
         if {f"weight/{name}" for name in own} != {name for name in tensors if name.startswith("weight/")} or any(
             tensors[f"weight/{name}"].shape != value.shape for name, value in own.items()
         ):
@@ -138,6 +140,11 @@ class WeightTraining:
         states = {name: self.optimiser.state.get(value, {}) for name, value in self.supernet.named_parameters()}
         found = {name: state.get("momentum_buffer") for name, state in states.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _renamed(name: str, former: Mapping[str, str]) -> str:
+    kind, slash, parameter = name.partition("/")
+    return f"{kind}{slash}{former.get(parameter, parameter)}"
 
 
 def check_finite(step: int, loss: float) -> None:

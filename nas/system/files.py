@@ -243,7 +243,7 @@ def _explain(path: Path, problem: ValidationError, page: str) -> str:
     place = _one_line(".".join(str(part) for part in first["loc"])).removesuffix(".choice.0") or "document"
     rule = {"missing": "this key is required", "extra_forbidden": "no such key"}.get(first["type"], first["msg"])
     rule = rule.removeprefix("Value error, ").rstrip(".")
-    got = "" if first["type"] in {"missing", "extra_forbidden"} else f", got {_short(first['input'])}"
+    got = "" if first["type"] in {"missing", "extra_forbidden"} else f", got {short(first['input'])}"
     more = f" ({len(errors) - 1} more like it.)" if len(errors) > 1 else ""
     return f"{path}: {place}: {rule}{got}. See {page}.{more}"
 
@@ -253,6 +253,7 @@ def _one_line(problem: object, most: int = 160) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in line)  # nothing that moves the cursor
 
 
-def _short(value: object, most: int = 60) -> str:
+def short(value: object, most: int = 60) -> str:
+    """A value that came from elsewhere, on one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"

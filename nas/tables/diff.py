@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from math import inf, isfinite
 from statistics import median
 from typing import Any
@@ -33,7 +32,7 @@ def compare(a: LatencyTable, b: LatencyTable) -> dict[str, Any]:
         "agreeing_pct": 100 * sum(agree(*pair) for pair in pairs) / len(pairs) if pairs else None,
         "largest": [
             {
-                "layer": asdict(left.layer),
+                "layer": left.layer.row,
                 "a_ms": left.latency_ms,
                 "b_ms": right.latency_ms,
                 "ratio": _ratio(left, right),
@@ -41,8 +40,8 @@ def compare(a: LatencyTable, b: LatencyTable) -> dict[str, Any]:
             }
             for left, right in largest
         ],
-        "only_a": [asdict(layer) for layer in in_a if layer not in in_b],
-        "only_b": [asdict(layer) for layer in in_b if layer not in in_a],
+        "only_a": [layer.row for layer in in_a if layer not in in_b],
+        "only_b": [layer.row for layer in in_b if layer not in in_a],
         "notes": _notes(a, b),
     }
 

@@ -7,9 +7,10 @@ from datetime import date
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from nas.space.schema import Name, Strict, Text
+from nas.blocks.layer import key_columns
+from nas.system.strict import Name, Strict, Text
 
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Of a file of `networks/`, without its suffix."""
@@ -19,21 +20,15 @@ Phrase = Annotated[Text, Field(max_length=200)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256."""
 Percent = Annotated[float, Field(ge=0, le=1_000)]
-KeyColumn = Literal[
-    "kind",
-    "in_channels",
-    "out_channels",
-    "mid_channels",
-    "kernel",
-    "stride",
-    "groups",
-    "se_channels",
-    "se_gate",
-    "activation",
-    "residual",
-    "height",
-    "width",
-]
+
+
+def _column(value: str) -> str:
+    if value not in key_columns():
+        raise ValueError(f"a key column is one of {', '.join(key_columns())}")
+    return value
+
+
+KeyColumn = Annotated[str, AfterValidator(_column)]
 
 
 class DeviceHeader(Strict):

@@ -1,6 +1,6 @@
 """Block model: the latency of a layer as a non-negative sum over the work it does.
 
-A layer is a chain of operations (`nas.blocks.kinds`); each adds to a few features, in millions:
+A layer is a graph of ops (`nas.blocks`); each adds to a few features, in millions:
 
     dense           MACs of pointwise and other full convolutions
     depthwise3/5/7  MACs of depthwise convolutions by kernel; taps on padding are not counted, runtimes skip them
@@ -18,17 +18,17 @@ table, fitted by `fit` from the measured rows of a device.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from math import hypot, isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.kinds import ops
-from nas.blocks.ops import Conv, Linear, Pool
+from nas.blocks.block import absent, is_head
+from nas.blocks.layer import KEY_COLUMNS
 from nas.errors import LatencyMissing, TableError
 
 if TYPE_CHECKING:
@@ -51,72 +51,60 @@ FEATURES = (
 BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
-DEPTHWISE_KERNELS = (3, 5, 7)
 _COUNTS = frozenset({"gates", "operators"})
 
 
-def features(layers: Iterable[Layer]) -> NDArray[np.float64]:
-    """float64[N, F]: what each layer asks of a device, a column for each of `FEATURES`."""
-    rows = [_features(layer) for layer in layers]
-    table = np.array([[row.get(name, 0) for name in FEATURES] for row in rows], dtype=np.float64)
-    return table.reshape(-1, len(FEATURES)) * [1.0 if name in _COUNTS else 1e-6 for name in FEATURES]
+def features(layers: Iterable[Layer], names: Sequence[str] = FEATURES) -> NDArray[np.float64]:
+    """float64[N, F]: what each layer asks of a device, a column for each name.
+
+    Raises `LatencyMissing` for a layer that asks for what is not among them.
+    """
+    rows = [work(layer) for layer in layers]
+    for row in rows:
+        if reason := _foreign(row, names):
+            raise LatencyMissing(reason)
+    table = np.array([[row.get(name, 0) for name in names] for row in rows], dtype=np.float64)
+    return table.reshape(-1, len(names)) * [1.0 if name in _COUNTS else 1e-6 for name in names]
 
 
-def _features(layer: Layer) -> dict[str, int]:
+def work(layer: Layer) -> dict[str, int]:
+    """What a layer asks of a device, by feature: the sum over its ops."""
     total: dict[str, int] = {}
-
-    def add(**amounts: int) -> None:
-        for name, amount in amounts.items():
+    for node in layer.graph.nodes:
+        for name, amount in node.op.work(*node.shapes).items():
             total[name] = total.get(name, 0) + amount
-
-    channels, height, width = layer.in_channels, layer.height, layer.width
-    for op in ops(layer):
-        before = height * width
-        if isinstance(op, Conv) and op.groups > 1 and op.groups == op.in_channels == op.out_channels:
-            if op.kernel not in DEPTHWISE_KERNELS:
-                raise LatencyMissing(f"A block model knows depthwise kernels 3, 5 and 7, got {op.kernel}.")
-            taps = _taps(height, op.kernel, op.stride) * _taps(width, op.kernel, op.stride)
-            height, width = -(-height // op.stride), -(-width // op.stride)
-            add(operators=1, weights=op.in_channels * op.kernel**2, traffic=op.in_channels * (before + height * width))
-            add(**{f"depthwise{op.kernel}": op.in_channels * taps})
-        elif isinstance(op, Conv):
-            weights = op.in_channels // op.groups * op.out_channels * op.kernel**2
-            height, width = -(-height // op.stride), -(-width // op.stride)
-            after = height * width
-            patches = after * op.in_channels * op.kernel**2
-            add(operators=1, weights=weights, dense=after * weights, traffic=patches + after * op.out_channels)
-            channels = op.out_channels
-        elif isinstance(op, Linear):
-            add(operators=1, linear=op.in_features * op.out_features)
-        elif isinstance(op, Pool):
-            add(operators=1, traffic=channels * before)
-            height = width = 1
-        else:
-            add(gates=1, gated=op.channels * before, linear=2 * op.channels * op.squeezed)
-    if layer.residual:
-        add(operators=1)
     return total
 
 
-@cache
-def _taps(size: int, kernel: int, stride: int) -> int:
-    """Kernel taps that fall on the picture along one axis, over all outputs; padding is kernel // 2."""
-    first = np.arange(0, size, stride) - kernel // 2
-    return int((np.minimum(first + kernel, size) - np.maximum(first, 0)).sum())
+def _foreign(row: Mapping[str, int], names: Sequence[str]) -> str | None:
+    """None where a model of these features has all that a layer asks for, else what is not among them."""
+    other = next((name for name, amount in row.items() if amount and name not in names), None)
+    if other is None:
+        return None
+    if other.startswith("depthwise"):
+        known = [name.removeprefix("depthwise") for name in names if name.startswith("depthwise")]
+        kernels = f"{', '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else "".join(known) or "none"
+        return f"A block model knows depthwise kernels {kernels}, got {other.removeprefix('depthwise')}."
+    return f"This block model knows {', '.join(names)}, got {other}."
 
 
-def fit(work: NDArray[np.float64], measured_ms: NDArray[np.float64], given: Mapping[str, float]) -> dict[str, float]:
-    """Non-negative coefficients for rows of `features`, least squares of the relative error.
+def fit(
+    work: NDArray[np.float64],
+    measured_ms: NDArray[np.float64],
+    given: Mapping[str, float],
+    names: Sequence[str] = FEATURES,
+) -> dict[str, float]:
+    """Non-negative coefficients for rows of `features` of these names, least squares of the relative error.
 
     `given` coefficients are held; features that no row has stay at 0 unless they are given.
     """
     from scipy.optimize import nnls
 
-    free = [index for index, name in enumerate(FEATURES) if name not in given]
-    held = np.array([given.get(name, 0.0) for name in FEATURES])
+    free = [index for index, name in enumerate(names) if name not in given]
+    held = np.array([given.get(name, 0.0) for name in names])
     solution, _ = nnls(work[:, free] / measured_ms[:, None], 1 - work @ held / measured_ms)
     held[free] = solution
-    return dict(zip(FEATURES, held.tolist(), strict=True))
+    return dict(zip(names, held.tolist(), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +138,7 @@ class Range:
 
     def refusal(self, layer: Layer) -> str | None:
         """None inside the range, else one line that names the limit and what came."""
-        head = layer.kind in {"head", "pooled_head"}
+        head = is_head(layer.kind)
         depthwise = layer.kind in {"mbconv", "sepconv"}
         where = f"{layer.kind} layer in a {' or '.join(map(str, self.resolutions))} px network"
         allowed: list[tuple[str, object, tuple[object, ...]]] = [
@@ -165,6 +153,9 @@ class Range:
         for name, value, options in allowed:
             if value not in options:
                 return f"`{name}` of a {where} is one of {', '.join(map(str, options))}, got {value}."
+        for name in layer.row.keys() - set(KEY_COLUMNS):
+            if getattr(layer, name) != absent(name):
+                return f"`{name}` of a {where} stays {absent(name)!r} for a block model, got {getattr(layer, name)!r}."
         limits = [("out_channels", layer.out_channels, self.classes if head else self.channels)]
         if layer.in_channels != 3:  # a picture
             limits.append(("in_channels", layer.in_channels, self.channels))
@@ -178,7 +169,7 @@ class Range:
     def fitted(self, layer: Layer) -> bool:
         """Whether the layer's widths are among those that blocks were fitted on."""
         least, most = self.fitted_channels
-        head = layer.kind in {"head", "pooled_head"}
+        head = is_head(layer.kind)
         inside = all(
             least <= width <= most or width == 3 for width in (layer.in_channels, least if head else layer.out_channels)
         )
@@ -199,13 +190,12 @@ class BlockModel:
 
     def predict(self, layers: Sequence[Layer]) -> NDArray[np.float64]:
         """float64[N], ms. The range is not checked: ask `covers` first."""
-        weights = np.array([self.coefficients[name] for name in FEATURES])
-        latency: NDArray[np.float64] = features(layers) @ weights
+        latency: NDArray[np.float64] = features(layers, tuple(self.coefficients)) @ list(self.coefficients.values())
         return latency
 
     def covers(self, layer: Layer) -> str | None:
         """None where the model answers, else one line that names the limit and what came."""
-        return self.range.refusal(layer)
+        return self.range.refusal(layer) or _foreign(work(layer), tuple(self.coefficients))
 
     def band(self, layers: Iterable[Layer]) -> NDArray[np.float64]:
         """float64[N]: half-width of the error band, % of each layer's latency."""
@@ -232,7 +222,7 @@ class BlockModel:
         """The model in a table's header. Raises `TableError`, with `where` in front, for what breaks a rule."""
         parts = _keys(entry, ("coefficients", "range", "band_pct"), f"{where}: model")
         return cls(
-            coefficients=_amounts(parts["coefficients"], FEATURES, f"{where}: model.coefficients"),
+            coefficients=_coefficients(parts["coefficients"], f"{where}: model.coefficients"),
             range=_range(parts["range"], f"{where}: model.range"),
             band_pct=_amounts(parts["band_pct"], BANDS, f"{where}: model.band_pct"),
         )
@@ -251,6 +241,15 @@ def _range(entry: Any, where: str) -> Range:
         if name in _INTERVALS and (len(values) != 2 or values[0] > values[1]):
             raise TableError(f"{where}.{name} is a least and a most, got {values!r}.")
     return Range(**{name: tuple(values) for name, values in limits.items()})
+
+
+def _coefficients(entry: Any, where: str) -> dict[str, float]:
+    """Of any features: those that `nas` did not know when the header was written are of ops that it did not know."""
+    names = tuple(map(str, entry)) if isinstance(entry, dict) else FEATURES
+    if not names or not all(re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) for name in names):
+        raise TableError(f"{where} has a number for each feature, named in small letters, got {repr(names)[:200]}.")
+    ordered = (*(name for name in FEATURES if name in names), *(name for name in names if name not in FEATURES))
+    return _amounts(entry, ordered, where)
 
 
 def _amounts(entry: Any, names: tuple[str, ...], where: str) -> dict[str, float]:

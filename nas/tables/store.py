@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from nas.devices.names import KINDS, named_devices
 from nas.errors import NasError, TableError
 from nas.formats.archdef import read_archdef
-from nas.space.schema import Name
 from nas.system.atomic import write_atomic
 from nas.system.files import read_bytes, read_json
 from nas.system.places import own_tables_folder, shipped_folder
+from nas.system.strict import Name
 from nas.tables.header import NETWORK_NAME
 from nas.tables.references import read_references
 from nas.tables.table import MAX_HEADER_BYTES, MAX_TABLE_BYTES, LatencyTable, load_table

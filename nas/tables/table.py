@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass
 from itertools import islice
-from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import KINDS, check, ops
-from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, MAX_DIMENSION, Layer
+from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, columns_of, further_columns
+from nas.blocks.layer import KEY_COLUMNS, PRECISIONS, Layer, key_columns
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
@@ -39,11 +39,7 @@ MAX_ROWS = 250_000
 MAX_TABLE_BYTES = 32 << 20
 MAX_HEADER_BYTES = 1 << 20
 
-_WORDS: dict[str, Iterable[str]] = {"kind": KINDS, "se_gate": GATES, "activation": ACTIVATIONS}
-_DEFAULTS = {
-    name: field.default for name, field in Layer.__dataclass_fields__.items() if isinstance(field.default, int | str)
-}
-_key = attrgetter(*KEY_COLUMNS)
+_INPUT = ("in_channels", "height", "width")
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ class LatencyTable:
     fingerprint: str
     """SHA-256 of both files."""
     keys: dict[tuple[Any, ...], int]
-    """Row by the fields of a Layer, in the order of KEY_COLUMNS."""
+    """Row by `Layer.key`."""
     latency_ms: NDArray[np.float64]
     spread_ms: NDArray[np.float64]
     samples: NDArray[np.int64]
@@ -108,8 +104,7 @@ class LatencyTable:
         """Every row, in order. Raises `TableError` for one whose key is no layer that could be."""
         for key, row in self.keys.items():
             try:
-                layer = Layer(**dict(zip(KEY_COLUMNS, key, strict=True)))
-                check(layer)
+                layer = _layer(key)
             except ArchitectureError as problem:
                 raise TableError(f"{self.path / 'table.csv'}: line {row + 2}: {problem}") from None
             yield Row(
@@ -124,10 +119,10 @@ class LatencyTable:
         """Latency of each layer: its row, or the table's model. Raises `LatencyMissing` where neither answers."""
         ms = np.zeros(len(layers))
         provenance = np.full(len(layers), PROVENANCES.index("interpolated"))
-        rows = np.array([self.keys.get(_key(layer), -1) for layer in layers], dtype=np.int64)
+        rows = np.array([self.keys.get(layer.key, -1) for layer in layers], dtype=np.int64)
         known = rows >= 0
         ms[known], provenance[known] = self.latency_ms[rows[known]], self.provenance[rows[known]]
-        free = np.array([not ops(layer) for layer in layers], dtype=bool) & ~known  # a skip does nothing
+        free = np.array([not layer.graph.nodes for layer in layers], dtype=bool) & ~known  # a skip does nothing
         provenance[free] = PROVENANCES.index("derived")
         unknown = np.flatnonzero(~known & ~free)
         if len(unknown):
@@ -160,18 +155,38 @@ class LatencyTable:
         """The rows in their order, as table.csv has them: what a layer is, then its figures in ms."""
         import pandas as pd  # half a second
 
-        keys = pd.DataFrame(list(self.keys), columns=list(KEY_COLUMNS))
+        layers = [row.layer for row in self.rows()]
+        names = columns_used(layers)
+        keys = pd.DataFrame([[getattr(layer, name) for name in names] for layer in layers], columns=names)
         figures = {"latency_ms": self.latency_ms, "spread_ms": self.spread_ms, "samples": self.samples}
         return keys.assign(**figures, provenance=np.array(PROVENANCES)[self.provenance])
 
 
+def _layer(key: tuple[Any, ...]) -> Layer:
+    """The layer of a `Layer.key`, its graph drawn."""
+    kind, in_channels, height, width, precision, *values = key
+    settings = dict(zip(columns_of(block_class(kind)), values, strict=True))
+    layer = Layer(kind=kind, in_channels=in_channels, height=height, width=width, precision=precision, **settings)
+    _ = layer.graph
+    return layer
+
+
+def columns_used(layers: Iterable[Layer]) -> list[str]:
+    """Key columns of a table of these layers: `KEY_COLUMNS`, and further ones that some layer has."""
+    used = {name for layer in layers for name in layer.row}
+    return [name for name in key_columns() if name in KEY_COLUMNS or name in used]
+
+
 def describe(layer: Layer) -> str:
     """A layer in one phrase."""
-    parts = [f"{layer.kind} {layer.in_channels}→{layer.out_channels}"]
+    widths = "+".join(str(channels) for channels, _, _ in layer.inputs)
+    parts = [f"{layer.kind} {widths}→{layer.output[0]}"]
     parts += [f"mid {layer.mid_channels}"] if layer.mid_channels else []
     parts += [f"k{layer.kernel} s{layer.stride}"]
     parts += [f"groups {layer.groups}"] if layer.groups > 1 else []
     parts += [f"se {layer.se_channels}"] if layer.se_channels else []
+    parts += [f"{name} {getattr(layer, name)}" for name in layer.row if name in further_columns()]
+    parts += [layer.precision] if layer.precision != PRECISIONS[0] else []
     return " ".join([*parts, layer.activation, f"at {layer.height}×{layer.width}"])
 
 
@@ -237,9 +252,8 @@ class _Rows:
         """Keys by row, then the value columns as arrays."""
         self._check_shape()
         columns = {name: self.cells[place :: len(self.names)] for place, name in enumerate(self.names)}
-        keys = [self._key_column(name, columns.get(name)) for name in KEY_COLUMNS]
         index: dict[tuple[Any, ...], int] = {}
-        for row, key in enumerate(zip(*keys, strict=True)):
+        for row, key in enumerate(self._keys(columns)):
             if index.setdefault(key, row) != row:
                 raise self._error(row, f"every layer has one row, this one repeats line {index[key] + 2}.")
         latency = self._floats("latency_ms", columns["latency_ms"])
@@ -249,7 +263,7 @@ class _Rows:
         return index, latency, spread, samples, np.fromiter(provenance, np.int64, self.count)
 
     def _check_shape(self) -> None:
-        seen: set[str] = set()
+        known, seen = {*key_columns(), *VALUE_COLUMNS}, set[str]()
         for name in self.names:
             if name in seen:
                 raise TableError(f"{self.path}: columns are named once, got {name[:40]!r} twice.")
@@ -259,23 +273,60 @@ class _Rows:
                 has = ", ".join(map(repr, self.names))[:400]
                 raise TableError(f"{self.path}: the column {name!r} is missing; it has {has or 'none'}.")
         for name in self.names:
-            if name not in KEY_COLUMNS and name not in VALUE_COLUMNS:
+            if name not in known:
                 raise TableError(f"{self.path}: no column {name[:40]!r} is known. See {PAGE}.")
         if self.ragged is not None:
             row, length = self.ragged
             raise self._error(row, f"a row has {len(self.names)} values, got {length}.")
 
-    def _key_column(self, name: str, values: Sequence[str] | None) -> Any:
+    def _keys(self, columns: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
+        """`Layer.key` of every row. A setting that the row's kind does not have is at its default."""
+        names = key_columns()
+        known = {column.name: column for column in (*STANDARD, *further_columns().values())}
+        cells = [self._key_column(name, columns.get(name), known.get(name)) for name in names]
+        own: dict[str, Any] = {}
+        foreign: dict[str, tuple[Any, tuple[Any, ...], list[str]]] = {}
+        for kind in dict.fromkeys(cells[0]):
+            fields = columns_of(block_class(kind))
+            own[kind] = itemgetter(*map(names.index, ("kind", *_INPUT, "precision", *fields)))
+            others = [name for name in known if name not in fields]
+            defaults = tuple(known[name].absent for name in others)
+            foreign[kind] = itemgetter(*map(names.index, (*others, "kind", "kind"))), (*defaults, kind, kind), others
+        for row, values in enumerate(zip(*cells, strict=True)):
+            kind = values[0]
+            others_of, defaults, others = foreign[kind]
+            if others_of(values) != defaults:
+                name, usual = next(
+                    (name, usual)
+                    for name, value, usual in zip(others, others_of(values), defaults, strict=False)
+                    if value != usual
+                )
+                raise self._error(row, f"a {kind} layer has no `{name}` (it stays {usual!r}).")
+            yield own[kind](values)
+
+    def _key_column(self, name: str, values: Sequence[str] | None, column: Column | None) -> list[Any]:
+        """The values of one column, of a block's field where `column` is given."""
         if values is None:
-            if name not in _DEFAULTS:
-                raise TableError(f"{self.path}: the column {name!r} is missing and has no default.")
-            return [_DEFAULTS[name]] * self.count
-        if name in _WORDS:
-            return self._words(name, values, _WORDS[name])
-        if name == "residual":
-            return self._integers(name, values, 0, 1).astype(np.bool_).tolist()
-        least = 1 if name in {"in_channels", "out_channels", "kernel", "stride", "groups", "height", "width"} else 0
-        return self._integers(name, values, least, MAX_DIMENSION).tolist()
+            if name == "precision" or (column is not None and column.default is not MISSING):
+                return [PRECISIONS[0] if column is None else column.absent] * self.count
+            if column is not None and name in further_columns():
+                return [column.absent] * self.count
+            raise TableError(f"{self.path}: the column {name!r} is missing and has no default.")
+        words = {"kind": tuple(BLOCKS), "precision": PRECISIONS}.get(name) or (column.options if column else ())
+        if words:
+            return list(self._words(name, values, words))
+        if column is not None and column.flag:
+            return list(self._integers(name, values, 0, 1).astype(np.bool_).tolist())
+        if name == "in_channels" and any("+" in value for value in values):
+            return [self._several(row, value) for row, value in enumerate(values)]
+        return list(self._integers(name, values, column.least if column else 1, MAX_DIMENSION).tolist())
+
+    def _several(self, row: int, value: str) -> int | tuple[int, ...]:
+        """Channels of a layer of several inputs, written 16+32."""
+        parts = value.split("+")
+        if not all(part.isdecimal() and 1 <= int(part[:9]) <= MAX_DIMENSION for part in parts):
+            raise self._error(row, f"`in_channels` are whole numbers from 1 to {MAX_DIMENSION}, got {value[:40]!r}.")
+        return int(value) if len(parts) == 1 else tuple(map(int, parts))
 
     def _words(self, name: str, values: Sequence[str], known: Iterable[str]) -> Iterable[str]:
         """The same words, each kept in memory once."""

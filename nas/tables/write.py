@@ -5,20 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from nas.blocks.layer import KEY_COLUMNS
 from nas.errors import TableError
 from nas.system.atomic import write_atomic
 from nas.system.files import read_text
 from nas.tables.header import TableHeader
-from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, parse_header, parse_table
-
-_key = attrgetter(*KEY_COLUMNS)
+from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, columns_used, parse_header, parse_table
 
 
 def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> LatencyTable:
@@ -28,9 +25,11 @@ def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> Laten
     gets an error. Raises `TableError` for rows that break a rule, before anything is written, and where the folder
     holds a table whose header has no such hash: `nas` did not write it.
     """
-    rows_text = _rows_text(rows)
+    rows = list(rows)
+    columns = columns_used(row.layer for row in rows)
+    rows_text = _rows_text(rows, columns)
     digest = hashlib.sha256(rows_text.encode()).hexdigest()
-    complete = header.model_copy(update={"key_columns": list(KEY_COLUMNS), "rows_sha256": digest})
+    complete = header.model_copy(update={"key_columns": columns, "rows_sha256": digest})
     table = parse_table(folder, header_text(complete), rows_text)
     header_file = folder / "table.yaml"
     if header_file.exists():
@@ -49,12 +48,18 @@ def header_text(header: TableHeader) -> str:
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 
 
-def _rows_text(rows: Iterable[Row]) -> str:
+def _rows_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*KEY_COLUMNS, *VALUE_COLUMNS))
+    writer.writerow((*columns, *VALUE_COLUMNS))
     for row in rows:
-        key = (int(value) if isinstance(value, bool) else value for value in _key(row.layer))
         figures = (float(row.latency_ms), float(row.spread_ms))  # of numpy's floats, too: written by repr, exactly
+        key = (_cell(getattr(row.layer, name)) for name in columns)
         writer.writerow((*key, *figures, row.samples, row.provenance))
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return "+".join(map(str, value))
+    return int(value) if isinstance(value, bool) else value

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from nas.blocks.architecture import Architecture
+from nas.blocks.block import is_head
 from nas.blocks.build import build
-from nas.blocks.kinds import KINDS, ops
 from nas.errors import ArchitectureError
 from nas.formats.weights import random_weights
 from nas.formats.weights_file import Array
@@ -41,14 +41,14 @@ def start(
     """
     last = architecture.layers[-1]
     check(architecture)
-    wanted = replace(architecture, layers=(*architecture.layers[:-1], replace(last, out_channels=len(classes))))
+    wanted = replace(architecture, layers=(*architecture.layers[:-1], last.changed(out_channels=len(classes))))
     weights, notes = random_weights(wanted, seed), []
     if wanted != architecture:
         notes.append(
             f"The head is rebuilt: the network has {architecture.num_classes:,} classes, the data {len(classes):,}."
         )
     if inherited is not None:
-        position = len(ops(last)) - 1
+        position = len(last.graph.nodes) - 1
         final = f"{len(architecture.layers) - 1}.{position}."
         drop = wanted != architecture or (named is not None and named != classes)
         if drop:
@@ -59,7 +59,7 @@ def start(
 
 def check(architecture: Architecture) -> None:
     """Raise `ArchitectureError` unless a network takes square pictures of three colours and ends in a head."""
-    if not KINDS[architecture.layers[-1].kind].pools:
+    if not is_head(architecture.layers[-1].kind):
         raise ArchitectureError(f"A network that is trained ends in a head, got {architecture.layers[-1].kind}.")
     shape = (architecture.channels, architecture.height, architecture.width)
     if shape[0] != 3 or shape[1] != shape[2]:

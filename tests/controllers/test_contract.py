@@ -2,25 +2,18 @@
 
 import numpy as np
 import pytest
+from lines import line
 
-from nas.blocks.layer import Layer
 from nas.controllers import CONTROLLERS
 from nas.controllers.controller import Controller
 from nas.controllers.unique import Unique
 from nas.space.index import GenotypeIndex
-from nas.space.space import Decision, Population, Slot, Space
+from nas.space.space import Population, Space
 
 NAMES = sorted(name for name in CONTROLLERS if not name.startswith("optuna:"))  # those: test_optuna.py
 
 
-def line(decisions: int) -> Space:
-    """A space of independent decisions; its layers do not matter here."""
-    layer = Layer(kind="conv", in_channels=1, out_channels=1, height=1, width=1)
-    names = tuple(Decision(f"d{i}", (0, 1, 2)) for i in range(decisions))
-    return Space(f"line-{decisions}", names, (Slot("all", (0,), lambda option: (layer,)),))
-
-
-SPACES = [line(1), line(8), line(600)]
+SPACES = [line([3] * 1), line([3] * 8), line([3] * 600)]
 
 
 def worth(population: Population) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +48,7 @@ def test_asks_are_canonical_genotypes_and_depend_on_history_and_seed_alone(name:
 
 
 def test_what_was_told_is_left_alone(name: str) -> None:
-    space = line(8)
+    space = line([3] * 8)
     controller = make(name, space)
     for number in range(3):
         population = controller.ask(50, np.random.default_rng(number))
@@ -69,7 +62,7 @@ def test_what_was_told_is_left_alone(name: str) -> None:
 
 @pytest.mark.parametrize("batch", [1, 100])
 def test_with_unique_nothing_is_asked_for_twice(name: str, batch: int) -> None:
-    space = line(8)
+    space = line([3] * 8)
     known = GenotypeIndex(space.cardinalities)
     controller = Unique(make(name, space), space, known)
     asked = 0
@@ -82,7 +75,7 @@ def test_with_unique_nothing_is_asked_for_twice(name: str, batch: int) -> None:
 
 
 def test_a_small_space_is_searched_to_its_end(name: str) -> None:
-    space = line(4)
+    space = line([3] * 4)
     known = GenotypeIndex(space.cardinalities)
     controller = Unique(make(name, space), space, known)
     for number in range(10):
@@ -93,7 +86,7 @@ def test_a_small_space_is_searched_to_its_end(name: str) -> None:
 
 
 def test_the_bound_is_respected_by_the_best_found(name: str) -> None:
-    space = line(40)
+    space = line([3] * 40)
     known = GenotypeIndex(space.cardinalities)
     controller = Unique(make(name, space), space, known)
     best = -np.inf

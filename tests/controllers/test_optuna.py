@@ -3,21 +3,15 @@
 import numpy as np
 import optuna
 import pytest
+from lines import line
 
-from nas.blocks.layer import Layer
 from nas.controllers import CONTROLLERS
 from nas.controllers.optuna import SAMPLERS, OptunaSampler
 from nas.controllers.unique import Unique
 from nas.errors import NasError
 from nas.runs.request import OPTUNA_NAMES
 from nas.space.index import GenotypeIndex
-from nas.space.space import Decision, Population, Slot, Space
-
-
-def line(decisions: int) -> Space:
-    layer = Layer(kind="conv", in_channels=1, out_channels=1, height=1, width=1)
-    names = tuple(Decision(f"d{i}", (0, 1, 2)) for i in range(decisions))
-    return Space(f"line-{decisions}", names, (Slot("all", (0,), lambda option: (layer,)),))
+from nas.space.space import Population
 
 
 def worth(population: Population, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,13 +24,13 @@ def worth(population: Population, columns: int) -> tuple[np.ndarray, np.ndarray]
 def test_every_sampler_is_a_controller_by_name() -> None:
     assert set(OPTUNA_NAMES) == {f"optuna:{name}" for name in SAMPLERS} == {n for n in CONTROLLERS if ":" in n}
     with pytest.raises(NasError, match="No Optuna sampler named 'cmaes' works here; known: gp, nsga2"):
-        OptunaSampler("cmaes", line(2), np.zeros((0, 2), np.uint8))
+        OptunaSampler("cmaes", line([3] * 2), np.zeros((0, 2), np.uint8))
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_asks_depend_on_history_and_seed_alone(name: str, columns: int) -> None:
-    space = line(5)
+    space = line([3] * 5)
     batch, rounds = (2, 6) if name == "gp" else (10, 12)  # more than two generations of 50
     live, replayed = (OptunaSampler(name, space, np.zeros((1, 5), np.uint8)) for _ in range(2))
     for number in range(rounds):
@@ -53,14 +47,14 @@ def test_asks_depend_on_history_and_seed_alone(name: str, columns: int) -> None:
 
 def test_verbosity_is_left_as_it_was() -> None:
     before = optuna.logging.get_verbosity()
-    controller = OptunaSampler("tpe", line(3), np.zeros((0, 3), np.uint8))
+    controller = OptunaSampler("tpe", line([3] * 3), np.zeros((0, 3), np.uint8))
     controller.ask(2, np.random.default_rng(0))
     assert optuna.logging.get_verbosity() == before
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3"])
 def test_constraints_reach_the_sampler(name: str) -> None:
-    space = line(12)
+    space = line([3] * 12)
     controller = OptunaSampler(name, space, np.zeros((0, 12), np.uint8))
     shares = []
     for number in range(30):
@@ -72,7 +66,7 @@ def test_constraints_reach_the_sampler(name: str) -> None:
 
 
 def test_unique_wraps_it_to_the_end_of_a_small_space() -> None:
-    space = line(3)
+    space = line([3] * 3)
     known = GenotypeIndex(space.cardinalities)
     controller = Unique(OptunaSampler("tpe", space, np.zeros((0, 3), np.uint8)), space, known)
     for number in range(9):

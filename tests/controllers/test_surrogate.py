@@ -2,24 +2,18 @@
 
 import numpy as np
 import pytest
+from lines import line
 from scipy.stats import norm
 
 import nas
 from nas.accuracy.tabular import Tabular
-from nas.blocks.layer import Layer
 from nas.controllers.gaussian_process import CONSTANT, JITTER, Encoding, Kernel, Posterior, Process, default_kernel, fit
 from nas.controllers.surrogate import Surrogate, SurrogateConfig, censored, log_improvement, warped
 from nas.controllers.unique import Unique
 from nas.space.index import GenotypeIndex
-from nas.space.space import Decision, Population, Slot, Space
+from nas.space.space import Population
 
 CARDINALITIES = np.array([2, 3, 4])
-
-
-def line(decisions: int, options: int = 3) -> Space:
-    layer = Layer(kind="conv", in_channels=1, out_channels=1, height=1, width=1)
-    names = tuple(Decision(f"d{i}", tuple(range(options))) for i in range(decisions))
-    return Space(f"line-{decisions}", names, (Slot("all", (0,), lambda option: (layer,)),))
 
 
 def drawn(n: int, seed: int = 0) -> tuple[Population, np.ndarray]:
@@ -106,7 +100,7 @@ def test_violations_are_continued_below_zero() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_few_evaluations_find_a_good_genotype_within_the_bound(noise: float) -> None:
-    space, rng = line(30), np.random.default_rng(5)
+    space, rng = line([3] * 30), np.random.default_rng(5)
     weights = rng.normal(size=(30, 3))
     cost = rng.random((30, 3))
     known = GenotypeIndex(space.cardinalities)
@@ -129,7 +123,7 @@ def test_few_evaluations_find_a_good_genotype_within_the_bound(noise: float) -> 
 
 
 def test_a_batch_is_diverse() -> None:
-    space = line(6)
+    space = line([3] * 6)
     controller = Surrogate(space, np.zeros((0, 6), np.uint8))
     told = space.sample(60, np.random.default_rng(7))
     controller.tell(told, told.sum(axis=1, dtype=np.float64)[:, None], np.zeros(60))
@@ -140,7 +134,7 @@ def test_a_batch_is_diverse() -> None:
 
 def test_nothing_is_lost_when_all_values_are_equal_or_nothing_is_feasible() -> None:
     for violation in (0.0, 1.0):
-        space = line(5)
+        space = line([3] * 5)
         controller = Surrogate(space, np.zeros((0, 5), np.uint8))
         for batch in range(6):
             population = controller.ask(7, np.random.default_rng(batch))
@@ -150,7 +144,7 @@ def test_nothing_is_lost_when_all_values_are_equal_or_nothing_is_feasible() -> N
 
 def test_long_histories_are_thinned() -> None:
     config = SurrogateConfig(points=40, fitted=20, candidates=30)
-    space = line(20)
+    space = line([3] * 20)
     live, replayed = (Surrogate(space, np.zeros((1, 20), np.uint8), config) for _ in range(2))
     for batch in range(12):
         population = live.ask(25, np.random.default_rng(batch))

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def test_it_computes_and_takes_what_the_worker_does(weights: Path, bundle: Path)
 
 
 def test_slices_are_shuffled_and_sessions_their_own(weights: Path, bundle: Path) -> None:
-    probes = tuple(make_probe((replace(SMALL, out_channels=n),)) for n in range(1, 8))
+    probes = tuple(make_probe((SMALL.changed(out_channels=n),)) for n in range(1, 8))
     job = Plan((probes[:5], probes[5:]), weights, 6, 2, 7, INPUT_SLICE)
     samples, _ = measured(native(bundle), job)
     orders = [[s.probe for s in samples[start : start + 5]] for start in range(0, 30, 5)]

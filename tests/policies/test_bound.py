@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lines import line
 
-from nas.blocks.layer import Layer
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
 from nas.errors import Unattainable
@@ -20,16 +20,8 @@ from nas.policies.reinforce import Reinforce
 from nas.runs.policy_search import PolicySearch
 from nas.runs.request import Request
 from nas.space.load import load_space
-from nas.space.space import Decision, Slot, Space
+from nas.space.space import Space
 from nas.tables.table import latency, load_table
-
-
-def line(cards: tuple[int, ...]) -> Space:
-    """Decisions whose layers do not matter here."""
-    layer = Layer(kind="conv", in_channels=1, out_channels=1, height=1, width=1)
-    names = tuple(Decision(f"d{i}", tuple(range(n))) for i, n in enumerate(cards))
-    slots = tuple(Slot(f"s{i}", (i,), lambda option: (layer,)) for i in range(len(cards)))
-    return Space("line", names, slots)
 
 
 def sums(cards: tuple[int, ...], *arrays: list[float], constant: float = 0.0) -> Factors:

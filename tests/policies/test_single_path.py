@@ -34,7 +34,9 @@ def depthwise(supernet: Superkernel, stage: str) -> list[torch.Tensor]:
     """The weights of the depthwise superkernels of a stage's layers."""
     slots = [slot for slot, choice in enumerate(supernet.choices) if choice.name.startswith(f"{stage}.")]
     banks = dict(supernet.banks.named_parameters())
-    return [next(v for n, v in banks.items() if n.startswith(f"slot{s}_") and "depthwise.weight" in n) for s in slots]
+    return [
+        next(v for n, v in banks.items() if n.startswith(f"slot{s}_") and "depthwise.conv_weight" in n) for s in slots
+    ]
 
 
 def ring(weight: torch.Tensor) -> torch.Tensor:

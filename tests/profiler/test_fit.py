@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nas.blocks.kinds import macs, ops, output_shape, params
 from nas.blocks.layer import Layer
 from nas.profiler.fit import DEVIATIONS, LEAST_SHARE, REACHES, Fit, counts, features, fit
 from nas.profiler.networks import random_networks
@@ -33,11 +32,11 @@ class Setting:
 @cache
 def mobile() -> Setting:
     space = load_space("mobile")
-    layers = [layer for layer in space.layers() if ops(layer)]
+    layers = [layer for layer in space.layers() if list(layer.graph.ops())]
     others = random_networks(space, 60, np.random.default_rng(5))
     return Setting(
         layers,
-        np.array([0.01 + 2e-8 * macs(layer) + 1e-7 * np.prod(output_shape(layer)) for layer in layers]),
+        np.array([0.01 + 2e-8 * layer.macs + 1e-7 * np.prod(layer.output) for layer in layers]),
         counts([network.layers for network in list(Survey.of(space).calibrating)], layers),
         counts([network.layers for network in others], layers),
     )
@@ -46,7 +45,7 @@ def mobile() -> Setting:
 def truth(deviation: float, seed: int) -> NDArray[np.float64]:
     """ms of each layer in a network: 1.15 times that alone, 0.02 ms a megabyte of weights, and its own deviation."""
     here = mobile()
-    megabytes = np.array([4e-6 * params(layer) for layer in here.layers])
+    megabytes = np.array([4e-6 * layer.params for layer in here.layers])
     own = 1 + deviation * np.random.default_rng(seed).standard_normal(len(here.layers))
     result: NDArray[np.float64] = (1.15 * here.alone_ms + 0.02 * megabytes) * own
     return result

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from nas.blocks.kinds import KINDS, output_shape, params
+from nas.blocks.block import BLOCKS, is_head
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.devices.device import Probe
 from nas.errors import ArchitectureError
@@ -118,7 +118,7 @@ def test_tensors_lie_in_the_file_and_apart(name: str, weights: Path) -> None:
     placed = sorted(random_slices(probe))
     assert all(start + length <= after for (start, length), (after, _) in pairwise(placed))
     zeros_and_ones = sum(length for start, length in slices(probe).values() if start < 4 * 2 * MAX_DIMENSION)
-    assert sum(length for _, length in placed) + zeros_and_ones >= 4 * params(LAYERS[name])  # BN has two more
+    assert sum(length for _, length in placed) + zeros_and_ones >= 4 * LAYERS[name].params  # BN has two more
     for tensor, (start, length) in slices(probe).items():
         if tensor.endswith(("norm.bias", "norm.running_mean", "norm.running_var", "linear.bias")):
             assert start + length <= 4 * MAX_DIMENSION
@@ -155,7 +155,7 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 
 def test_every_kind_is_among_the_layers() -> None:
     shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "head", "pooled_head"}
-    assert shipped <= KINDS.keys()
+    assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 
 
@@ -163,8 +163,8 @@ def test_every_kind_is_among_the_layers() -> None:
 def test_a_layer_computes_finite_values_that_keep_their_scale(name: str, weights: Path) -> None:
     layer = LAYERS[name]
     output = computed((layer,), weights)
-    shape = output_shape(layer)
-    assert output.shape == ((1, shape[0]) if KINDS[layer.kind].pools else (1, *shape))
+    shape = layer.output
+    assert output.shape == ((1, shape[0]) if is_head(layer.kind) else (1, *shape))
     assert np.isfinite(output).all()
     assert 1e-4 < np.abs(output).mean() < 10  # of inputs of deviation 1/16
 

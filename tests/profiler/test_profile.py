@@ -14,7 +14,6 @@ import pytest
 import yaml
 from scripted import Said, Scripted
 
-from nas.blocks.kinds import macs, ops
 from nas.blocks.layer import KEY_COLUMNS
 from nas.devices.device import Fault, Sample
 from nas.devices.fake import work_ns
@@ -101,7 +100,7 @@ def anchors(space: Space) -> set[str]:
 
 def test_every_layer_has_a_row_near_its_computed_time(mobile: tuple[LatencyTable, Scripted, Said]) -> None:
     table, _, teller = mobile
-    layers = [layer for layer in load_space("mobile").layers() if ops(layer)]
+    layers = [layer for layer in load_space("mobile").layers() if list(layer.graph.ops())]
     rows = {row.layer: row for row in table.rows()}
     assert list(rows) == layers
     assert len(layers) == 170
@@ -231,7 +230,7 @@ def test_faults_cost_nothing_that_was_measured(small: Callable[..., Space], tmp_
     assert ["unplugged" in line for line in faults] == [True, True, False]
     kept = [sample for _, sample in read_samples(folder / "samples.jsonl")[0]]
     assert kept == [sample for sample in device.given if sample.checksum == 1.0]
-    assert len(list(table.rows())) == len([layer for layer in small().layers() if ops(layer)])
+    assert len(list(table.rows())) == len([layer for layer in small().layers() if list(layer.graph.ops())])
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(small: Callable[..., Space], tmp_path: Path) -> None:
@@ -305,7 +304,7 @@ def test_samples_of_another_table_of_the_device_are_taken_over(small: Callable[.
     asked = {probe.name for plan in device.plans for group in plan.groups for probe in group}
     assert len(shared - anchors(wider)) >= 8
     assert not asked & (shared - anchors(wider))
-    assert {row.layer for row in table.rows()} == {layer for layer in wider.layers() if ops(layer)}
+    assert {row.layer for row in table.rows()} == {layer for layer in wider.layers() if list(layer.graph.ops())}
     kept = sessions(tables / "fake-wider")
     assert all(kept[name] >= sessions(tables / "fake-first")[name] for name in shared)
     again = Scripted()
@@ -376,7 +375,7 @@ def test_this_machine_for_real(small: Callable[..., Space], tmp_path: Path, monk
     rows = list(table.rows())
     assert {row.provenance for row in rows} == {"measured"}
     assert len(rows) == len(space.layers())
-    work = np.array([macs(row.layer) for row in rows])
+    work = np.array([row.layer.macs for row in rows])
     ms = np.array([row.latency_ms for row in rows])
     assert (ms > 0).all()
     assert np.corrcoef(np.log(work), np.log(ms))[0, 1] > 0.6

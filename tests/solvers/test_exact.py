@@ -4,20 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from lines import line
 
 import nas
-from nas.blocks.layer import Layer
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError, Unattainable
 from nas.solvers.exact import attain, solve
-from nas.space.space import Decision, Slot, Space
-
-
-def space_of(cards: tuple[int, ...]) -> Space:
-    layer = Layer(kind="conv", in_channels=1, out_channels=1, height=1, width=1)
-    names = tuple(Decision(f"d{i}", tuple(range(n))) for i, n in enumerate(cards))
-    return Space("small", names, (Slot("all", (0,), lambda option: (layer,)),))
 
 
 def random_factors(cards: tuple[int, ...], arity: int, rng: np.random.Generator, positive: bool = False) -> Factors:
@@ -34,7 +27,7 @@ def test_brute_force_agrees_on_small_spaces(seed: int, monkeypatch: pytest.Monke
     monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 20)  # so that bounding and branching do the work
     rng = np.random.default_rng(seed)
     cards = tuple(int(n) for n in rng.integers(2, 5, size=rng.integers(3, 8)))
-    space, value = space_of(cards), random_factors(cards, 3, rng)
+    space, value = line(cards), random_factors(cards, 3, rng)
     costs = {name: random_factors(cards, 2, rng, positive=True) for name in ("latency_ms", "macs")[: 1 + seed % 2]}
     everything = space.enumerate()
     bounds = {name: float(np.quantile(cost(everything), 0.4)) for name, cost in costs.items()}
@@ -58,7 +51,7 @@ def test_whether_all_bounds_can_be_met_is_decided(seed: int, monkeypatch: pytest
     monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 20)
     rng = np.random.default_rng(100 + seed)
     cards = tuple(int(n) for n in rng.integers(2, 5, size=rng.integers(3, 7)))
-    space = space_of(cards)
+    space = line(cards)
     costs = {name: random_factors(cards, 2, rng) for name in ("one", "two", "three")}
     everything = space.enumerate()
     columns = np.stack([cost(everything) for cost in costs.values()], axis=1)
@@ -87,7 +80,7 @@ def test_two_bounds_that_hardly_meet_are_decided_at_once() -> None:
 def test_what_is_not_known_in_time_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 1)
     rng, cards = np.random.default_rng(0), (4,) * 6
-    space = space_of(cards)
+    space = line(cards)
     costs = {name: random_factors(cards, 3, rng, positive=True) for name in ("one", "two")}
     one, two = (cost(space.enumerate()) for cost in costs.values())
     bound = float(np.quantile(one, 0.2))
@@ -153,7 +146,7 @@ def test_nothing_meets_both_bounds() -> None:
     one = Factors.of((2, 2), 0.0, [Factor((0,), np.array([1.0, 3.0]))])
     other = Factors.of((2, 2), 0.0, [Factor((0,), np.array([3.0, 1.0]))])
     with pytest.raises(Unattainable):
-        solve(space_of((2, 2)), value, {"a": one, "b": other}, {"a": 2.0, "b": 2.0})
+        solve(line((2, 2)), value, {"a": one, "b": other}, {"a": 2.0, "b": 2.0})
 
 
 def test_many_independent_decisions() -> None:
@@ -162,6 +155,6 @@ def test_many_independent_decisions() -> None:
     cards = (3,) * 300
     value = Factors.of(cards, 0.0, [Factor((i,), np.sort(rng.random(3))) for i in range(300)])
     cost = Factors.of(cards, 0.0, [Factor((i,), np.sort(rng.random(3))) for i in range(300)])
-    found = solve(space_of(cards), value, {"c": cost}, {"c": 120.0}, seconds=5.0)
+    found = solve(line(cards), value, {"c": cost}, {"c": 120.0}, seconds=5.0)
     assert cost(found.genotype[None])[0] <= 120.0
     assert found.value <= found.upper_bound <= found.value * 1.02

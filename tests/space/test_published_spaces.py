@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.kinds import ops
 from nas.cost import counts
 from nas.errors import SpaceError
 from nas.formats.archdef import read_archdef
@@ -81,7 +80,7 @@ def test_fbnet_differs_from_its_release_by_the_pointwise_of_expansion_1(name: st
     """mobile-vision's README; its blocks of expansion 1 have no first pointwise convolution, ours have."""
     network = reference("fbnet", name)
     extra = sum(
-        ops(layer)[0].macs(layer.height, layer.width)
+        layer.graph.nodes[0].op.macs(*layer.inputs)
         for layer in network.layers
         if layer.kind == "mbconv" and layer.mid_channels == layer.in_channels
     )
@@ -184,7 +183,7 @@ def test_expansion_1_can_keep_its_expansion_convolution(tmp_path: Path) -> None:
     bare, full = (space.decode(genotype).layers[1] for genotype in space.enumerate())
     assert (bare.kind, bare.mid_channels, bare.groups) == ("sepconv", 8, 1)
     assert (full.kind, full.mid_channels, full.groups) == ("mbconv", 8, 2)
-    assert len(ops(full)) == len(ops(bare)) + 1
+    assert len(list(full.graph.ops())) == len(list(bare.graph.ops())) + 1
 
 
 def test_expand_is_of_mbconv(tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_the_gradient_of_a_kernel_is_that_of_fading_its_ring() -> None:
     supernet = Superkernel(space).double()
     x = pictures(supernet, 8)
     shares = [torch.tensor([0.4, 0.6]).double().requires_grad_(), torch.ones(1).double()]
-    (bank,) = [bank for bank, op in supernet.norm_banks(0, 1)]
-    weight = bank.weight.detach().clone()  # type: ignore[union-attr]
+    (bank,) = [bank for bank, op in supernet.banks_of(0, 1)]
+    weight = bank["conv.weight"].detach().clone()
     for option in (0, 1):
         logits = supernet.gated(x, np.array([option], np.uint8), shares)
         (gradient,) = torch.autograd.grad(logits.square().sum(), shares[0])
@@ -143,9 +143,9 @@ def test_the_gradient_of_a_kernel_is_that_of_fading_its_ring() -> None:
             faded = weight * ring
             faded[:, :, 1:4, 1:4] = weight[:, :, 1:4, 1:4]
             with torch.no_grad():
-                bank.weight.copy_(faded)  # type: ignore[operator,union-attr]
+                bank["conv.weight"].copy_(faded)
                 value = float(supernet(x, np.array([1], np.uint8)).square().sum())
-                bank.weight.copy_(weight)  # type: ignore[operator,union-attr]
+                bank["conv.weight"].copy_(weight)
             return value
 
         h = 1e-5

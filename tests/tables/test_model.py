@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,13 +92,13 @@ def test_a_skip_is_no_work() -> None:
 @pytest.mark.parametrize(("kernel", "taps"), [(3, 7), (5, 9), (7, 9)])
 def test_taps_on_padding_are_not_counted(kernel: int, taps: int) -> None:
     layer = Layer(kind="sepconv", in_channels=1, out_channels=1, mid_channels=1, kernel=kernel, height=3, width=3)
-    layer = replace(layer, in_channels=2, mid_channels=2)
+    layer = layer.changed(in_channels=2, mid_channels=2)
     assert work(layer)[f"depthwise{kernel}"] == 2 * taps**2
 
 
 def test_a_depthwise_kernel_without_a_feature_is_an_error() -> None:
     with pytest.raises(LatencyMissing, match="got 9"):
-        features([replace(BLOCK, kernel=9)])
+        features([BLOCK.changed(kernel=9)])
 
 
 def test_no_layers_give_an_empty_array() -> None:
@@ -121,7 +120,7 @@ def test_fit_recovers_costs_and_is_never_negative() -> None:
     assert min(noise.values()) >= 0
 
 
-@pytest.mark.parametrize("layer", [STEM, BLOCK, HEAD, replace(BLOCK, kernel=7, se_channels=4)])
+@pytest.mark.parametrize("layer", [STEM, BLOCK, HEAD, BLOCK.changed(kernel=7, se_channels=4)])
 def test_inside_the_range(model: BlockModel, layer: Layer) -> None:
     assert model.covers(layer) is None
 
@@ -129,15 +128,15 @@ def test_inside_the_range(model: BlockModel, layer: Layer) -> None:
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (replace(BLOCK, height=48, width=48), "`height` .* 224 px network .* got 48"),
-        (replace(BLOCK, kernel=9), "`kernel` of a mbconv layer .* one of 3, 5, 7, got 9"),
-        (replace(BLOCK, activation="hard-swish"), "`activation` .* one of relu, got hard-swish"),
-        (replace(BLOCK, in_channels=4, out_channels=4), r"lies in 8\.\.512, got 4"),
-        (replace(BLOCK, mid_channels=4096), r"`mid_channels` .* lies in 8\.\.2048, got 4096"),
-        (replace(BLOCK, groups=2), "`groups` .* got 2"),
-        (replace(BLOCK, kind="fused"), "`kind` of a fused layer .* one of conv, sepconv"),
-        (replace(STEM, kernel=5), "`kernel` of a conv layer .* one of 1, 3, got 5"),
-        (replace(HEAD, out_channels=5000), r"`out_channels` of a head layer .* lies in 1\.\.4096, got 5000"),
+        (BLOCK.changed(height=48, width=48), "`height` .* 224 px network .* got 48"),
+        (BLOCK.changed(kernel=9), "`kernel` of a mbconv layer .* one of 3, 5, 7, got 9"),
+        (BLOCK.changed(activation="hard-swish"), "`activation` .* one of relu, got hard-swish"),
+        (BLOCK.changed(in_channels=4, out_channels=4), r"lies in 8\.\.512, got 4"),
+        (BLOCK.changed(mid_channels=4096), r"`mid_channels` .* lies in 8\.\.2048, got 4096"),
+        (BLOCK.changed(groups=2), "`groups` .* got 2"),
+        (BLOCK.changed(kind="fused"), "`kind` of a fused layer .* one of conv, sepconv"),
+        (STEM.changed(kernel=5), "`kernel` of a conv layer .* one of 1, 3, got 5"),
+        (HEAD.changed(out_channels=5000), r"`out_channels` of a head layer .* lies in 1\.\.4096, got 5000"),
     ],
 )
 def test_outside_the_range_the_reason_names_it(model: BlockModel, layer: Layer, reason: str) -> None:
@@ -148,9 +147,9 @@ def test_outside_the_range_the_reason_names_it(model: BlockModel, layer: Layer, 
 
 
 def test_bands_add_as_squares(model: BlockModel) -> None:
-    wide_seven = replace(BLOCK, in_channels=400, out_channels=400, mid_channels=1200, kernel=7)
-    sepconv = replace(BLOCK, kind="sepconv", mid_channels=16)
-    assert model.band([BLOCK, replace(BLOCK, se_channels=4), sepconv, STEM, wide_seven]) == pytest.approx(
+    wide_seven = BLOCK.changed(in_channels=400, out_channels=400, mid_channels=1200, kernel=7)
+    sepconv = BLOCK.changed(kind="sepconv", mid_channels=16)
+    assert model.band([BLOCK, BLOCK.changed(se_channels=4), sepconv, STEM, wide_seven]) == pytest.approx(
         [3, 5, 153**0.5, 5, (9 + 16 + 16) ** 0.5]
     )
 
@@ -168,7 +167,7 @@ def test_header_round_trip(model: BlockModel) -> None:
         ("coefficients", "dense", -0.1, "coefficients.dense is a finite number of at least 0, got -0.1"),
         ("coefficients", "dense", float("inf"), "finite"),
         ("coefficients", "dense", True, "finite number"),
-        ("coefficients", "magic", 1.0, "coefficients has exactly dense"),
+        ("coefficients", "Magic!", 1.0, "coefficients has a number for each feature, named in small letters"),
         ("band_pct", "block", "7", "band_pct.block is a finite number"),
         ("range", "resolutions", [], "range.resolutions is a list of whole numbers"),
         ("range", "kinds", [1], "range.kinds is a list of words"),

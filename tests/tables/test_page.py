@@ -1,15 +1,15 @@
 """docs/tables.md names what the code names: every column, every key of a header, with its default."""
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from nas.blocks.kinds import KINDS
-from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, Layer
+from nas.blocks.block import BLOCKS, STANDARD
+from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, PRECISIONS
 from nas.tables import header
 from nas.tables.header import DeviceHeader, ErrorHeader, ReferenceNetwork, TableHeader
 from nas.tables.model import BANDS, FEATURES, BlockModel, Range
@@ -35,10 +35,11 @@ def names(cell: str) -> list[str]:
 
 def test_key_columns_and_their_defaults() -> None:
     told = {names(row[0])[0]: row[1] for row in rows(between("## `table.csv`", "\nThen\n"))}
-    assert tuple(told) == KEY_COLUMNS
-    for field in fields(Layer):
-        default = field.default if isinstance(field.default, int | str) else ""
-        assert told[field.name] == str(int(default) if isinstance(default, bool) else default), field.name
+    assert tuple(told) == (*KEY_COLUMNS, "precision")
+    assert told["precision"] == PRECISIONS[0]
+    for column in STANDARD:
+        default = "" if column.default is MISSING else column.default
+        assert told[column.name] == str(int(default) if isinstance(default, bool) else default), column.name
 
 
 def test_value_columns_and_words() -> None:
@@ -46,7 +47,7 @@ def test_value_columns_and_words() -> None:
     assert tuple(names(row[0])[0] for row in columns) == VALUE_COLUMNS
     assert tuple(names(columns[-1][1])) == PROVENANCES
     text = between("## `table.csv`", "\nThen\n")
-    for word in (*KINDS, *ACTIVATIONS, *GATES):
+    for word in (*BLOCKS, *ACTIVATIONS, *GATES):
         assert word in text
 
 

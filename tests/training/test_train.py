@@ -91,7 +91,7 @@ def test_a_teacher(trained: Path, tmp_path: Path) -> None:
 
 
 def test_a_head_for_other_classes(tmp_path: Path) -> None:
-    wide = replace(TINY, layers=(*TINY.layers[:-1], replace(TINY.layers[-1], out_channels=1000)))
+    wide = replace(TINY, layers=(*TINY.layers[:-1], TINY.layers[-1].changed(out_channels=1000)))
     config = write_config(tmp_path, wide)
     done = nas("train", str(config), *QUICK, "--out", "done", cwd=tmp_path)
     assert "The head is rebuilt: the network has 1,000 classes, the data 10." in done.stderr
@@ -100,7 +100,7 @@ def test_a_head_for_other_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("classes", [1000, 10])
 def test_the_latency_of_another_number_of_classes_is_not_handed_on(tmp_path: Path, classes: int) -> None:
-    network = replace(TINY, layers=(*TINY.layers[:-1], replace(TINY.layers[-1], out_channels=classes)))
+    network = replace(TINY, layers=(*TINY.layers[:-1], TINY.layers[-1].changed(out_channels=classes)))
     metrics = {"latency": {"ms": 5.0, "target": "somewhere"}, "accuracy": {"value": 60.0}}
     (tmp_path / "config.json").write_text(json.dumps(to_config(network, metrics=metrics)))
     done = nas("train", "config.json", *QUICK, "--out", "done", cwd=tmp_path)
@@ -113,7 +113,7 @@ def test_the_latency_of_another_number_of_classes_is_not_handed_on(tmp_path: Pat
 
 
 def test_inherited_weights_are_kept_but_for_the_last_layer() -> None:
-    wide = replace(TINY, layers=(*TINY.layers[:-1], replace(TINY.layers[-1], out_channels=1000)))
+    wide = replace(TINY, layers=(*TINY.layers[:-1], TINY.layers[-1].changed(out_channels=1000)))
     old, classes = random_weights(wide, 5), tuple("abcdefghij")
     begin = start(wide, old, classes, 0)
     assert begin.architecture == TINY

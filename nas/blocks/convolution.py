@@ -1,0 +1,162 @@
+"""Convolutions, and channel attention that is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from math import prod
+from typing import ClassVar
+
+from nas.blocks.op import OnnxGraph, Op, Shape, Weight
+from nas.errors import ArchitectureError
+
+
+@dataclass(frozen=True)
+class Conv(Op):
+    """Convolution without bias, padded by kernel // 2, then batch normalisation and an activation."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    activation: str = "none"
+
+    module: ClassVar[str] = "nas.blocks.modules:Conv"
+    sizes: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "kernel")
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is convolved by itself."""
+        return self.groups > 1 and self.groups == self.in_channels == self.out_channels
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """See `Op`."""
+        ((channels, height, width),) = inputs
+        if channels != self.in_channels:
+            raise ArchitectureError(f"A convolution of {self.in_channels} channels does not take {channels}.")
+        if channels % self.groups or self.out_channels % self.groups:
+            raise ArchitectureError(
+                f"`groups` divides the widths of a convolution, got {self.groups} groups for "
+                f"{channels} → {self.out_channels} channels."
+            )
+        return self.out_channels, -(-height // self.stride), -(-width // self.stride)
+
+    def weights(self) -> Mapping[str, Weight]:
+        """See `Op`. A depthwise convolution has no input channels to choose among; one in groups has no slices."""
+        kernel = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
+        axes = "oikk" if self.groups == 1 else "o.kk" if self.depthwise else "..kk"
+        out = (self.out_channels,)
+        return {
+            "conv.weight": Weight(kernel, axes, gain=1.0 if self.activation == "none" else 2.0, masked="k"),
+            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
+            "norm.bias": Weight(out, "o", masked="o"),
+            "norm.running_mean": Weight(out, "o", trained=False),
+            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
+        }
+
+    def macs(self, *inputs: Shape) -> int:
+        """Normalisation counts nothing, as it folds away."""
+        _, height, width = self.shape(*inputs)
+        return height * width * self.out_channels * (self.in_channels // self.groups) * self.kernel**2
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        """Taps on padding are not counted for a depthwise convolution; a full k×k one reads its k×k patches."""
+        ((_, height, width),) = inputs
+        _, below, right = self.shape(*inputs)
+        weights = self.out_channels * (self.in_channels // self.groups) * self.kernel**2
+        if self.depthwise:
+            taps = _taps(height, self.kernel, self.stride) * _taps(width, self.kernel, self.stride)
+            return {
+                "operators": 1,
+                "weights": weights,
+                "traffic": self.in_channels * (height * width + below * right),
+                f"depthwise{self.kernel}": self.in_channels * taps,
+            }
+        patches = below * right * self.in_channels * self.kernel**2
+        return {
+            "operators": 1,
+            "weights": weights,
+            "dense": below * right * weights,
+            "traffic": patches + below * right * self.out_channels,
+        }
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """See `Op`."""
+        shape = self.weights()["conv.weight"].shape
+        value = graph.node(
+            "Conv",
+            [*values, graph.weight(f"{name}.conv.weight", *shape)],
+            kernel_shape=[self.kernel, self.kernel],
+            strides=[self.stride, self.stride],
+            pads=[self.kernel // 2] * 4,
+            group=self.groups,
+        )
+        activated = self.activation != "none"
+        value = graph.normalised(f"{name}.norm", value, self.out_channels, prod(shape[1:]), activated)
+        return graph.activation(self.activation, value)
+
+    def larger(self, other: Op) -> Conv | None:
+        """See `Op`. Depthwise ones have as many groups as channels; others in groups are no slices."""
+        if isinstance(other, Conv) and self.depthwise and other.depthwise:
+            widest = max(self.groups, other.groups)
+            one, another = (replace(op, in_channels=widest, out_channels=widest, groups=widest) for op in (self, other))
+            return super(Conv, one).larger(another)
+        if self.groups > 1 and (not isinstance(other, Conv) or replace(self, kernel=other.kernel) != other):
+            return None
+        return super().larger(other)
+
+
+@cache
+def _taps(size: int, kernel: int, stride: int) -> int:
+    """Kernel taps that fall on the picture along one axis, over all outputs; padding is kernel // 2."""
+    firsts = range(-(kernel // 2), size - kernel // 2, stride)
+    return sum(min(first + kernel, size) - max(first, 0) for first in firsts)
+
+
+@dataclass(frozen=True)
+class SqueezeExcite(Op):
+    """Channel attention (arXiv:1709.01507): pool, two 1×1 convolutions with bias, a gate, a product."""
+
+    channels: int
+    squeezed: int
+    gate: str = "sigmoid"
+
+    module: ClassVar[str] = "nas.blocks.modules:SqueezeExcite"
+    sizes: ClassVar[tuple[str, ...]] = ("channels", "squeezed")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """See `Op`."""
+        (shape,) = inputs
+        return shape
+
+    def weights(self) -> Mapping[str, Weight]:
+        """See `Op`: `m` is the inner width."""
+        return {
+            "squeeze.weight": Weight((self.squeezed, self.channels, 1, 1), "mi..", gain=2.0),
+            "squeeze.bias": Weight((self.squeezed,), "m"),
+            "excite.weight": Weight((self.channels, self.squeezed, 1, 1), "om..", gain=1.0, masked="m"),
+            "excite.bias": Weight((self.channels,), "o"),
+        }
+
+    def macs(self, *inputs: Shape) -> int:
+        """Of the two convolutions; they see one pixel."""
+        return 2 * self.channels * self.squeezed
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        """See `Op`."""
+        return {"gates": 1, "gated": prod(inputs[0]), "linear": 2 * self.channels * self.squeezed}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """See `Op`."""
+        (value,) = values
+        inner = graph.node("GlobalAveragePool", [value])
+        inner = graph.node("Relu", [self._pointwise(graph, f"{name}.squeeze", inner, self.squeezed, self.channels)])
+        inner = self._pointwise(graph, f"{name}.excite", inner, self.channels, self.squeezed)
+        return graph.node("Mul", [value, graph.activation(self.gate, inner)])
+
+    @staticmethod
+    def _pointwise(graph: OnnxGraph, name: str, value: str, out: int, into: int) -> str:
+        inputs = [value, graph.weight(f"{name}.weight", out, into, 1, 1), graph.weight(f"{name}.bias", out)]
+        return graph.node("Conv", inputs, kernel_shape=[1, 1], strides=[1, 1], pads=[0] * 4, group=1)

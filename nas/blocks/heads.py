@@ -1,0 +1,41 @@
+"""Heads: what ends a network for classification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.blocks.block import Activation
+from nas.blocks.convolution import Conv
+from nas.blocks.graph import Graph, Wire
+from nas.blocks.linear import Linear, Pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """1×1 convolution to `mid_channels`, pooling, classifier."""
+
+    out_channels: int
+    mid_channels: int
+    activation: Activation = "relu"
+    head: ClassVar[bool] = True
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        """See `Block`."""
+        y = g.add("conv", Conv(x.channels, self.mid_channels, activation=self.activation), x)
+        return g.add("classifier", Linear(self.mid_channels, self.out_channels), g.add("pool", Pool(), y))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledHead:
+    """Pooling first, then two fully connected layers (MobileNetV3, arXiv:1905.02244, section 5.1)."""
+
+    out_channels: int
+    mid_channels: int
+    activation: Activation = "relu"
+    head: ClassVar[bool] = True
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        """See `Block`."""
+        y = g.add("features", Linear(x.channels, self.mid_channels, self.activation), g.add("pool", Pool(), x))
+        return g.add("classifier", Linear(self.mid_channels, self.out_channels), y)

@@ -1,0 +1,72 @@
+"""Where values meet: sums, products, and one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.blocks.op import OnnxGraph, Op, Shape
+from nas.errors import ArchitectureError
+
+
+def _agreed(name: str, inputs: tuple[Shape, ...], first: int = 0) -> Shape:
+    if len(inputs) < 2 or len({shape[first:] for shape in inputs}) != 1:
+        shapes = ", ".join("×".join(map(str, shape)) for shape in inputs)
+        raise ArchitectureError(f"{name} takes two or more values of one shape, got {shapes or 'none'}.")
+    return inputs[0]
+
+
+@dataclass(frozen=True)
+class Add(Op):
+    """The sum of its inputs: a residual, or where branches meet."""
+
+    module: ClassVar[str] = "nas.blocks.modules:Add"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """See `Op`."""
+        return _agreed("A sum", inputs)
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        """One call more for each input more; its traffic is hardly seen where the values are still in the cache."""
+        return {"operators": len(inputs) - 1}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """See `Op`."""
+        total, *others = values
+        for value in others:
+            total = graph.node("Add", [total, value])
+        return total
+
+
+@dataclass(frozen=True)
+class Multiply(Op):
+    """The product of its inputs, value by value."""
+
+    module: ClassVar[str] = "nas.blocks.modules:Multiply"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """See `Op`."""
+        return _agreed("A product", inputs)
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """See `Op`."""
+        total, *others = values
+        for value in others:
+            total = graph.node("Mul", [total, value])
+        return total
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """Its inputs' channels, one behind the other."""
+
+    module: ClassVar[str] = "nas.blocks.modules:Concat"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """See `Op`."""
+        return (sum(shape[0] for shape in inputs), *_agreed("A concatenation", inputs, first=1)[1:])
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """See `Op`."""
+        return graph.node("Concat", [*values], axis=1)

@@ -1,0 +1,42 @@
+"""Plain layers: one convolution, and none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.blocks.block import Activation
+from nas.blocks.convolution import Conv
+from nas.blocks.graph import Graph, Wire
+from nas.blocks.join import Add
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvBlock:
+    """A convolution, batch normalisation and an activation: stems and plain layers."""
+
+    out_channels: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    activation: Activation = "relu"
+    residual: bool = False
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        """See `Block`."""
+        op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
+        y = g.add("conv", op, x)
+        return g.add("add", Add(), x, y) if self.residual else y
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A skip: nothing where shapes agree, else a 1×1 convolution and batch normalisation (NAS-Bench-Macro)."""
+
+    out_channels: int
+    stride: int = 1
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        """See `Block`."""
+        if self.stride == 1 and x.channels == self.out_channels:
+            return x
+        return g.add("project", Conv(x.channels, self.out_channels, 1, self.stride), x)

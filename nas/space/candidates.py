@@ -1,0 +1,27 @@
+"""Candidates: what one slot of a space can be, and which options make it what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.blocks.layer import Layer
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The different chains of layers at a slot, in the order of first appearance; () where it is left out."""
+
+    chains: tuple[tuple[Layer, ...], ...]
+    code: NDArray[np.int64]
+    """The chain for each combination of options, one axis a decision of the slot."""
+
+    @classmethod
+    def of(cls, chains: Iterable[tuple[Layer, ...]], shape: tuple[int, ...]) -> Candidates:
+        """From the chain of every combination, in the order of a C array of this shape."""
+        found: dict[tuple[Layer, ...], int] = {}
+        code = np.fromiter((found.setdefault(chain, len(found)) for chain in chains), dtype=np.int64)
+        return cls(tuple(found), code.reshape(shape))
