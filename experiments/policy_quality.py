@@ -26,7 +26,7 @@ from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.policies.descent import Descent, derive
 from nas.space.load import load_space
-from nas.supernet.training import Checkpoints, WeightTraining
+from nas.supernet.training import WeightTraining
 from nas.system.interrupt import Signals
 from nas.system.teller import Silent
 
@@ -93,7 +93,7 @@ def run_policy(name: str, data: Data, bound: float, steps: int, seed: int) -> di
     training = WeightTraining(SUPERNETS[SUPERNET_OF[name]](space), data, steps, seed)
     policy = POLICIES[name](space, training.supernet, macs, bound)
     costs, bounds = {"latency_ms": macs}, {"latency_ms": bound}
-    descent = Descent(training, policy, Bounds(costs, bounds), Checkpoints(None, ""))
+    descent = Descent(training, policy, Bounds(costs, bounds))
     descent.run(Silent(), Signals())
     derived = derive(space, policy, costs, bounds)
     genotype = space.canonical(derived.solution.genotype[None])[0]

@@ -18,7 +18,7 @@ from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.solvers.exact import attain
 from nas.supernet.supernet import Genotype
-from nas.supernet.training import Checkpoints, WeightTraining
+from nas.supernet.training import WeightTraining
 from nas.system.interrupt import Stopwatch, interruptible
 from nas.system.teller import Teller
 
@@ -42,14 +42,14 @@ class PolicySearch:
     def steps_in(self, seconds: float) -> int:
         """Steps that fit into a time, by the pace of a few of them on weights that are then thrown away."""
         self._shared.plan(1_000)
-        descent = self._descent(self._shared.fresh_training(), Checkpoints(None, ""))
+        descent = self._descent(self._shared.fresh_training())
         descent.first = 0
-        descent.advance()
+        descent.advance(0)
         team = self._shared.team
         with interruptible() as interrupted:
             watch, timed = Stopwatch(interrupted), 0
             while timed < PACE_STEPS:
-                descent.advance()
+                descent.advance(timed + 1)
                 timed += watch.lap()
                 if team.any(interrupted()):
                     raise Interrupted("nothing was trained yet.")
@@ -59,7 +59,7 @@ class PolicySearch:
     def train(self, planned: int, teller: Teller) -> tuple[float, Descent]:
         """Train, or go on, to the planned step; returns seconds and what was trained."""
         self._shared.plan(planned)
-        descent = self._descent(self._shared.training, self._shared.checkpoints)
+        descent = self._descent(self._shared.training)
         with interruptible() as interrupted:
             seconds = descent.run(teller, interrupted)
         self._shared.trained_by_policy()
@@ -87,13 +87,11 @@ class PolicySearch:
         }
         return seconds, derived.solution.genotype, told
 
-    def _descent(self, training: WeightTraining, checkpoints: Checkpoints) -> Descent:
+    def _descent(self, training: WeightTraining) -> Descent:
         problem, request = self._problem, self._request
         latency, bound = problem.factors["latency_ms"], problem.objective.bounds["latency_ms"]
         policy = POLICIES[request.controller](problem.space, training.supernet, latency, bound)
-        return Descent(
-            training, policy.to(training.device), Bounds(problem.factors, problem.objective.bounds), checkpoints
-        )
+        return Descent(training, policy.to(training.device), Bounds(problem.factors, problem.objective.bounds))
 
 
 @torch.no_grad()

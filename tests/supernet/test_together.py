@@ -38,7 +38,7 @@ from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
 from nas.supernet.rules import RULES
-from nas.supernet.training import Checkpoints, WeightSettings, WeightTraining
+from nas.supernet.training import WeightSettings, WeightTraining
 from nas.system.teller import Silent
 from nas.training.processes import alone, joined
 
@@ -57,10 +57,10 @@ def train(name, team):
         for step in range(training.planned):
             x, y = training.batch(step)
             losses.append(training.step(step, partial(RULES[name], supernet, x, y, training.rng(step, 0))))
-        tensors = training.tensors()
+        tensors = training.stepper.tensors()
     else:
         policy = POLICIES[name](space, supernet, costs["latency_ms"], bounds["latency_ms"])
-        descent = Descent(training, policy, Bounds(costs, bounds), Checkpoints(None, ""))
+        descent = Descent(training, policy, Bounds(costs, bounds))
         descent.run(Silent(), never)
         losses, tensors = [record.loss for record in descent.records], state(descent)
     own = {key: [float(value.double().sum()), float(value.double().norm())] for key, value in tensors.items()}

@@ -150,7 +150,7 @@ def test_a_disk_that_fails(
 def test_a_training_on_a_full_disk(
     undisturbed: Path, disk: Callable[[int], Disk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.training.fit.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("nas.training.stepper.CHECKPOINT_SECONDS", 0.0)
     train = ["train", str(undisturbed), "--data", "digits", "--epochs", "1", "--out"]
     nas(*train, "whole", cwd=tmp_path)
     stops = set()
