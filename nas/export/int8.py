@@ -179,7 +179,7 @@ def _quantised(model: bytes, data: Data, bits: int, calibration: str) -> bytes:
             Reader(),
             per_channel=True,
             reduce_range=bits == 7,
-            activation_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,  # signed ones take twice as long on x86
             weight_type=QuantType.QInt8,
             extra_options={"CalibMovingAverage": CALIBRATIONS[calibration]},
         )
