@@ -68,12 +68,12 @@ def search(setting: dict[str, object], policy: str, bound: float, seed: int) -> 
             seed=seed,
             out=Path(folder) / "run",
         ).result
-    told = result["policy"]
+    told = result.policy.model_dump()
     return {
-        "latency_ms": result["winner"]["latency_ms"],
-        "accuracy": result["winner"]["accuracy"],
+        "latency_ms": result.winner.latency_ms,
+        "accuracy": result.winner.accuracy,
         **{name: told[name] for name in ("argmax_ms", "expected_ms", "changed", "floored", "entropy", "skips")},
-        "seconds": result["seconds"],
+        "seconds": result.seconds,
     }
 
 

@@ -45,12 +45,13 @@ _HOMES = {
     "params": "nas.cost.counts",
     "read_archdef": "nas.formats.archdef",
     "read_config": "nas.formats.config",
-    "search": "nas.runs.loop",
+    "search": "nas.api",
 }
 """Public names and the modules they are imported from when first used, so that `import nas` stays quick."""
 
 if TYPE_CHECKING:
     from nas.accuracy.predictor import load_predictor
+    from nas.api import search
     from nas.blocks.architecture import Architecture
     from nas.blocks.layer import Layer
     from nas.cost.counts import macs, params
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
     from nas.formats.config import read_config
-    from nas.runs.loop import search
     from nas.runs.run import Run
     from nas.space.load import load_space
     from nas.space.space import Space

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show, summed_up
+from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data
@@ -94,18 +94,19 @@ def search(
         _check_names(request.space, request.target)
         run = Run.create(out, request)
 
-    from nas.runs.loop import carry_out  # only now: the request is on disk
+    from nas.report import have_report
+    from nas.runs.search import carry_out  # only now: the request is on disk
 
     with search_bar() as progress, ScreenTeller("profile") as teller:
-        carry_out(run, progress, teller, workers)
+        carry_out(run, progress, teller, workers, have_report)
     if ranks.rank():
         return
     if as_json:
-        print_json(run.result)
+        print_json(run.to_json())
     else:
         from nas.cli.screen import search_summary
 
-        show(summed_up(search_summary, run.result, run.path / "result.json"))
+        show(search_summary(run.result, run.path))
 
 
 def _absolute(place: str) -> str:
