@@ -24,12 +24,13 @@ from nas.system.places import absolute_data
 )
 @click.option(
     "--controller",
-    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME; with --data also fbnet, single-path, "
-    "proxyless, reinforce.",
+    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME, your own module:Class; "
+    "with --data also fbnet, single-path, proxyless, reinforce.",
 )
 @click.option(
     "--accuracy",
-    help="predictor (default where there is one), zero-cost, table:PATH; with --data supernet (default), train, asha.",
+    help="predictor (default where there is one), zero-cost, table:PATH, your own module:Class; with --data "
+    "supernet (default), train, asha.",
 )
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
 @click.option("--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from nas.accuracy.evaluator import Spread
-from nas.controllers import CONTROLLERS
+from nas.controllers import make_controller
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Interrupted
 from nas.runs.ledger import Ledger
@@ -40,7 +40,7 @@ class Loop:
         self._problem = problem
         self._progress = progress
         self._teller = teller
-        self._controller = CONTROLLERS[request.controller](problem.space, problem.initial, problem.planned)
+        self._controller = make_controller(request.controller, problem.space, problem.initial, problem.planned)
 
     def search(self, plan: Plan, ledger: Ledger) -> Searched:
         """Tell the controller what the ledger has, then go on to the planned number."""

@@ -61,7 +61,7 @@ class Run:
         folder = path or _newest(asked)
         request = recall(folder, "run", FORMAT, Request.from_json, asked)
         if not cls(folder, request).finished:
-            ask_for_code(folder, request.data, asked)
+            ask_for_code(folder, request.code, asked)
         return cls(folder, request, resumed(folder, "run"))
 
     @classmethod
@@ -82,7 +82,7 @@ class Run:
     @property
     def go_on(self) -> str:
         """What to type to go on with it."""
-        return f"nas search --resume --out {shlex.quote(str(self.path))}{code_option(self.request.data)}"
+        return f"nas search --resume --out {shlex.quote(str(self.path))}{code_option(self.request.code)}"
 
     @property
     def finished(self) -> bool:

@@ -43,7 +43,7 @@ def carry_out(
     first = not ranks.rank()
     try:
         if not run.finished:
-            option = code_option(run.request.data) + (f" --workers {workers}" if workers else "")
+            option = code_option(run.request.code) + (f" --workers {workers}" if workers else "")
             with resumable(run.path, "nas search", option):
                 try:
                     _search(run, progress, teller if first else Silent(), workers)
@@ -91,8 +91,8 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
 
 def _way(request: Request, problem: Problem, progress: Progress, teller: Teller) -> Way:
     """How this problem is searched. Raises `NasError` where it cannot be."""
-    if request.controller == "exact":
-        return Solving(problem)
+    if request.solves:
+        return Solving(request, problem)
     if request.learns:
         from nas.runs.policy_search import PolicySearch  # brings torch
 

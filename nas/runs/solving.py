@@ -7,21 +7,24 @@ from time import perf_counter
 from nas.runs.ledger import Ledger
 from nas.runs.plan import Plan
 from nas.runs.problem import Problem
+from nas.runs.request import Request
 from nas.runs.result import Found, Proof
 from nas.runs.way import Searched
+from nas.solvers import SOLVERS
 from nas.solvers.exact import Solution, solve
 
 
 class Solving:
     """See `nas.runs.way.Way`."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, request: Request, problem: Problem) -> None:
+        self._solve = SOLVERS[request.controller]
         self._problem = problem
 
     def search(self, plan: Plan, ledger: Ledger) -> Searched:
         """The best architecture there is, into the ledger."""
         problem, start = self._problem, perf_counter()
-        solution = solve(problem.space, problem.value_factors, problem.factors, problem.objective.bounds)
+        solution = self._solve(problem.space, problem.value_factors, problem.factors, problem.objective.bounds)
         if not ledger.blocks:  # else it was recorded before, and what follows was not done
             ledger.append(problem.space.canonical(solution.genotype[None]), problem.objective.measure)
             ledger.sync()
