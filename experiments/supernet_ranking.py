@@ -28,8 +28,8 @@ from nas.cost import counts
 from nas.data import load_data
 from nas.data.batches import evaluation_batches, picture_tensor
 from nas.data.data import Data, Split
-from nas.policies import SUPERNETS
 from nas.space.load import load_space
+from nas.supernet import SUPERNETS
 from nas.supernet.rules import RULES
 from nas.supernet.subnet import recalibrate
 from nas.supernet.training import WeightSettings, WeightTraining

@@ -9,17 +9,18 @@ run = nas.search(space="mobile", target="pixel-cpu", latency_ms=75.0, seed=0)  #
 
 The map of the house, lowest first; a folder imports only from those above it in this list:
 
-errors.py    the tree of errors                           data/         pictures in three splits
-system/      files, locks, signals, processes             training/     the training loop and its recipe
-blocks/      operations, blocks, layers, architectures    supernet/     a space's networks in one set of weights
-formats/     files of a network                           controllers/  ask and tell
-space/       decisions, slots, genotypes                  solvers/      the best from factors, with a proof
-cost/        factors and fronts                           policies/     option chances that learn
-workers/     here, or Ray                                 accuracy/     evaluators
-devices/     what can time a network                      runs/         a search, or a training, from request to result
-tables/      latency tables and their block model         export/       what needs data, a device or another program
-profiler/    device to table, and verify                  report/       a run as a page
-                                                          cli/          a file for each group of commands
+errors.py    the tree of errors                           supernet/     a space's networks in one set of weights
+system/      files, locks, signals, processes             controllers/  ask and tell
+blocks/      operations, blocks, layers, architectures    solvers/      the best from factors, with a proof
+formats/     files of a network                           policies/     option chances that learn
+space/       decisions, slots, genotypes                  accuracy/     evaluators
+cost/        factors and fronts                           testing/      what plug-ins promise, as checks
+workers/     here, or Ray                                 runs/         a search, or a training, from request to result
+devices/     what can time a network                      export/       what needs data, a device or another program
+tables/      latency tables and their block model         report/       a run as a page
+profiler/    device to table, and verify                  api.py        search(), from Python
+data/        pictures in three splits                     cli/          a file for each group of commands
+training/    the training loop and its recipe
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ _HOMES = {
     "params": "nas.cost.counts",
     "read_archdef": "nas.formats.archdef",
     "read_config": "nas.formats.config",
-    "search": "nas.runs.loop",
+    "search": "nas.api",
 }
 """Public names and the modules they are imported from when first used, so that `import nas` stays quick."""
 
 if TYPE_CHECKING:
     from nas.accuracy.predictor import load_predictor
+    from nas.api import search
     from nas.blocks.architecture import Architecture
     from nas.blocks.layer import Layer
     from nas.cost.counts import macs, params
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
     from nas.formats.config import read_config
-    from nas.runs.loop import search
     from nas.runs.run import Run
     from nas.space.load import load_space
     from nas.space.space import Space

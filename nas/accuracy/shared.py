@@ -21,9 +21,9 @@ from nas.data.data import Data, Split
 from nas.errors import NasError
 from nas.formats.config import Pictures
 from nas.formats.weights_file import plain_weights
-from nas.policies import SUPERNETS
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
+from nas.supernet import SUPERNETS
 from nas.supernet.choices import choices_of
 from nas.supernet.multi_path import check_branches
 from nas.supernet.rules import RULES
@@ -93,7 +93,7 @@ class Shared:
         processes: Processes | None = None,
     ) -> None:
         self.team = processes or alone()
-        self.team.check_batch(SUPERNETS[settings.kind].batch)
+        self.team.check_batch(SUPERNETS[settings.kind].load().batch)
         if settings.kind == "multi-path":
             check_branches(space, choices_of(space))  # before a run is set up
         self.space = space

@@ -139,12 +139,12 @@ def profile(
 @json_option
 def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
     """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
+    from nas.runs.network import find_network
     from nas.runs.request import parse_percent
     from nas.runs.run import Run
-    from nas.runs.source import find_source
 
     percent = parse_percent(tolerance)
-    found = find_source(source)
+    found = find_network(source)
     config = found.config
     if target is None:
         if found.path in (source, source / "config.json"):

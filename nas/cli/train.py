@@ -73,8 +73,8 @@ def _folder(config: str | None, data: str | None, out: Path | None, resume: bool
 
 def _check(request: Any) -> None:
     """Refuse what nothing answers to, before anything is written or imported."""
-    from nas.runs.source import find_source
+    from nas.runs.network import find_network
 
     for place in (request.config, request.teacher):
         if place is not None:
-            find_source(Path(place))
+            find_network(Path(place))

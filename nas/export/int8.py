@@ -32,8 +32,8 @@ from nas.formats.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
 from nas.profiler.probe import INPUT_SLICE, write_weights
 from nas.profiler.samples import Samples
-from nas.runs.source import public_name
 from nas.system.atomic import write_all_atomic
+from nas.system.places import public_data
 
 MODEL, REPORT = "model.int8.onnx", "int8.json"
 CALIBRATION = 200
@@ -85,7 +85,7 @@ def to_int8(
     small, choice = _chosen(plain, data)
     models = {"float32": plain, "int8": small}
     report = {
-        "data": public_name(data.name),
+        "data": public_data(data.name),
         "data_fingerprint": data.fingerprint,
         "calibration_pictures": min(CALIBRATION, len(data.train)),
         **choice,

@@ -32,9 +32,8 @@ from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import error_of
-from nas.runs.request_folder import clear_parts
 from nas.space.space import Space
-from nas.system.atomic import write_atomic
+from nas.system.atomic import clear_parts, write_atomic
 from nas.system.files import check_plain_folder, read_json
 from nas.system.folder_lock import FolderLock
 from nas.system.places import own_tables_folder

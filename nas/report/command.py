@@ -52,7 +52,7 @@ def reproduce_section(material: Material) -> Markup:
         ("made", setup.created),
         ("seed", str(request.seed)),
         ("space", f"{material.space.name} · SHA-256 {setup.space}"),
-        ("table", f"{material.outcome.target} · SHA-256 {setup.table}"),
+        ("table", f"{material.result.target} · SHA-256 {setup.table}"),
         ("accuracy", f"SHA-256 {setup.accuracy}"),
         *([] if material.table is None else table_rows(material.table.header)),
     ]

@@ -27,7 +27,7 @@ def comparison(materials: Sequence[Material]) -> str:
     check_comparable(materials)
     names = run_names(materials)
     first = materials[0]
-    title = f"{len(materials)} runs: {first.space.name} on {clipped(first.outcome.target, 80)}"
+    title = f"{len(materials)} runs: {first.space.name} on {clipped(first.result.target, 80)}"
     return page(
         title,
         f"Searches side by side: {', '.join(names)}",
@@ -51,8 +51,8 @@ def check_comparable(materials: Sequence[Material]) -> None:
     for other in materials[1:]:
         same = {
             "space": (first.setup.space, other.setup.space, first.space.name, other.space.name),
-            "latency table": (first.setup.table, other.setup.table, first.outcome.target, other.outcome.target),
-            "accuracy": (*(m.outcome.accuracy.title for m in (first, other)),) * 2,
+            "latency table": (first.setup.table, other.setup.table, first.result.target, other.result.target),
+            "accuracy": (*(m.result.accuracy.title for m in (first, other)),) * 2,
         }
         for what, (mine, theirs, my_name, their_name) in same.items():
             if mine != theirs:
@@ -70,20 +70,20 @@ def run_names(materials: Sequence[Material]) -> list[str]:
 
 def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     rows: list[tuple[str, list[str]]] = [
-        ("asked", [f"≤\u00a0{milliseconds(m.outcome.bounds['latency_ms'])}" for m in materials]),
-        ("table, estimated", [milliseconds(m.outcome.winner.latency_ms) for m in materials]),
-        ("its error", [f"± {m.outcome.error_pct:.0f} %" for m in materials]),
+        ("asked", [f"≤\u00a0{milliseconds(m.result.latency_bound)}" for m in materials]),
+        ("table, estimated", [milliseconds(m.result.winner.latency_ms) for m in materials]),
+        ("its error", [f"± {m.result.winner.latency_error_pct:.0f} %" for m in materials]),
         ("measured", [_measured(m) for m in materials]),
-        (materials[0].outcome.accuracy.label, [_accuracy(m) for m in materials]),
-        ("MACs, counted", [millions(m.outcome.winner.macs) for m in materials]),
-        ("parameters, counted", [millions(m.outcome.winner.params) for m in materials]),
+        (materials[0].result.accuracy.label, [_accuracy(m) for m in materials]),
+        ("MACs, counted", [millions(m.result.winner.macs) for m in materials]),
+        ("parameters, counted", [millions(m.result.winner.params) for m in materials]),
         ("controller", [m.request.controller for m in materials]),
         ("objective", [m.request.goal for m in materials]),
         ("evaluated", [f"{len(m.values):,}" for m in materials]),
-        ("time", [f"{m.outcome.seconds:,.1f} s" for m in materials]),
+        ("time", [f"{m.result.seconds:,.1f} s" for m in materials]),
         ("seed", [str(m.request.seed) for m in materials]),
     ]
-    told = [element("p", "Accuracies are estimates: " + materials[0].outcome.accuracy.provenance + ".", class_="note")]
+    told = [element("p", "Accuracies are estimates: " + materials[0].result.accuracy.provenance + ".", class_="note")]
     if len({material.setup.accuracy for material in materials}) > 1:
         told.append(
             element("p", "The accuracies of these runs rest on different estimates of the same kind.", class_="note")
@@ -110,26 +110,28 @@ def _side_by_side(
 
 
 def _table(material: Material) -> str:
-    return f"{milliseconds(material.outcome.winner.latency_ms)} ± {material.outcome.error_pct:.0f} %"
+    return f"{milliseconds(material.result.winner.latency_ms)} ± {material.result.winner.latency_error_pct:.0f} %"
 
 
 def _measured(material: Material) -> str:
-    measured = material.outcome.measured
-    return "—" if measured is None else f"{milliseconds(measured.ms)} ± {milliseconds(measured.halfwidth_ms)}"
+    measured = material.result.measured
+    if measured is None:
+        return "—"
+    return f"{milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
 
 
 def _accuracy(material: Material) -> str:
-    winner = material.outcome.winner
-    return uncertain(winner.accuracy, winner.sigma, material.outcome.accuracy.unit)
+    winner = material.result.winner
+    return uncertain(winner.accuracy, winner.accuracy_sigma, material.result.accuracy.unit)
 
 
 def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     fronts = [front_of(material) for material in materials]
     shown = [point for f in fronts for point in zip(f.latency_ms.tolist(), f.accuracy.tolist(), strict=True)]
-    shown += [(m.outcome.winner.latency_ms, m.outcome.winner.accuracy) for m in materials]
-    bounds = sorted({material.outcome.bounds["latency_ms"] for material in materials})
+    shown += [(m.result.winner.latency_ms, m.result.winner.accuracy) for m in materials]
+    bounds = sorted({material.result.latency_bound for material in materials})
     shown += [(bound, shown[0][1]) for bound in bounds]
-    x, y = axes_of([], [], shown, materials[0].outcome.accuracy.title)
+    x, y = axes_of([], [], shown, materials[0].result.accuracy.title)
     layer, marks, entries = [], [], []
     for bound in bounds[:3]:
         marks.append(vertical(x, bound, "bound", f"asked ≤\u00a0{milliseconds(bound)}" if len(bounds) == 1 else ""))
@@ -139,7 +141,7 @@ def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
         marks += front_marks(material, front, x, y, shape, style, f"{name}\n")
         entries.append((_key(number), f"{name}: front of {len(front.rows):,}, from {len(material.values):,} evaluated"))
     for number, (material, name) in enumerate(zip(materials, names, strict=True)):
-        winner = material.outcome.winner
+        winner = material.result.winner
         tip = f"{name}, winner: {_table(material)} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
         marks.append(mark(x, y, (winner.latency_ms, winner.accuracy), "star", f"ringed s{number}", tip))
     entries.append((mark_key("star", "winner"), "winners, in the colour of their run"))

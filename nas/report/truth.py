@@ -89,10 +89,10 @@ def _summary(error: NetworksError | None) -> str:
 
 
 def _winner(material: Material) -> Known | None:
-    measured = material.outcome.measured
+    measured = material.result.measured
     if measured is None:
         return None
-    return Known("winner of this run", measured.table_ms, measured.ms, measured.halfwidth_ms / 1.96)
+    return Known("winner of this run", measured.latency_ms, measured.measured_ms, measured.measured_halfwidth_ms / 1.96)
 
 
 def _chart(networks: list[Known], winner: Known | None, published: bool) -> Markup:

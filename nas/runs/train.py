@@ -15,10 +15,11 @@ from nas.errors import ArchitectureError, NasError
 from nas.formats.config import Config, Pictures
 from nas.formats.weights_file import Array, plain_weights, read_file
 from nas.formats.winner import export
+from nas.runs.network import find_network
 from nas.runs.request_folder import code_option, resumable
-from nas.runs.source import find_source, public_name
 from nas.runs.training_folder import Folder
 from nas.runs.training_request import Request
+from nas.system.places import public_data
 from nas.system.teller import Silent, Teller
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
@@ -40,7 +41,7 @@ def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Fold
     try:
         if folder.finished:
             return folder
-        with resumable(folder.path, "nas train", code_option(folder.request.data)), joined() as team:
+        with resumable(folder.path, "nas train", code_option(folder.request.code)), joined() as team:
             try:
                 _train(folder, teller if team.first else Silent(), team, tensorboard)
             except NasError:
@@ -57,7 +58,7 @@ def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -
     watch: Callable[[Epoch], object] = lambda epoch: None  # noqa: E731
     if tensorboard and team.first:
         watch = board(folder.path)
-    source = find_source(Path(request.config))
+    source = find_network(Path(request.config))
     check(source.config.architecture)
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
@@ -103,7 +104,7 @@ def _teacher(request: Request, data: Data) -> torch.nn.Module | None:
     """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
     if request.teacher is None:
         return None
-    source = find_source(Path(request.teacher))
+    source = find_network(Path(request.teacher))
     architecture, weights = source.config.architecture, source.weights
     check(architecture)
     if weights is None:
@@ -143,7 +144,7 @@ def _conclude(
 ) -> None:
     """Write config.json, model.safetensors and, last, result.json."""
     request = folder.request
-    name = public_name(request.data)
+    name = public_data(request.data)
     written = export(
         begin.architecture,
         folder.path,

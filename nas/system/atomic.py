@@ -50,3 +50,11 @@ def atomic(path: Path) -> Iterator[Path]:
         if isinstance(problem, OSError) and problem.filename in (None, temporary):
             raise OSError(problem.errno, problem.strerror, str(path)) from problem
         raise
+
+
+def clear_parts(folder: Path, name: str = "*") -> None:
+    """Remove what a killed process left half-written of a file, or of all, in a folder that is locked."""
+    pattern = f".{name}.*{PART}"
+    for part in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")):
+        with suppress(OSError):  # of a medium that is read-only they do no harm
+            part.unlink()

@@ -50,6 +50,17 @@ def absolute_data(data: str) -> str:
     return f"{kind}:{Path(place).resolve()}" if colon and Path(place).exists() else data
 
 
+def is_code(data: str | None) -> bool:
+    """Whether `--data` names code of one's own."""
+    return data is not None and data.partition(":")[0] == "python"
+
+
+def public_data(data: str) -> str:
+    """What `--data` names, without where it lies on this machine: for files that are passed on."""
+    kind, colon, argument = data.partition(":")
+    return f"{kind}:{Path(argument).name}" if colon else kind
+
+
 def space_path(place: str | Path) -> Path:
     """The file of a space, by its shipped name or its path. Raises `SpaceError` when there is none."""
     if str(place) in space_names():

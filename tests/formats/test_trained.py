@@ -35,7 +35,7 @@ from nas.formats.weights import random_weights
 from nas.formats.weights_file import plain_weights, read_weights
 from nas.formats.winner import Origin, export
 from nas.profiler.bench import attached
-from nas.runs.source import find_source
+from nas.runs.network import find_network
 from nas.training.fit import fit
 from nas.training.network import network_of
 from nas.training.recipe import Recipe
@@ -106,7 +106,7 @@ def test_the_files_have_the_weights(exported: Path) -> None:
     assert json.loads(metadata["pictures"])["classes"] == list("abcde")
     config = read_config(exported / "config.json")
     assert (config.weights, config.pictures) == ("trained", PICTURES)
-    found = find_source(exported)
+    found = find_network(exported)
     assert found.weights is not None
     again = network_of(NETWORK, found.weights).eval()
     with torch.inference_mode():
@@ -154,13 +154,13 @@ def test_random_weights_stay_an_unfolded_graph_without_a_file(tmp_path: Path) ->
     written = export(NETWORK, tmp_path, ["config", "onnx", "torch"])
     assert [path.name for path in written] == ["config.json", "model.onnx", "model.py"]
     assert any(node.op_type == "BatchNormalization" for node in onnx.load(tmp_path / "model.onnx").graph.node)
-    assert find_source(tmp_path).weights is None
+    assert find_network(tmp_path).weights is None
 
 
 def test_a_config_whose_weights_are_missing(exported: Path) -> None:
     (exported / "model.safetensors").unlink()
     with pytest.raises(ArchitectureError, match=r"model\.safetensors: the weights cannot be read"):
-        _ = find_source(exported).weights
+        _ = find_network(exported).weights
 
 
 def test_model_py_says_how_pictures_are_fed(exported: Path) -> None:

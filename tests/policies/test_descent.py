@@ -14,11 +14,12 @@ from nas.accuracy.shared import Shared, SharedSettings
 from nas.cost.counts import macs, params
 from nas.data import Data, load_data
 from nas.errors import Interrupted, NasError, RunError
-from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
+from nas.policies import POLICIES
 from nas.policies.bound import Bounds
 from nas.policies.descent import Descent
 from nas.space.load import load_space
 from nas.space.space import Space
+from nas.supernet import SUPERNETS
 from nas.supernet.training import WeightSettings, WeightTraining
 from nas.system.interrupt import Signals
 from nas.system.teller import Silent
@@ -67,7 +68,7 @@ def make(
 ) -> Descent:
     """`drawn` is the seed of the first weights, which a checkpoint replaces."""
     torch.manual_seed(drawn)
-    supernet = SUPERNETS[SUPERNET_OF[name]](space)
+    supernet = SUPERNETS[POLICIES[name].supernet](space)
     training = WeightTraining(supernet, data, planned, 0, WeightSettings(batch=16, warm_up=3), None, path, print_)
     costs = {"latency_ms": macs(space) * 1e-5, "params": params(space)}
     low, high = costs["latency_ms"].bounds()

@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from lines import line
 
 import nas
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError, Unattainable
 from nas.solvers.exact import attain, solve
+from nas.testing import line
 
 
 def random_factors(cards: tuple[int, ...], arity: int, rng: np.random.Generator, positive: bool = False) -> Factors:

@@ -34,7 +34,8 @@ from descents import never, state
 from nas.cost.counts import macs, params
 from nas.data import load_data
 from nas.policies.descent import Descent
-from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
+from nas.policies import POLICIES
+from nas.supernet import SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
 from nas.supernet.rules import RULES
@@ -50,7 +51,7 @@ bounds = {name: sum(cost.bounds()) / 2 for name, cost in costs.items()}
 
 def train(name, team):
     torch.manual_seed(team.rank)  # the first one's weights are everyone's
-    supernet = SUPERNETS[SUPERNET_OF.get(name, "superkernel")](space)
+    supernet = SUPERNETS[POLICIES[name].supernet if name in POLICIES else "superkernel"](space)
     training = WeightTraining(supernet, data, 8, 0, settings, team)
     if name in RULES:
         losses = []

@@ -1,4 +1,4 @@
-"""Source: a network that a command was given, with the weights that belong to it."""
+"""Network: what a command was given, whatever form it has, with the weights that belong to it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from nas.errors import RunError
 from nas.formats.config import Config, read_config
 from nas.formats.weights_file import Array, read_weights
-from nas.runs.run import config_file
+from nas.runs.run import Run
 from nas.system.folder_lock import is_held
 
 
 @dataclass(frozen=True)
-class Source:
+class Network:
     """A config and where it lies."""
 
     path: Path
@@ -25,7 +25,7 @@ class Source:
         return None if self.config.weights == "random" else read_weights(self.path, self.config.architecture)
 
 
-def find_source(place: Path) -> Source:
+def find_network(place: Path) -> Network:
     """What a config.json, a run's folder (its winner), or a folder with a config.json in it stands for.
 
     Raises `RunError` for a run or a training that is not finished and `ArchitectureError` for a broken config.
@@ -37,11 +37,5 @@ def find_source(place: Path) -> Source:
             if is_held(place):
                 raise RunError(f"{place}: this training is not finished: a process is working on it. Wait for it.")
             raise RunError(f"{place}: this training is not finished. Go on with it: nas train --resume --out {place}")
-        path = own if own.is_file() else config_file(place)
-    return Source(path, read_config(path))
-
-
-def public_name(data: str) -> str:
-    """What `--data` names, without where it lies on this machine: for files that are passed on."""
-    kind, colon, argument = data.partition(":")
-    return f"{kind}:{Path(argument).name}" if colon else kind
+        path = own if own.is_file() else Run.load(place).path / "winner" / "config.json"
+    return Network(path, read_config(path))

@@ -1,0 +1,58 @@
+"""`nas estimate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli.output import json_option, print_json, show
+from nas.errors import NasError
+
+if TYPE_CHECKING:
+    from nas.blocks.architecture import Architecture
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--arch-def", type=click.Path(path_type=Path), metavar="FILE", help="A JSON file of timm block strings.")
+@click.option("--target", required=True, help="A table's name or the path of a table folder.")
+@json_option
+def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: bool) -> None:
+    """Latency, MACs and parameters of a network: a config.json, or an arch-def file."""
+    from nas.tables.table import load_table
+    from nas.tables.target import target_path
+
+    architecture, space = _architecture(config, arch_def)
+    table = load_table(target_path(target, space))
+    found = table.estimate(architecture)
+    result = {
+        "target": table.name,
+        "latency_ms": found.latency_ms,
+        "coverage": found.coverage,
+        "latency_error_pct": found.error_pct,
+        "networks_error": table.networks_error,
+        "macs": architecture.macs,
+        "params": architecture.params,
+    }
+    if as_json:
+        print_json(result)
+    else:
+        from nas.cli.screen import estimate_summary
+
+        show(estimate_summary(result))
+
+
+def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:
+    """The network, and the space that it names."""
+    from nas.formats.archdef import read_archdef
+    from nas.runs.network import find_network
+
+    if (config is None) == (arch_def is None):
+        raise NasError("Give a config.json or --arch-def FILE, and just one of them.")
+    if arch_def is not None:
+        return read_archdef(arch_def), None
+    assert config is not None
+    found = find_network(config).config
+    return found.architecture, found.space

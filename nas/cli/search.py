@@ -1,0 +1,126 @@
+"""`nas search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show
+from nas.errors import NasError
+from nas.system import ranks
+from nas.system.places import absolute_data
+
+
+@click.command()
+@click.option("--space", help="A shipped space's name (see `nas spaces list`) or the path of a YAML file.")
+@click.option("--target", help="A table (see `nas table list`), a table folder's path, or a device: cpu, ssh:HOST, …")
+@click.option("--latency", metavar="75ms", help="Upper bound. Default: that of the space's first reference network.")
+@click.option("--at-most", multiple=True, metavar="macs=300M", help="Further upper bounds, on macs and params.")
+@click.option(
+    "--objective",
+    help="bound, front[:macs,params], mnasnet-soft or mnasnet-hard. Default: front for nsga2, else bound.",
+)
+@click.option(
+    "--controller",
+    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME, your own module:Class; "
+    "with --data also fbnet, single-path, proxyless, reinforce.",
+)
+@click.option(
+    "--accuracy",
+    help="predictor (default where there is one), zero-cost, table:PATH, your own module:Class; with --data "
+    "supernet (default), train, asha.",
+)
+@click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
+@click.option("--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's.")
+@click.option("--proxy-resolution", type=int, metavar="PX", help="Of the pictures that a supernet is trained on.")
+@click.option("--skip-broken", is_flag=True, default=None, help="Leave broken pictures out.")
+@click.option(
+    "--budget", metavar="N|5m", help="Evaluations (of policies: training steps), or a time. Default: by the accuracy."
+)
+@click.option("--batch", type=int, metavar="N", help="Evaluations asked for together. Default: by budget and workers.")
+@click.option(
+    "--workers", metavar="ray[:ADDRESS]", help="Evaluate on this machine's cores, or a cluster (docs/ray.md)."
+)
+@click.option("--prove", is_flag=True, default=None, help="Also bound how much better any architecture could be.")
+@click.option("--seed", type=int, help="Default: 0. One seed, one result.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder. Default: runs/SPACE-TARGET-N.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in --out, or with the newest of this space and target."
+)
+@json_option
+@ranks.told_once()
+def search(
+    space: str | None,
+    target: str | None,
+    latency: str | None,
+    at_most: tuple[str, ...],
+    budget: str | None,
+    workers: str | None,
+    out: Path | None,
+    resume: bool,
+    as_json: bool,
+    **plain: Any,
+) -> None:
+    """Find the most accurate architecture of a space within a latency bound on a target."""
+    from nas.runs.request import Request, parse_at_most, parse_budget, parse_latency
+    from nas.runs.run import Run
+    from nas.workers import check_workers
+
+    if workers is not None:
+        check_workers(workers)
+    asked = {name: value for name, value in plain.items() if value is not None}
+    for name, place in {"space": space, "target": target}.items():
+        if place is not None:
+            asked[name] = _absolute(place)
+    kind, colon, place = asked.get("accuracy", "").partition("table:")
+    if colon and not kind and place:
+        asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept
+    if "data" in asked:
+        asked["data"] = absolute_data(asked["data"])
+    if latency is not None:
+        asked["latency_ms"] = parse_latency(latency)
+    if at_most:
+        asked["at_most"] = dict(map(parse_at_most, at_most))
+    if budget is not None:
+        asked |= parse_budget(budget)
+    if resume:
+        run = Run.resume(out, asked)
+    else:
+        for name in ("space", "target"):
+            if name not in asked:
+                raise NasError(f"--{name} is required, for example: nas search --space mobile --target pixel-cpu")
+        request = Request(**asked)
+        _check_names(request.space, request.target)
+        run = Run.create(out, request)
+
+    from nas.report import have_report
+    from nas.runs.search import carry_out  # only now: the request is on disk
+
+    with search_bar() as progress, ScreenTeller("profile") as teller:
+        carry_out(run, progress, teller, workers, have_report)
+    if ranks.rank():
+        return
+    if as_json:
+        print_json(run.to_json())
+    else:
+        from nas.cli.screen import search_summary
+
+        show(search_summary(run.result, run.path))
+
+
+def _absolute(place: str) -> str:
+    """Names stay; paths are made absolute, so that a run can be resumed from another folder."""
+    from nas.system.places import is_path
+
+    return str(Path(place).resolve()) if is_path(place) else place
+
+
+def _check_names(space: str, target: str) -> None:
+    """Refuse names that nothing answers to, before anything is written or imported."""
+    from nas.system.places import space_path
+    from nas.tables.target import check_target
+
+    space_path(space)
+    check_target(target)
