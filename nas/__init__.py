@@ -18,8 +18,8 @@ cost/        factors and fronts                           testing/      what plu
 workers/     here, or Ray                                 runs/         a search, or a training, from request to result
 devices/     what can time a network                      export/       what needs data, a device or another program
 tables/      latency tables and their block model         report/       a run as a page
-profiler/    device to table, and verify                  api.py        search(), from Python
-data/        pictures in three splits                     cli/          a file for each group of commands
+profiler/    device to table, and verify                  cli/          a file for each group of commands
+data/        pictures in three splits
 training/    the training loop and its recipe
 """
 
@@ -46,13 +46,13 @@ _HOMES = {
     "params": "nas.cost.counts",
     "read_archdef": "nas.formats.archdef",
     "read_config": "nas.formats.config",
-    "search": "nas.api",
 }
 """Public names and the modules they are imported from when first used, so that `import nas` stays quick."""
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nas.accuracy.predictor import load_predictor
-    from nas.api import search
     from nas.blocks.architecture import Architecture
     from nas.blocks.layer import Layer
     from nas.cost.counts import macs, params
@@ -60,9 +60,11 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
     from nas.formats.config import read_config
+    from nas.runs.loop import Progress
     from nas.runs.run import Run
     from nas.space.load import load_space
     from nas.space.space import Space
+    from nas.system.teller import Teller
     from nas.tables.table import LatencyTable, latency, load_table
 
 __all__ = [
@@ -89,3 +91,34 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'nas' has no attribute {name!r}")
+
+
+def search(
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    teller: Teller | None = None,
+    workers: str | None = None,
+    **request: Any,
+) -> Run:
+    """Search, and return the run. Keywords are those of `nas.runs.request.Request`: space, target, latency_ms, seed, …
+
+    The run is written to `out`, by default `runs/SPACE-TARGET-N`, with its report. `workers` is `ray` or `ray:ADDRESS`;
+    where something is evaluated is no part of the request. Raises `NasError` for a wrong request,
+    `Unattainable` where no architecture meets the bounds, `Interrupted` after SIGINT, SIGTERM or SIGHUP.
+    """
+    from pathlib import Path
+
+    from nas.report import have_report
+    from nas.runs.request import Request
+    from nas.runs.run import Run
+    from nas.runs.search import carry_out
+    from nas.system.teller import Silent
+    from nas.workers import check_workers
+
+    path = Path(out) if out is not None else None
+    if workers is not None:
+        check_workers(workers)
+    run = Run.resume(path, request) if resume else Run.create(path, Request(**request))
+    return carry_out(run, progress or (lambda done, total, note: None), teller or Silent(), workers, have_report)

@@ -7,8 +7,10 @@ the budget, as `nas search --controller module:Class` calls it. It raises `Asser
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.blocks.layer import Layer
 from nas.controllers.controller import Controller, Values
@@ -64,10 +66,11 @@ def what_was_told_is_left_alone(make: Make) -> None:
     for number in range(3):
         population = controller.ask(50, np.random.default_rng(number))
         values, violations = worth(population)
-        before = population.copy(), values.copy(), violations.copy()
+        told: list[NDArray[Any]] = [population, values, violations]
+        before = [array.copy() for array in told]
         controller.tell(population, values, violations)
         controller.ask(50, np.random.default_rng(number))
-        for then, now in zip(before, (population, values, violations), strict=True):
+        for then, now in zip(before, told, strict=True):
             assert np.array_equal(then, now), "what was told is left as it was"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from reports import MOST_BYTES, Page, change, loads_nothing
 
-from nas.api import search
+from nas import search
 from nas.cli import cli
 from nas.errors import RunError
 from nas.report import attempt_report, write_comparison, write_report

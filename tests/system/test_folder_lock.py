@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_run import before, content, nas, process, snapshot
 
-from nas.api import search
+from nas import search
 from nas.errors import RunError, TableError
 from nas.runs.request_folder import numbered
 from nas.system.atomic import PART
