@@ -245,7 +245,7 @@ def search(place: Place, method: str, bound: float, seed: int) -> str:
 
     def run() -> dict[str, Any]:
         found = nas.search(out=folder, resume=(folder / "request.json").exists(), **request)
-        return {"winner": found.result["winner"], "policy": found.result["policy"]}
+        return {name: found.to_json()[name] for name in ("winner", "policy")}
 
     place.kept(name, run)
     return name

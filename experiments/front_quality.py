@@ -80,8 +80,8 @@ def mobile(seed: int) -> dict[str, Any]:
         "traced_proven": sum(solution.proven for solution in traced),
         "traced_seconds": round(sum(solution.seconds for solution in traced), 1),
         "hypervolume_ratio": hypervolume(found[:, 0], found[:, 1], reference) / hypervolume(costs, values, reference),
-        "nsga2_evaluations": pace["evaluations"],
-        "nsga2_seconds": round(pace["seconds"], 1),
+        "nsga2_evaluations": pace.evaluations,
+        "nsga2_seconds": round(pace.seconds, 1),
         "winners": winners,
     }
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import nas
+from nas.policies import POLICIES
 from nas.policies.descent import FLOOR
-from nas.runs.request import POLICY_NAMES
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--bounds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--policies", default=",".join(POLICY_NAMES))
+    parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("experiments/results/hard_bound.jsonl"))
     arguments = parser.parse_args()
@@ -68,19 +68,19 @@ def search(setting: dict[str, object], policy: str, bound: float, seed: int) -> 
             seed=seed,
             out=Path(folder) / "run",
         ).result
-    told = result["policy"]
+    told = result.policy.model_dump()
     return {
-        "latency_ms": result["winner"]["latency_ms"],
-        "accuracy": result["winner"]["accuracy"],
+        "latency_ms": result.winner.latency_ms,
+        "accuracy": result.winner.accuracy,
         **{name: told[name] for name in ("argmax_ms", "expected_ms", "changed", "floored", "entropy", "skips")},
-        "seconds": result["seconds"],
+        "seconds": result.seconds,
     }
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, object]:
     """By policy: how much of the bound is used, and where the likeliest options lie."""
     result: dict[str, object] = {}
-    for name in POLICY_NAMES:
+    for name in POLICIES:
         mine = [run for run in runs if run["policy"] == name]
         if not mine:
             continue

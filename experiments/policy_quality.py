@@ -22,11 +22,12 @@ from nas.accuracy.tabular import load_tabular
 from nas.cost import counts
 from nas.data import load_data
 from nas.data.data import Data
-from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
+from nas.policies import POLICIES
 from nas.policies.bound import Bounds
 from nas.policies.descent import Descent, derive
 from nas.space.load import load_space
-from nas.supernet.training import Checkpoints, WeightTraining
+from nas.supernet import SUPERNETS
+from nas.supernet.training import WeightTraining
 from nas.system.interrupt import Signals
 from nas.system.teller import Silent
 
@@ -90,10 +91,10 @@ def run_policy(name: str, data: Data, bound: float, steps: int, seed: int) -> di
     space = load_space("nas-bench-macro")
     macs = counts.macs(space) * 1e-6
     torch.manual_seed(seed)
-    training = WeightTraining(SUPERNETS[SUPERNET_OF[name]](space), data, steps, seed)
+    training = WeightTraining(SUPERNETS[POLICIES[name].supernet](space), data, steps, seed)
     policy = POLICIES[name](space, training.supernet, macs, bound)
     costs, bounds = {"latency_ms": macs}, {"latency_ms": bound}
-    descent = Descent(training, policy, Bounds(costs, bounds), Checkpoints(None, ""))
+    descent = Descent(training, policy, Bounds(costs, bounds))
     descent.run(Silent(), Signals())
     derived = derive(space, policy, costs, bounds)
     genotype = space.canonical(derived.solution.genotype[None])[0]

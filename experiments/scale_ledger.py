@@ -33,7 +33,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import click
 import numpy as np
 
-from nas.controllers import CONTROLLERS, Controller
+from nas.controllers import CONTROLLERS
+from nas.controllers.controller import Controller
 from nas.controllers.unique import Unique
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem

@@ -38,7 +38,7 @@ def ours(budget: int, seed: int) -> dict[str, float]:
             out=Path(folder) / "run",
         )
         result = run.result
-    return {"archs_per_second": result["archs_per_second"], "accuracy": result["winner"]["accuracy"]}
+    return {"archs_per_second": result.archs_per_second, "accuracy": result.winner.accuracy}
 
 
 def predictor_alone(rows: int) -> float:

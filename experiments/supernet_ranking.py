@@ -28,11 +28,13 @@ from nas.cost import counts
 from nas.data import load_data
 from nas.data.batches import evaluation_batches, picture_tensor
 from nas.data.data import Data, Split
-from nas.policies import SUPERNETS
 from nas.space.load import load_space
+from nas.supernet import SUPERNETS
 from nas.supernet.rules import RULES
 from nas.supernet.subnet import recalibrate
-from nas.supernet.training import Checkpoints, WeightSettings, WeightTraining
+from nas.supernet.training import WeightSettings, WeightTraining
+from nas.system.interrupt import Signals
+from nas.system.teller import Silent
 
 CURVE_NETWORKS = 60
 MARKS = (0.1, 0.25, 0.5, 0.75)
@@ -100,35 +102,33 @@ def main() -> None:
     truth = published(networks)
 
     torch.manual_seed(0)
-    training = WeightTraining(SUPERNETS[arguments.kind](space), data, arguments.steps, 0, SETTINGS)
+    supernet, path = SUPERNETS[arguments.kind](space), arguments.out / "checkpoint.safetensors"
     identity = json.dumps([arguments.steps, arguments.rule, arguments.kind, data.fingerprint])
-    checkpoints = Checkpoints(arguments.out / "checkpoint.safetensors", identity)
+    training = WeightTraining(supernet, data, arguments.steps, 0, SETTINGS, None, path, identity)
+    stepper = training.stepper
+    stepper.restore(lambda state: setattr(stepper.clock, "seconds", state["seconds"]))
     evaluation = Evaluation(data, arguments.out / "evaluations.jsonl", arguments.held_out)
-    step, seconds = 0, 0.0
-    found = checkpoints.read()
-    if found is not None:
-        training.restore(found[0])
-        step, seconds = found[1]["step"], found[1]["seconds"]
     marks = {round(mark * arguments.steps) for mark in MARKS}
     curve = {}
     for mark in sorted(marks):
         if all((mark, format_code(g, space)) in evaluation.known for g in networks[:CURVE_NETWORKS]):
             curve[mark] = tau(evaluation(training, mark, networks[:CURVE_NETWORKS]), truth[:CURVE_NETWORKS])
     rule = RULES[arguments.rule]
-    while step < arguments.steps:
-        start = time.perf_counter()
+
+    def state() -> dict[str, float]:
+        return {"seconds": stepper.clock.seconds}
+
+    for step in stepper.steps(Silent(), Signals(), state):
+        if step in marks:
+            stepper.write(state)
+            curve[step] = tau(evaluation(training, step, networks[:CURVE_NETWORKS]), truth[:CURVE_NETWORKS])
+            print(json.dumps({"step": step, "seconds": round(stepper.clock.seconds), **curve[step]}), flush=True)
+            stepper.clock.restart()
         x, y = training.batch(step)
         done = step / arguments.steps
-        training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
-        step += 1
-        seconds += time.perf_counter() - start
-        if step in marks or step == arguments.steps or checkpoints.due():
-            checkpoints.write(training.tensors(), {"step": step, "seconds": seconds})
-        if step in marks:
-            curve[step] = tau(evaluation(training, step, networks[:CURVE_NETWORKS]), truth[:CURVE_NETWORKS])
-            print(json.dumps({"step": step, "seconds": round(seconds), **curve[step]}), flush=True)
+        training.step(step, partial(rule, supernet, x, y, training.rng(step, 0), done))
     start = time.perf_counter()
-    final = evaluation(training, step, networks)
+    final = evaluation(training, arguments.steps, networks)
     macs = counts.macs(space)(networks)
     print(
         json.dumps(
@@ -139,7 +139,7 @@ def main() -> None:
                 "rule": arguments.rule,
                 "kind": arguments.kind,
                 "pixels": arguments.pixels,
-                "training_minutes": round(seconds / 60, 1),
+                "training_minutes": round(stepper.clock.seconds / 60, 1),
                 "evaluation_minutes": round((time.perf_counter() - start) / 60, 1),
                 "networks": len(networks),
                 "held_out_pictures": sum(len(y) for _, y in evaluation.batches),

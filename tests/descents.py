@@ -30,4 +30,4 @@ never = Signals()
 
 
 def state(descent: Descent) -> dict[str, torch.Tensor]:
-    return descent.training.tensors() | {f"policy/{n}": v for n, v in descent.policy.state_dict().items()}
+    return descent.training.stepper.tensors()

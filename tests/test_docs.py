@@ -22,17 +22,20 @@ import click
 import pytest
 from pictures import pets
 
-import nas.cli
+from nas.accuracy import EVALUATORS
 from nas.cli import cli
+from nas.controllers import CONTROLLERS
 from nas.errors import NasError
+from nas.policies import POLICIES
 from nas.policies.descent import PolicySettings
-from nas.runs.request import CONTROLLER_NAMES, DEFAULT_BUDGETS, DEFAULT_STEPS, POLICY_NAMES, SLOW_CONTROLLERS
+from nas.runs.request import DEFAULT_STEPS, OWN_BUDGET
 from nas.runs.run import Run
+from nas.solvers import SOLVERS
 from nas.space.load import load_space
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CONTROLLERS = ROOT / "docs" / "controllers"
+CONTROLLER_PAGES = ROOT / "docs" / "controllers"
 LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers")
 """What a command of a `console` block needs, where it does not run: a board, a phone, a browser, the network, several
 processes or a cluster. `tests/devices`, `tests/data`, `tests/training` and `tests/workers` have these, some with
@@ -86,7 +89,7 @@ def sooner(arguments: list[str]) -> tuple[str, ...]:
     name = arguments[0]
     if name == "search" and "--data" in arguments:
         small = () if {"--resolution", "--proxy-resolution"} & set(arguments) else ("--proxy-resolution", "32")
-        learns = "--controller" in arguments and arguments[arguments.index("--controller") + 1] in POLICY_NAMES
+        learns = "--controller" in arguments and arguments[arguments.index("--controller") + 1] in POLICIES
         trained = () if learns else ("--accuracy", "train:1" if "train:3" in arguments else "supernet:4")
         return (*small, *trained, "--budget", "4")
     if name == "train":
@@ -139,7 +142,7 @@ def test_every_command_is_parsed(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise Parsed
 
     monkeypatch.setattr(Run, "create", create)
-    monkeypatch.setattr(nas.cli, "_check_names", lambda space, target: None)
+    monkeypatch.setattr(sys.modules["nas.cli.search"], "_check_names", lambda space, target: None)
     for arguments in commands(page, *{language for language, _ in fences(page)} - {"python"}):
         try:
             parse(arguments)
@@ -241,18 +244,18 @@ def test_every_experiment_named_exists_and_is_named() -> None:
 
 
 def controller_page(name: str) -> Path:
-    return CONTROLLERS / f"{name.partition(':')[0]}.md"
+    return CONTROLLER_PAGES / f"{name.partition(':')[0]}.md"
 
 
-@pytest.mark.parametrize("name", CONTROLLER_NAMES)
+@pytest.mark.parametrize("name", [*CONTROLLERS, *SOLVERS, *POLICIES])
 def test_every_controller_has_a_page_in_the_index(name: str) -> None:
     assert f"`{name}`" in controller_page(name).read_text()
-    index = (CONTROLLERS / "README.md").read_text()
+    index = (CONTROLLER_PAGES / "README.md").read_text()
     assert f"({controller_page(name).name})" in index
 
 
 @pytest.mark.parametrize(
-    "page", sorted({controller_page(name) for name in CONTROLLER_NAMES}), ids=lambda page: page.stem
+    "page", sorted({controller_page(name) for name in (*CONTROLLERS, *SOLVERS, *POLICIES)}), ids=lambda page: page.stem
 )
 def test_settings_of_a_controller_are_those_of_the_code(page: Path) -> None:
     settings = page.read_text().partition("## Settings")[2].partition("\n## ")[0]
@@ -281,7 +284,7 @@ def defaults(dotted: str, names: set[str]) -> dict[str, float]:
     return {n: p.default for n, p in signature(owner).parameters.items() if p.default is not p.empty}
 
 
-@pytest.mark.parametrize("page", sorted(CONTROLLERS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted(CONTROLLER_PAGES.glob("*.md")), ids=lambda page: page.stem)
 def test_figures_of_a_controller_stand_in_the_results(page: Path) -> None:
     """One home for a figure: who measures anew finds the pages that quote the old one."""
     results = (ROOT / "docs" / "results.md").read_text()
@@ -298,7 +301,8 @@ def test_settings_of_policies_are_those_of_the_code() -> None:
 
 def test_default_budgets_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "search.md").read_text()
-    for amount in (*DEFAULT_BUDGETS.values(), *SLOW_CONTROLLERS.values(), DEFAULT_STEPS):
+    slow = {kind.most for kind in CONTROLLERS.values() if kind.most}
+    for amount in (*(kind.budget for kind in EVALUATORS.values()), *slow, DEFAULT_STEPS, OWN_BUDGET):
         assert f"{amount:,}" in text
 
 

@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from nas.data.batches import picture_tensor
 from nas.data.data import Data, Split
-from nas.errors import Interrupted, NasError
+from nas.errors import NasError
 from nas.formats.config import Pictures
 from nas.formats.weights_file import plain_weights
-from nas.policies import SUPERNETS
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
+from nas.supernet import SUPERNETS
 from nas.supernet.choices import choices_of
 from nas.supernet.multi_path import check_branches
 from nas.supernet.rules import RULES
 from nas.supernet.subnet import CALIBRATION, recalibrate
 from nas.supernet.supernet import Genotype
-from nas.supernet.training import Checkpoints, WeightTraining, memory_told
+from nas.supernet.training import WeightTraining
 from nas.system.interrupt import interruptible
 from nas.system.teller import Teller
 from nas.training.processes import Processes, alone
@@ -93,7 +93,7 @@ class Shared:
         processes: Processes | None = None,
     ) -> None:
         self.team = processes or alone()
-        self.team.check_batch(SUPERNETS[settings.kind].batch)
+        self.team.check_batch(SUPERNETS[settings.kind].load().batch)
         if settings.kind == "multi-path":
             check_branches(space, choices_of(space))  # before a run is set up
         self.space = space
@@ -128,20 +128,22 @@ class Shared:
     @cached_property
     def training(self) -> WeightTraining:
         """The supernet and its optimiser, as far as they are trained."""
-        return self.fresh_training()
+        return self.fresh_training(None if self._folder is None else self._folder / FILE)
 
-    def fresh_training(self) -> WeightTraining:
-        """A supernet whose weights are drawn from the seed, and its optimiser."""
+    def fresh_training(self, path: Path | None = None) -> WeightTraining:
+        """A supernet whose weights are drawn from the seed, and its optimiser; `path` is that of a checkpoint."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             supernet = SUPERNETS[self.settings.kind](self.space)
-        return WeightTraining(supernet, self.data, self.settings.steps, self.seed, processes=self.team)
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        """Where the training is kept; nowhere without a run folder."""
-        path = None if self._folder is None else self._folder / FILE
-        return Checkpoints(path, self.fingerprint, self.team.first)
+        return WeightTraining(
+            supernet,
+            self.data,
+            self.settings.steps,
+            self.seed,
+            processes=self.team,
+            path=path,
+            fingerprint=self.fingerprint,
+        )
 
     def plan(self, steps: int) -> None:
         """Train for so many steps, where their number was not known at first."""
@@ -195,23 +197,12 @@ class Shared:
     def train(self) -> None:
         """Train the supernet, from wherever its checkpoint stands. Raises `NasError` where the loss diverges or memory
         is short, `Interrupted` after SIGINT or SIGTERM; the last checkpoint is kept."""
-        training, checkpoints = self.training, self.checkpoints
-        step, rule, batch = 0, RULES[self.settings.rule], training.settings.batch
-        found = checkpoints.read()
-        if found is not None:
-            training.restore(found[0])
-            step = int(found[1]["step"])
-        with interruptible() as interrupted, memory_told():
-            while step < training.planned:
+        training, stepper, rule = self.training, self.training.stepper, RULES[self.settings.rule]
+        stepper.restore()
+        with interruptible() as interrupted, stepper.memory_told():
+            for step in stepper.steps(self._teller, interrupted):
                 x, y = training.batch(step)
                 done = step / training.planned
                 training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
-                step += 1
-                self._teller.progress(step * batch, training.planned * batch, "img")
-                if checkpoints.due() or step == training.planned:
-                    checkpoints.write(training.tensors(), {"step": step})
-                if self.team.any(interrupted()):
-                    checkpoints.write(training.tensors(), {"step": step})
-                    raise Interrupted(f"step {step:,} of {training.planned:,} of the supernet is kept.")
         self._trained = True
         self.team.leave()

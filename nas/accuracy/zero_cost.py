@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -38,6 +37,7 @@ from nas.errors import NasError
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.system.atomic import write_atomic
+from nas.system.user_folders import cache_folder
 from nas.workers import Here, Workers
 
 VERSION = "zero-cost/1"
@@ -162,7 +162,7 @@ class ZeroCost:
         genotypes = drawn[first]
         repeated = genotypes[:REPEATED]
         shape = (len(genotypes) + len(repeated), len(self._columns))
-        cache = _cache_folder() / f"{self.fingerprint}.npy"
+        cache = cache_folder() / "zero-cost" / f"{self.fingerprint}.npy"
         rows = _read(cache, shape)
         if rows is None:
             rows = np.concatenate([self.raw(genotypes), self._measure(repeated, SEED + 1)])
@@ -228,10 +228,6 @@ def normal_scores(values: NDArray[np.float64], sample: NDArray[np.float64]) -> N
     beyond = np.maximum(values - knots[-1], 0) + np.minimum(values - knots[0], 0)
     placed: NDArray[np.float64] = np.interp(values, knots, scores) + slope * beyond
     return np.where(np.isnan(values), _LOWEST, np.maximum(placed, _LOWEST))
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas" / "zero-cost"
 
 
 def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float64] | None:

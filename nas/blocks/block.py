@@ -155,7 +155,7 @@ def columns_of(block: Any) -> Mapping[str, Column]:
                 f"{block.__name__}.{field.name}: a block's field is an int, a bool or a Literal of words, got {hint}."
             )
         standard = _STANDARD.get(field.name)
-        least = standard.least if standard else min(1, default) if default is not MISSING else 1
+        least = standard.least if standard else min(1, default) if isinstance(default, int) else 1
         least = 1 if default is MISSING else least  # what has no default is needed
         found[field.name] = Column(field.name, default, words, hint is bool, least)
     return found

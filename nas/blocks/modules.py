@@ -42,8 +42,11 @@ class SqueezeExcite(nn.Module):
         self.gate = GATES[gate]()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
+        return x * self.factor(x)
+
+    def factor(self, x: torch.Tensor) -> torch.Tensor:  # N,C,1,1
         pooled = x.mean((2, 3), keepdim=True)
-        return x * self.gate(self.excite(torch.relu(self.squeeze(pooled))))  # type: ignore[no-any-return]
+        return self.gate(self.excite(torch.relu(self.squeeze(pooled))))  # type: ignore[no-any-return]
 
 
 class Pool(nn.Module):

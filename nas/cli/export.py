@@ -77,6 +77,11 @@ def _export_network(
             pictures=config.pictures,
             skipped=tell,
         )
+    if out / "model.py" in written:
+        from nas.cost.recount import differences
+
+        for line in differences(config.architecture):
+            tell(line)
     if not quantised:
         return written, None
     from nas.data import load_data

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.blocks.layer import Layer
 from nas.cost.cost import COSTS, by_key, counted
+from nas.runs.result import Accuracy, Proof, Result
+from nas.runs.result import Found as Architecture
 from nas.space.space import Space
 from nas.tables.header import DeviceHeader
 from nas.tables.table import PROVENANCES, LatencyTable, describe
@@ -15,41 +18,38 @@ if TYPE_CHECKING:
     from nas.devices.listing import Found
 
 
-def search_summary(result: Mapping[str, Any]) -> str:
+def search_summary(result: Result, run: Path) -> str:
     """A finished search: what was asked, what was found, what it rests on."""
-    winner, accuracy = result["winner"], result["accuracy"]
-    attainable, bounds = result["attainable"], result["bounds"]
-    further = [(by_key(key), bound) for key, bound in bounds.items() if key != "latency_ms"]
-    asked = ", ".join(
-        [f"{_ms(bounds['latency_ms'])} ms", *(f"{cost.name} ≤ {cost.amount(bound)}" for cost, bound in further)]
-    )
+    winner, accuracy, bound = result.winner, result.accuracy, result.latency_bound
+    low, high = result.attainable
+    asked = f"asked ≤ {_ms(bound)} ms"
+    bounds = {by_key(key): most for key, most in result.bounds.items() if key != "latency_ms"}
+    further = "".join(f", {cost.name} ≤ {cost.amount(most)}" for cost, most in bounds.items())
     lines = [
         (
             "space",
-            f"{result['space']} · {result['size']:.1e} architectures · on {result['target']} "
-            f"{_ms(attainable[0])} … {_ms(attainable[1])} ms attainable",
+            f"{result.space} · {result.size:.1e} architectures · on {result.target} {_ms(low)} … {_ms(high)} ms "
+            "attainable",
         ),
-        ("accuracy", accuracy["provenance"]),
+        ("accuracy", accuracy.provenance),
         (
             "latency",
-            f"{result['target']}: {result['device']} · of the winner's time {_coverage(winner['coverage'])} "
-            f"(± {winner['latency_error_pct']:.0f} %, estimated)",
+            f"{result.target}: {result.device} · of the winner's time {_coverage(winner.coverage)} "
+            f"(± {winner.latency_error_pct:.0f} %, estimated)",
         ),
-        *_checked(result.get("networks_error")),
+        *_checked(None if result.networks_error is None else result.networks_error.model_dump()),
         *_searched(result),
-        ("winner", f"asked ≤ {asked} · table {_figures(winner, accuracy)}"),
+        ("winner", f"{asked}{further} · table {_figures(winner, accuracy)}"),
     ]
-    if result.get("measured"):
-        missed = "" if result["measured"]["measured_ms"] <= bounds["latency_ms"] else " · MISSED the bound"
-        lines.append(
-            ("measured", f"asked ≤ {_ms(bounds['latency_ms'])} ms · {measured_line(result['measured'])}{missed}")
-        )
-    for number, (name, reference) in enumerate(result["references"].items()):
+    if result.measured:
+        missed = "" if result.measured.measured_ms <= bound else " · MISSED the bound"
+        lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))
+    for number, (name, reference) in enumerate(result.references.items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
-    if result["proof"]:
-        lines.append(("proof", _proof(result["proof"])))
-    lines.append(("written", f"{result['run']}/  {' '.join(result['written'])}"))
-    lines += [("", note) for note in result["notes"]]
+    if result.proof:
+        lines.append(("proof", _proof(result.proof)))
+    lines.append(("written", f"{run}/  {' '.join(result.written)}"))
+    lines += [("", note) for note in result.notes]
     return _table(lines)
 
 
@@ -203,41 +203,40 @@ def space_summary(space: Space) -> str:
     return _table(lines)
 
 
-def _searched(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _searched(result: Result) -> list[tuple[str, str]]:
     """How it was searched: evaluations, or the training of a policy and what became of it."""
-    policy, seconds = result.get("policy"), result["seconds"]  # a run of nas 0.1 names none
+    policy, seconds, bound = result.policy, result.seconds, result.latency_bound
     if policy is None:
-        pace = f"{result['archs_per_second']:,.0f} a second"
-        return [("search", f"{result['evaluations']:,} architectures in {seconds:.1f} s, {pace}")]
-    bound = result["bounds"]["latency_ms"]
+        pace = f"{result.archs_per_second:,.0f} a second"
+        return [("search", f"{result.evaluations:,} architectures in {seconds:.1f} s, {pace}")]
     return [
-        ("search", f"{policy['steps']:,} training steps in {seconds:.0f} s"),
+        ("search", f"{policy.steps:,} training steps in {seconds:.0f} s"),
         (
             "policy",
-            f"likeliest options {_ms(policy['argmax_ms'])} ms ({100 * (policy['argmax_ms'] / bound - 1):+.0f} % of the "
-            f"bound) · expected {_ms(policy['expected_ms'])} ms · {policy['changed']} of {policy['decisions']} "
-            f"decisions changed to keep it · undecided {policy['entropy']:.0%} · skips {policy['skips']:.0%}",
+            f"likeliest options {_ms(policy.argmax_ms)} ms ({100 * (policy.argmax_ms / bound - 1):+.0f} % of the "
+            f"bound) · expected {_ms(policy.expected_ms)} ms · {policy.changed} of {policy.decisions} "
+            f"decisions changed to keep it · undecided {policy.entropy:.0%} · skips {policy.skips:.0%}",
         ),
     ]
 
 
-def _figures(found: Mapping[str, Any], accuracy: Mapping[str, str]) -> str:
-    figure = f"{found['accuracy']:.1f} ± {found['accuracy_sigma']:.1f} {accuracy['unit']}".rstrip()
-    return f"{_ms(found['latency_ms'])} ms · {accuracy['label']} {figure} · {_sizes(found)}"
+def _figures(found: Architecture, accuracy: Accuracy) -> str:
+    figure = f"{found.accuracy:.1f} ± {found.accuracy_sigma:.1f} {accuracy.unit}".rstrip()
+    return f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · {_sizes(found.costs)}"
 
 
-def _sizes(found: Mapping[str, Any]) -> str:
-    """All costs that there are of a network, but its latency."""
-    known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in found]
-    return " · ".join(f"{cost.amount(found[cost.key])} {cost.words}" for cost in known)
+def _sizes(costs: Mapping[str, Any]) -> str:
+    """What there is of a network by the keys of costs, but its latency."""
+    known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in costs]
+    return " · ".join(f"{cost.amount(costs[cost.key])} {cost.words}" for cost in known)
 
 
-def _proof(proof: Mapping[str, Any]) -> str:
-    seconds = f"({proof['seconds']:.1f} s)"
-    if proof["proven"]:
-        best = "the winner is the best there is" if proof["gap"] < 1e-6 else f"the best is {proof['gap']:.3f} above"
+def _proof(proof: Proof) -> str:
+    seconds = f"({proof.seconds:.1f} s)"
+    if proof.proven:
+        best = "the winner is the best there is" if proof.gap < 1e-6 else f"the best is {proof.gap:.3f} above"
         return f"within these bounds, by this predictor and table, {best} {seconds}"
-    return f"no architecture within these bounds beats the winner by more than {proof['gap']:.3f} {seconds}"
+    return f"no architecture within these bounds beats the winner by more than {proof.gap:.3f} {seconds}"
 
 
 def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tuple[str, str]]:

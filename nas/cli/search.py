@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show, summed_up
+from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data
@@ -29,12 +29,13 @@ from nas.system.places import absolute_data
 )
 @click.option(
     "--controller",
-    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME; with --data also fbnet, single-path, "
-    "proxyless, reinforce.",
+    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME, your own module:Class; "
+    "with --data also fbnet, single-path, proxyless, reinforce.",
 )
 @click.option(
     "--accuracy",
-    help="predictor (default where there is one), zero-cost, table:PATH; with --data supernet (default), train, asha.",
+    help="predictor (default where there is one), zero-cost, table:PATH, your own module:Class; with --data "
+    "supernet (default), train, asha.",
 )
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
 @click.option("--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's.")
@@ -99,18 +100,19 @@ def search(
         _check_names(request.space, request.target)
         run = Run.create(out, request)
 
-    from nas.runs.loop import carry_out  # only now: the request is on disk
+    from nas.report import have_report
+    from nas.runs.search import carry_out  # only now: the request is on disk
 
     with search_bar() as progress, ScreenTeller("profile") as teller:
-        carry_out(run, progress, teller, workers)
+        carry_out(run, progress, teller, workers, have_report)
     if ranks.rank():
         return
     if as_json:
-        print_json(run.result)
+        print_json(run.to_json())
     else:
         from nas.cli.screen import search_summary
 
-        show(summed_up(search_summary, run.result, run.path / "result.json"))
+        show(search_summary(run.result, run.path))
 
 
 def _absolute(place: str) -> str:

@@ -6,35 +6,42 @@ unique.py      the wrapper that asks for nothing twice
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nas.controllers.controller import Controller
-from nas.controllers.evolution import Evolution
-from nas.controllers.nsga2 import NSGA2
-from nas.controllers.random import Random
-from nas.space.space import Population, Space
+from nas.system.lazy import Lazy, load_own
 
-
-def _surrogate(space: Space, initial: Population, budget: int | None) -> Controller:
-    from nas.controllers.surrogate import Surrogate  # brings scipy
-
-    return Surrogate.sized(space, initial, budget)
+if TYPE_CHECKING:
+    from nas.controllers.controller import Controller
+    from nas.space.space import Population, Space
 
 
-def _optuna(sampler: str) -> Callable[[Space, Population, int | None], Controller]:
-    def make(space: Space, initial: Population, budget: int | None) -> Controller:
-        from nas.controllers.optuna import OptunaSampler
+@dataclass(frozen=True)
+class Kind(Lazy["Controller"]):
+    """A function of the space, genotypes worth asking for first, and the budget (None where it is in time)."""
 
-        return OptunaSampler(sampler, space, initial)
+    front: bool = False
+    """Whether it can be asked for a whole front."""
+    most: int | None = None
+    """Evaluations by default, at most, where it thinks long about each."""
 
-    return make
 
-
-CONTROLLERS: dict[str, Callable[[Space, Population, int | None], Controller]] = {
-    "evolution": Evolution.sized,
-    "nsga2": NSGA2.sized,
-    "random": lambda space, initial, budget: Random(space),
-    "surrogate": _surrogate,
-    **{f"optuna:{sampler}": _optuna(sampler) for sampler in ("gp", "nsga2", "nsga3", "random", "tpe")},
+CONTROLLERS = {
+    "evolution": Kind("nas.controllers.evolution:Evolution.sized"),
+    "nsga2": Kind("nas.controllers.nsga2:NSGA2.sized", front=True),
+    "random": Kind("nas.controllers.random:Random.sized", front=True),
+    "surrogate": Kind("nas.controllers.surrogate:Surrogate.sized", most=300),
+    **{
+        f"optuna:{sampler}": Kind("nas.controllers.optuna:OptunaSampler.sized", (sampler,), front=True, most=300)
+        for sampler in ("gp", "nsga2", "nsga3", "random", "tpe")
+    },
 }
-"""By name: a function of the space, genotypes worth asking for first, and the budget (None where it is in time)."""
+"""By name. What is not here is looked for as `module:Class`."""
+
+
+def make_controller(name: str, space: Space, initial: Population, budget: int | None) -> Controller:
+    """The controller that `--controller` names. Raises `NasError` where that is code of one's own and none is found."""
+    if name in CONTROLLERS:
+        return CONTROLLERS[name](space, initial, budget)
+    own: Controller = load_own(name, "controller", ("ask", "tell"))(space, initial, budget)
+    return own

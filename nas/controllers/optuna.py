@@ -57,6 +57,11 @@ class OptunaSampler:
         self._columns = 0
         self._study = _study(1)
 
+    @classmethod
+    def sized(cls, name: str, space: Space, initial: Population, budget: int | None) -> OptunaSampler:
+        """Samplers know no budget."""
+        return cls(name, space, initial)
+
     def ask(self, n: int, rng: Generator) -> Population:
         """The initial genotypes, then what the sampler suggests, in canonical form."""
         start = self._initial[self._told : self._told + n]

@@ -4,7 +4,7 @@ data.py         the contract: `Data` and its splits
 source.py       Source: pictures as they come
 digits.py       scikit-learn's digits, which need no file
 imagefolder.py  a folder or an archive with a folder for each class; archive.py reads tar files
-cifar10.py      as its author distributes it, binary or pickles; records.py reads those without unpickling
+cifar10.py      as its author distributes it, the binary version
 idx.py          the MNIST family
 hf.py           Hugging Face datasets
 python.py       a function of one's own
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 
 from nas.data.cifar10 import load_cifar10
@@ -79,7 +80,7 @@ def load_data(
         raise DataError(f"the share of training pictures held out lies in 0..1, below 1, got {held_out}.")
     if seed < 0:
         raise DataError(f"a seed is a whole number from 0, got {seed}.")
-    source = DATA_KINDS[kind](argument)
+    source = DATA_KINDS[kind](os.path.expanduser(argument))  # as it is, where that home folder is not known
     splits = split(source, seed, held_out, name)
     identity = [FORMAT, source.fingerprint, resolution, seed, held_out]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()

@@ -65,7 +65,7 @@ def load_hf(argument: str) -> Source:
 
 def _load(datasets: Any, place: str, argument: str) -> Any:
     name, _, configuration = argument.partition("#")
-    folder = Path(name).expanduser()
+    folder = Path(name)
     settings: Any = getattr(datasets, "config", None)
     if hasattr(settings, "HF_DATASETS_TRUST_REMOTE_CODE"):  # before 4.0 a data set may come with a script
         settings.HF_DATASETS_TRUST_REMOTE_CODE = False

@@ -32,7 +32,7 @@ GZIP_MOST = 1_032
 
 def load_idx(argument: str) -> Source:
     """The pictures in the folder `PATH`. Raises `DataError` naming the file, the rule and what came."""
-    folder = Path(argument).expanduser()
+    folder = Path(argument)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. The four files of the MNIST family are given as idx:FOLDER.")
     found: dict[tuple[str, str], Path] = {}

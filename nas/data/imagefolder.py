@@ -58,7 +58,7 @@ class _Listing:
 
 def load_imagefolder(argument: str) -> Source:
     """The pictures below `PATH`. Raises `DataError` naming the path, the rule and what came."""
-    path = Path(argument).expanduser()
+    path = Path(argument)
     if path.is_dir():
         listing = _list_folder(path)
     elif path.is_file():

@@ -8,9 +8,7 @@ Pictures are uint8[N, H, W], uint8[N, H, W, 3], or a list of PIL images of any s
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from PIL import Image
 from nas.data.pictures import to_rgb
 from nas.data.source import Source, array_source, printable
 from nas.errors import DataError
+from nas.system.lazy import current_folder
 
 PARTS = ("train", "validation", "test")
 OPTIONS = ("classes", "mirrors")
@@ -61,7 +60,7 @@ def _call(place: str, argument: str) -> Any:
     module_name, _, name = argument.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in argument.split(".")):
         raise DataError(f"{place}: a function is given as python:module.function, got {argument[:80]!r}.")
-    with _current_folder():
+    with current_folder():
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as problem:
@@ -77,19 +76,6 @@ def _call(place: str, argument: str) -> Any:
             raise
         except Exception as problem:
             raise DataError(f"{place}: the function raised {_told(problem)}.") from problem
-
-
-@contextmanager
-def _current_folder() -> Iterator[None]:
-    folder = str(Path.cwd())
-    added = folder not in sys.path
-    if added:
-        sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if added and folder in sys.path:
-            sys.path.remove(folder)
 
 
 def _told(problem: Exception) -> str:

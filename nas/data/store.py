@@ -33,6 +33,7 @@ from nas.errors import DataError
 from nas.system.atomic import PART
 from nas.system.files import read_json
 from nas.system.teller import Teller
+from nas.system.user_folders import cache_folder
 
 NAMES = ("train", "validation", "test")
 SAMPLE = 10_000
@@ -116,11 +117,6 @@ class _File:
         return self.file.tell()
 
 
-def cache_folder() -> Path:
-    """Where decoded pictures are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas" / "data"
-
-
 def stored(
     source: Source, splits: Splits, resolution: int, fingerprint: str, *, skip_broken: bool, teller: Teller
 ) -> Stored:
@@ -131,7 +127,7 @@ def stored(
     if source.one_size and total <= IN_MEMORY:
         return _fill(source, rows, resolution, [_Memory(len(part), side) for part in rows], skip_broken, teller, True)
     refuse_being_imported()
-    folder = cache_folder() / fingerprint[:32]
+    folder = cache_folder() / "data" / fingerprint[:32]
     try:
         found = _read(folder, side, len(source.classes))
         if found is None:

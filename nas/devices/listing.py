@@ -69,8 +69,8 @@ def _asked(name: DeviceName, target: str) -> Found:
 def _ssh_hosts() -> Iterator[Found]:
     """Hosts of the user's ssh config by their aliases, without patterns; they are not asked."""
     try:
-        lines = (Path.home() / ".ssh" / "config").read_text("utf-8", "replace").splitlines()
-    except OSError:
+        lines = Path("~/.ssh/config").expanduser().read_text("utf-8", "replace").splitlines()
+    except (OSError, RuntimeError):  # no file, no home folder
         lines = []
     hosts = [word for line in lines if line.strip().lower().startswith("host ") for word in line.split()[1:]]
     for host in dict.fromkeys(host for host in hosts if not set(host) & set("*?!")):

@@ -9,13 +9,12 @@ A device may have a name in `devices.yaml` in the user's config folder: `pi: ssh
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from nas.errors import NasError
 from nas.system.places import is_path, table_names
+from nas.system.user_folders import config_folder
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -88,8 +87,3 @@ def named_devices() -> dict[str, str]:
                 f"{file}: {name}: a device is one of {', '.join(KINDS)}, such as ssh:pi@board, got {word!r}."
             )
     return document
-
-
-def config_folder() -> Path:
-    """`$XDG_CONFIG_HOME/nas`, by default `~/.config/nas`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nas"

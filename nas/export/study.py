@@ -9,6 +9,7 @@ constraints by how much each hard bound is exceeded, relative to the bound.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def to_study(run: Path, folder: Path, most: int = MAX_TRIALS, *, data: str | Non
         raise RunError(f"{run}: there is no run here, or nothing was evaluated yet.")
     asked = {} if data is None else {"data": data}
     request = recall(run, "run", FORMAT, Request.from_json, asked)
-    ask_for_code(run, request.data, asked)
+    request = replace(request, accuracy=None) if request.own_accuracy else request  # nothing is evaluated
+    ask_for_code(run, {option: place for option, place in request.code.items() if option == "data"}, asked)
     problem = Problem.load(request)
     if read_mapping(setup_file).get("space") != problem.space.fingerprint:
         raise RunError(f"{run}: the search space has changed since this run began, so its genotypes mean others now.")

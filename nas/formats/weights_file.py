@@ -1,18 +1,15 @@
-"""model.safetensors: the weights that belong to a config, in the format of https://huggingface.co/docs/safetensors.
+"""model.safetensors: the weights that belong to a config.
 
-A file is the length of its header (8 bytes, little-endian), the header (JSON: name → dtype, shape, place) and the
-values. The header is checked against the architecture before a value is read, so that a file of any size costs no
-more memory than the network; nothing is ever unpickled.
+Names, types and shapes are checked against the architecture before a value is read, so that a file of any size costs no
+more memory than the network.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +19,7 @@ from nas import __version__
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError
 from nas.formats.weights import weight_shapes
-from nas.system.files import open_plain
+from nas.system.tensors import open_tensors
 
 FILE = "model.safetensors"
 MAX_HEADER = 8 << 20
@@ -47,12 +44,14 @@ def read_file(path: Path, architecture: Architecture) -> dict[str, Array]:
     value is finite.
     """
     try:
-        with open_plain(path) as file:
-            return _read(file, os.fstat(file.fileno()).st_size, architecture)
+        with open_tensors(path, "np", max_header=MAX_HEADER, max_marks=MAX_MARKS) as file:
+            return _read(file, architecture)
     except ArchitectureError as problem:
         raise ArchitectureError(f"{path}: {problem}") from None
     except OSError as problem:
         raise ArchitectureError(f"{path}: the weights cannot be read ({problem.strerror}).") from None
+    except ValueError as problem:
+        raise ArchitectureError(f"{path}: this is no whole safetensors file ({problem}).") from None
 
 
 def write_file(weights: Mapping[str, Array], weights_from: str) -> bytes:
@@ -78,59 +77,24 @@ def plain_weights(state: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
-def _read(file: BinaryIO, size: int, architecture: Architecture) -> dict[str, Array]:
-    length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= min(MAX_HEADER, size - 8):
-        raise ArchitectureError(
-            f"a safetensors file begins with the length of its header, within the file and up to {MAX_HEADER:,}, "
-            f"got {length:,}."
-        )
-    places = _places(file.read(length), size - 8 - length)
+def _read(file: Any, architecture: Architecture) -> dict[str, Array]:
     shapes = weight_shapes(architecture)
-    for name in places:
+    names = set(file.keys())
+    for name in names:
         if name not in shapes and not name.endswith(f".{COUNTER}"):
             raise ArchitectureError(f"this network has no weights {_short(name)}: the file is of another one.")
     weights: dict[str, Array] = {}
     for name, shape in shapes.items():
-        if name not in places:
+        if name not in names:
             raise ArchitectureError(f"the weights {name!r} are missing: the file is of another network.")
-        dtype, found, begin, end = places[name]
-        if (dtype, found) != ("F32", list(shape)) or end - begin != 4 * prod(shape):
-            raise ArchitectureError(
-                f"{name!r} is F32 {list(shape)} in this network, got {_short(dtype)} {_short(found)} in "
-                f"{end - begin:,} bytes."
-            )
-        file.seek(8 + length + begin)
-        values = np.frombuffer(file.read(end - begin), "<f4").astype(np.float32).reshape(shape)
+        stored = file.get_slice(name)
+        dtype, found = stored.get_dtype(), stored.get_shape()
+        if (dtype, found) != ("F32", list(shape)):
+            raise ArchitectureError(f"{name!r} is F32 {list(shape)} in this network, got {dtype} {_short(found)}.")
+        weights[name] = values = file.get_tensor(name)
         if not np.isfinite(values).all() or (name.endswith("running_var") and (values < 0).any()):
             raise ArchitectureError(f"{name!r} has values that no training gives: not finite, or a negative variance.")
-        weights[name] = values
     return weights
-
-
-def _places(header: bytes, size: int) -> dict[str, tuple[Any, Any, int, int]]:
-    """Name → (dtype, shape, first byte, byte after the last) of each tensor, the last two within `size`."""
-    if (marks := sum(map(header.count, (b",", b"[", b"{")))) > MAX_MARKS:
-        raise ArchitectureError(f"the header of a safetensors file has at most {MAX_MARKS:,} values, got {marks:,}.")
-    try:
-        document = json.loads(header)
-    except (ValueError, RecursionError):
-        raise ArchitectureError("the header of a safetensors file is JSON, this one is not.") from None
-    if not isinstance(document, dict):
-        raise ArchitectureError("the header of a safetensors file is a mapping, this one is not.")
-    document.pop("__metadata__", None)
-    places = {}
-    for name, entry in document.items():
-        offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-        if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(offset) is int for offset in offsets)):
-            raise ArchitectureError(f"{_short(name)} has no `data_offsets`, its first and last byte.")
-        begin, end = offsets
-        if not 0 <= begin <= end <= size:
-            raise ArchitectureError(
-                f"{_short(name)} lies within the {size:,} bytes after the header, got {_short(offsets)}. Cut off?"
-            )
-        places[name] = (entry.get("dtype"), entry.get("shape"), begin, end)
-    return places
 
 
 def _short(value: object, most: int = 80) -> str:

@@ -6,43 +6,42 @@ bound.py   the latency bound inside the loss, by dual ascent
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nas.cost.factors import Factors
 from nas.errors import NasError
-from nas.policies.fbnet import FBNet
-from nas.policies.policy import Policy
-from nas.policies.proxyless import Proxyless
-from nas.policies.reinforce import Reinforce
-from nas.policies.single_path import SinglePath
-from nas.space.space import Space
-from nas.supernet.choices import choices_of, of_one_size
-from nas.supernet.multi_path import MultiPath
-from nas.supernet.superkernel import Superkernel
-from nas.supernet.supernet import Supernet
+from nas.system.lazy import Lazy
 
-MIXING = ("fbnet", "proxyless")
-"""Those that add the feature maps of several networks."""
+if TYPE_CHECKING:
+    from nas.policies.policy import Policy  # noqa: F401  # in quotes below
+    from nas.space.space import Space
+
+
+@dataclass(frozen=True)
+class Kind(Lazy["Policy"]):
+    """A function of the space, its supernet, the latency as Factors and the bound in ms; see `check_policy`."""
+
+    supernet: str = "superkernel"
+    """The kind of supernet that it trains."""
+    mixes: bool = False
+    """Whether it adds the feature maps of several networks."""
+
+
+POLICIES = {
+    "fbnet": Kind("nas.policies.fbnet:FBNet.of", supernet="multi-path", mixes=True),
+    "single-path": Kind("nas.policies.single_path:SinglePath.of"),
+    "proxyless": Kind("nas.policies.proxyless:Proxyless.of", mixes=True),
+    "reinforce": Kind("nas.policies.reinforce:Reinforce.of"),
+}
+"""By name."""
 
 
 def check_policy(name: str, space: Space) -> None:
     """Raise `NasError` where a policy adds feature maps and those of the space's networks differ in size."""
-    if name in MIXING and not of_one_size(choices_of(space)):
+    from nas.supernet.choices import choices_of, of_one_size
+
+    if POLICIES[name].mixes and not of_one_size(choices_of(space)):
         raise NasError(
             f"{space.name} has several resolutions, whose feature maps cannot be mixed. Name one with --resolution, or "
             "use --controller reinforce."
         )
-
-
-POLICIES: dict[str, Callable[[Space, Supernet, Factors, float], Policy]] = {
-    "fbnet": lambda space, supernet, latency, target_ms: FBNet(space, latency),
-    "single-path": lambda space, supernet, latency, target_ms: SinglePath(space, supernet),  # type: ignore[arg-type]
-    "proxyless": lambda space, supernet, latency, target_ms: Proxyless(space),
-    "reinforce": lambda space, supernet, latency, target_ms: Reinforce(space, latency, target_ms),
-}
-"""By name: a function of the space, its supernet, the latency as Factors and the bound in ms; see `check_policy`."""
-
-SUPERNETS: dict[str, type[Supernet]] = {"superkernel": Superkernel, "multi-path": MultiPath}
-
-SUPERNET_OF = {name: "multi-path" if name == "fbnet" else "superkernel" for name in POLICIES}
-"""The kind of supernet that each policy trains."""

@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from nas.cost.factors import Factor, Factors
-from nas.errors import Interrupted, NasError, RunError
+from nas.errors import NasError
 from nas.policies.bound import TWO_SIDED, Bounds
 from nas.policies.policy import Policy
 from nas.solvers.exact import Solution, solve
 from nas.space.space import Space
 from nas.supernet.rules import uniform
 from nas.supernet.supernet import Genotype
-from nas.supernet.training import Checkpoints, WeightTraining, check_finite, memory_told
-from nas.system.interrupt import Signals, Stopwatch
+from nas.supernet.training import WeightTraining
+from nas.system.interrupt import Signals
 from nas.system.teller import Teller
 
 FLOOR = 0.95
@@ -70,20 +71,14 @@ class Descent:
     """A policy and a supernet in training."""
 
     def __init__(
-        self,
-        training: WeightTraining,
-        policy: Policy,
-        bounds: Bounds,
-        checkpoints: Checkpoints,
-        settings: PolicySettings | None = None,
+        self, training: WeightTraining, policy: Policy, bounds: Bounds, settings: PolicySettings | None = None
     ) -> None:
+        """It stands where the training's checkpoint does, if there is one. Raises `RunError` as `restore` does."""
         self.training = training
         self.policy = policy
         self.bounds = bounds
         self.settings = settings or PolicySettings()
-        self.step = 0
         self.records: list[Record] = []
-        self._checkpoints = checkpoints
         first = int(self.settings.warm_up * training.planned)
         self.first = first if first < training.planned else 0
         rate = self.settings.reach * policy.every / max(1, training.planned - self.first)
@@ -94,83 +89,72 @@ class Descent:
             betas=self.settings.betas,
         )
         self._skipping = _skipping(policy.space, training)
-        self._restore()
+        stepper = training.stepper
+        stepper.modules["policy/"] = policy
+        stepper.optimisers["adam/"] = self._optimiser, {str(index): p for index, p in enumerate(self._parameters)}
+        stepper.restore(self._take)
 
     def run(self, teller: Teller, interrupted: Signals) -> float:
         """Train to the planned step; returns seconds. Raises `Interrupted`, with everything kept, where it is asked to
         stop, and `NasError` where the loss diverges or the memory does not suffice."""
-        watch = Stopwatch(interrupted)
-        batch, planned = self.training.settings.batch, self.training.planned
-        with memory_told():
-            while self.step < planned:
-                self.advance()
-                watch.lap()
-                teller.progress(self.step * batch, planned * batch, "img")
-                if self._checkpoints.due() or self.step == planned:
-                    self._write()
-                if self.training.team.any(interrupted()):
-                    self._write()
-                    raise Interrupted(f"step {self.step:,} of {planned:,} is kept.")
+        stepper = self.training.stepper
+        with stepper.memory_told():
+            for step in stepper.steps(teller, interrupted, self._state):
+                self.advance(step)
         skips = self.records[-1].skips if self.records else 0.0
         if skips > SKIPS_TOLD:
             teller.say(
                 f"the policy has come to skip nearly everything it can ({skips:.0%} on average), as happens while the "
                 "weights are hardly trained: a larger --budget, or another --controller, may tell more."
             )
-        return watch.seconds
+        return stepper.clock.seconds
 
-    def advance(self) -> None:
-        """One step."""
-        training, policy, step = self.training, self.policy, self.step
+    def advance(self, step: int) -> None:
+        """Make this step."""
+        training, policy = self.training, self.policy
         x, y = training.batch(step)
-        if step < self.first:
-            loss = training.step(step, lambda: self._warm(x, y))
+        if step < self.first:  # a multi-path supernet trains the branches of one network a step
+            loss = training.step(step, partial(uniform, training.supernet, x, y, training.rng(step, 0)))
         else:
             policy.begin_step((step - self.first) / max(1, training.planned - self.first - 1))
-            loss = training.step(step, lambda: self._weights(x, y))
+            loss = training.step(step, lambda: self._weights(step, x, y))
             if not policy.joint and (step - self.first) % policy.every == 0:
-                self._learn()
-        self.step += 1
-        if self.step % max(1, training.planned // RECORDS) == 0 or self.step == training.planned:
-            self.records.append(self._record(loss))
+                self._learn(step)
+        if (step + 1) % max(1, training.planned // RECORDS) == 0 or step + 1 == training.planned:
+            self.records.append(self._record(step + 1, loss))
 
-    def _warm(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        """Every option equally likely; a multi-path supernet trains the branches of one network a step."""
-        return uniform(self.training.supernet, x, y, self.training.rng(self.step, 0))
-
-    def _weights(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        loss = self.policy.weights_loss(self.training.supernet, x, y, self.training.rng(self.step, 0))
+    def _weights(self, step: int, x: torch.Tensor, y: torch.Tensor) -> float:
+        loss = self.policy.weights_loss(self.training.supernet, x, y, self.training.rng(step, 0))
         if not self.policy.joint:
             torch.autograd.backward(loss)
             return loss.item()
-        self._optimiser.zero_grad(set_to_none=True)
-        excesses = self._constrained(loss)
-        self._follow(loss, excesses)
+        self._optimiser.zero_grad()
+        self._follow(loss, self._constrained(step, loss))
         return loss.item()
 
-    def _learn(self) -> None:
+    def _learn(self, step: int) -> None:
         training = self.training
-        x, y = training.batch(self.step, training.data.validation)
-        self._optimiser.zero_grad(set_to_none=True)
+        x, y = training.batch(step, training.data.validation)
+        self._optimiser.zero_grad()
         frozen = [p for p in training.supernet.parameters() if p.requires_grad]
         for parameter in frozen:
             parameter.requires_grad_(False)  # the weights' gradients are not wanted here
-        loss = self.policy.policy_loss(training.supernet, x, y, training.rng(self.step, 1))
-        excesses = self._constrained(loss)
+        loss = self.policy.policy_loss(training.supernet, x, y, training.rng(step, 1))
+        excesses = self._constrained(step, loss)
         for parameter in frozen:
             parameter.requires_grad_(True)
         self._follow(loss, excesses)
 
     def _follow(self, loss: torch.Tensor, excesses: Mapping[str, torch.Tensor]) -> None:
         """A step of the policy and of the bounds' multipliers, along the mean of all processes' gradients."""
-        check_finite(self.step, self.training.team.mean(self._parameters, loss.item()))
+        self.training.stepper.expect_finite(self.training.team.mean(self._parameters, loss.item()))
         self._optimiser.step()
         self.bounds.ascend(excesses)
 
-    def _constrained(self, loss: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    def _constrained(self, step: int, loss: torch.Tensor) -> Mapping[str, torch.Tensor]:
         """Backward of a loss with the bounds' term and the entropy's; returns the excesses over the bounds."""
         excesses = self.bounds.excesses(self.policy.probabilities())
-        done = (self.step - self.first) / max(1, self.training.planned - self.first)
+        done = (step - self.first) / max(1, self.training.planned - self.first)
         weight = self.settings.hot + (self.settings.cold - self.settings.hot) * done**2
         decisions = int((self.policy.space.cardinalities > 1).sum())
         entropy = weight * decisions * self.policy.entropy()
@@ -179,12 +163,12 @@ class Descent:
         return excesses
 
     @torch.no_grad()
-    def _record(self, loss: float) -> Record:
+    def _record(self, step: int, loss: float) -> Record:
         chances = self.policy.probabilities()
         latency = self.bounds.costs[TWO_SIDED]
         skips = self._skipping.expected_cost([p.cpu() for p in chances])
         return Record(
-            self.step,
+            step,
             loss,
             float(latency.expected_cost([p.cpu() for p in chances])),
             self.bounds.multipliers[TWO_SIDED],
@@ -192,42 +176,13 @@ class Descent:
             float(skips),
         )
 
-    def _write(self) -> None:
-        policy = {f"policy/{name}": value for name, value in self.policy.state_dict().items()}
-        moments = {
-            f"adam/{index}/{name}": value
-            for index, parameter in enumerate(self._parameters)
-            for name, value in self._optimiser.state.get(parameter, {}).items()
-        }
-        state = {
-            "step": self.step,
-            "multipliers": self.bounds.multipliers,
-            "records": [asdict(record) for record in self.records],
-        }
-        self._checkpoints.write(self.training.tensors() | policy | moments, state)
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside tensors."""
+        return {"multipliers": self.bounds.multipliers, "records": [asdict(record) for record in self.records]}
 
-    def _restore(self) -> None:
-        found = self._checkpoints.read()
-        if found is None:
-            return
-        tensors, state = found
-        self.training.restore(tensors)
-        try:
-            self.policy.load_state_dict(
-                {name.removeprefix("policy/"): v for name, v in tensors.items() if name.startswith("policy/")}
-            )
-            for index, parameter in enumerate(self._parameters):
-                prefix = f"adam/{index}/"
-                moments = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-                if moments:
-                    self._optimiser.state[parameter] = {
-                        n: v if n == "step" else v.to(parameter.device) for n, v in moments.items()
-                    }
-            self.step = int(state["step"])
-            self.bounds.multipliers = {name: float(state["multipliers"][name]) for name in self.bounds.multipliers}
-            self.records = [Record(**record) for record in state["records"]]
-        except (KeyError, TypeError, ValueError, RuntimeError):
-            raise RunError("The checkpoint is of another policy. Start a new run with another --out.") from None
+    def _take(self, state: dict[str, Any]) -> None:
+        self.bounds.multipliers = {name: float(state["multipliers"][name]) for name in self.bounds.multipliers}
+        self.records = [Record(**record) for record in state["records"]]
 
 
 @dataclass(frozen=True)

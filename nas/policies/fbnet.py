@@ -40,6 +40,11 @@ class FBNet(Policy):
         self.latency = latency
         self.temperature = HOTTEST
 
+    @classmethod
+    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> FBNet:
+        """As a search makes it."""
+        return cls(space, latency)
+
     def logits(self) -> list[torch.Tensor]:
         """See `Policy`."""
         return self.free()  # type: ignore[no-any-return]

@@ -36,6 +36,11 @@ class Policy(nn.Module, ABC):
         super().__init__()
         self.space = space
 
+    @classmethod
+    @abstractmethod
+    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Policy:
+        """Of a space and its supernet, for a latency and its bound in ms."""
+
     @abstractmethod
     def logits(self) -> list[torch.Tensor]:
         """One float32[options] a decision, differentiable in the parameters."""

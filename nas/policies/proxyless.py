@@ -6,6 +6,7 @@ import torch
 from numpy.random import Generator
 from torch.nn.functional import cross_entropy
 
+from nas.cost.factors import Factors
 from nas.policies.policy import Logits, Policy
 from nas.space.space import Space
 from nas.supernet.supernet import Genotype, Supernet
@@ -23,6 +24,11 @@ class Proxyless(Policy):
     def __init__(self, space: Space) -> None:
         super().__init__(space)
         self.free = Logits(space)
+
+    @classmethod
+    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Proxyless:
+        """As a search makes it."""
+        return cls(space)
 
     def logits(self) -> list[torch.Tensor]:
         """See `Policy`."""

@@ -31,6 +31,11 @@ class Reinforce(Policy):
         self.latency = latency
         self.target_ms = target_ms
 
+    @classmethod
+    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Reinforce:
+        """As a search makes it."""
+        return cls(space, latency, target_ms)
+
     def logits(self) -> list[torch.Tensor]:
         """See `Policy`."""
         return self.free()  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, logsigmoid
 
 from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.layer import Layer
+from nas.cost.factors import Factors
 from nas.policies.policy import Policy
 from nas.space.space import Space
 from nas.supernet.choices import Choice
@@ -59,6 +60,11 @@ class SinglePath(Policy):
             for gates, decision in zip(self._gates, space.decisions, strict=True)
         )
         self.first = nn.ParameterList(nn.Parameter(norms, requires_grad=False) for norms in self._norms())
+
+    @classmethod
+    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> SinglePath:
+        """As a search makes it."""
+        return cls(space, cast(Superkernel, supernet))
 
     def logits(self) -> list[torch.Tensor]:
         """See `Policy`; differentiable in the thresholds and in the supernet's weights."""

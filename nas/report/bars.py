@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.errors import NasError
 from nas.report.chart import area_key, legend
 from nas.report.figures import milliseconds, share
-from nas.report.markup import Markup, clipped, element, joined
+from nas.report.markup import clipped, element, joined
 from nas.report.material import Floats, Material
 from nas.report.placed import MOST_LAYERS, placed_layers
 from nas.tables.table import PROVENANCES, describe

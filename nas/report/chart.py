@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nas.report.axis import Axis
-from nas.report.markup import Markup, element, joined, number
+from nas.report.markup import element, joined, number
 
 Floats = NDArray[np.float64]
 

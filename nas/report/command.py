@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from nas.report.markup import Markup, element, joined
+from markupsafe import Markup
+
+from nas.report.markup import element, joined
 from nas.report.material import Material
 from nas.report.overview import definitions, table_rows
 from nas.runs.request import Request
@@ -50,7 +52,7 @@ def reproduce_section(material: Material) -> Markup:
         ("made", setup.created),
         ("seed", str(request.seed)),
         ("space", f"{material.space.name} · SHA-256 {setup.space}"),
-        ("table", f"{material.outcome.target} · SHA-256 {setup.table}"),
+        ("table", f"{material.result.target} · SHA-256 {setup.table}"),
         ("accuracy", f"SHA-256 {setup.accuracy}"),
         *([] if material.table is None else table_rows(material.table.header)),
     ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.cost.cost import by_key
 from nas.errors import RunError
 from nas.report.axis import linear
 from nas.report.chart import SHAPES, chart, key, legend, line, line_key, mark, mark_key, vertical
 from nas.report.command import code, command_line
-from nas.report.figures import amount, millions, milliseconds, spoken, uncertain
+from nas.report.figures import amount, milliseconds, spoken, uncertain
 from nas.report.front_chart import axes_of, front_line, front_marks, front_of
-from nas.report.markup import Markup, clipped, element, joined
+from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
 from nas.report.page import page, section
 from nas.report.progress import best_so_far, evaluations_axis, value_title
@@ -27,7 +28,7 @@ def comparison(materials: Sequence[Material]) -> str:
     check_comparable(materials)
     names = run_names(materials)
     first = materials[0]
-    title = f"{len(materials)} runs: {first.space.name} on {clipped(first.outcome.target, 80)}"
+    title = f"{len(materials)} runs: {first.space.name} on {clipped(first.result.target, 80)}"
     return page(
         title,
         f"Searches side by side: {', '.join(names)}",
@@ -51,8 +52,8 @@ def check_comparable(materials: Sequence[Material]) -> None:
     for other in materials[1:]:
         same = {
             "space": (first.setup.space, other.setup.space, first.space.name, other.space.name),
-            "latency table": (first.setup.table, other.setup.table, first.outcome.target, other.outcome.target),
-            "accuracy": (*(m.outcome.accuracy.title for m in (first, other)),) * 2,
+            "latency table": (first.setup.table, other.setup.table, first.result.target, other.result.target),
+            "accuracy": (*(m.result.accuracy.title for m in (first, other)),) * 2,
         }
         for what, (mine, theirs, my_name, their_name) in same.items():
             if mine != theirs:
@@ -69,26 +70,24 @@ def run_names(materials: Sequence[Material]) -> list[str]:
 
 
 def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
-    further = [m.outcome.winner.further for m in materials]
+    costs = [m.result.winner.costs for m in materials]
     rows: list[tuple[str, list[str]]] = [
-        ("asked", [f"≤\u00a0{milliseconds(m.outcome.bounds['latency_ms'])}" for m in materials]),
-        ("table, estimated", [milliseconds(m.outcome.winner.latency_ms) for m in materials]),
-        ("its error", [f"± {m.outcome.error_pct:.0f} %" for m in materials]),
+        ("asked", [f"≤\u00a0{milliseconds(m.result.latency_bound)}" for m in materials]),
+        ("table, estimated", [milliseconds(m.result.winner.latency_ms) for m in materials]),
+        ("its error", [f"± {m.result.winner.latency_error_pct:.0f} %" for m in materials]),
         ("measured", [_measured(m) for m in materials]),
-        (materials[0].outcome.accuracy.label, [_accuracy(m) for m in materials]),
-        ("MACs, counted", [millions(m.outcome.winner.macs) for m in materials]),
-        ("parameters, counted", [millions(m.outcome.winner.params) for m in materials]),
+        (materials[0].result.accuracy.label, [_accuracy(m) for m in materials]),
         *(
-            (f"{by_key(cost).words}, counted", [amount(cost, f[cost]) if cost in f else "—" for f in further])
-            for cost in dict.fromkeys(cost for f in further for cost in f)
+            (f"{by_key(cost).words}, counted", [amount(cost, c[cost]) if cost in c else "—" for c in costs])
+            for cost in dict.fromkeys(cost for c in costs for cost in c)
         ),
         ("controller", [m.request.controller for m in materials]),
         ("objective", [m.request.goal for m in materials]),
         ("evaluated", [f"{len(m.values):,}" for m in materials]),
-        ("time", [f"{m.outcome.seconds:,.1f} s" for m in materials]),
+        ("time", [f"{m.result.seconds:,.1f} s" for m in materials]),
         ("seed", [str(m.request.seed) for m in materials]),
     ]
-    told = [element("p", "Accuracies are estimates: " + materials[0].outcome.accuracy.provenance + ".", class_="note")]
+    told = [element("p", "Accuracies are estimates: " + materials[0].result.accuracy.provenance + ".", class_="note")]
     if len({material.setup.accuracy for material in materials}) > 1:
         told.append(
             element("p", "The accuracies of these runs rest on different estimates of the same kind.", class_="note")
@@ -115,26 +114,28 @@ def _side_by_side(
 
 
 def _table(material: Material) -> str:
-    return f"{milliseconds(material.outcome.winner.latency_ms)} ± {material.outcome.error_pct:.0f} %"
+    return f"{milliseconds(material.result.winner.latency_ms)} ± {material.result.winner.latency_error_pct:.0f} %"
 
 
 def _measured(material: Material) -> str:
-    measured = material.outcome.measured
-    return "—" if measured is None else f"{milliseconds(measured.ms)} ± {milliseconds(measured.halfwidth_ms)}"
+    measured = material.result.measured
+    if measured is None:
+        return "—"
+    return f"{milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
 
 
 def _accuracy(material: Material) -> str:
-    winner = material.outcome.winner
-    return uncertain(winner.accuracy, winner.sigma, material.outcome.accuracy.unit)
+    winner = material.result.winner
+    return uncertain(winner.accuracy, winner.accuracy_sigma, material.result.accuracy.unit)
 
 
 def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     fronts = [front_of(material) for material in materials]
     shown = [point for f in fronts for point in zip(f.latency_ms.tolist(), f.accuracy.tolist(), strict=True)]
-    shown += [(m.outcome.winner.latency_ms, m.outcome.winner.accuracy) for m in materials]
-    bounds = sorted({material.outcome.bounds["latency_ms"] for material in materials})
+    shown += [(m.result.winner.latency_ms, m.result.winner.accuracy) for m in materials]
+    bounds = sorted({material.result.latency_bound for material in materials})
     shown += [(bound, shown[0][1]) for bound in bounds]
-    x, y = axes_of([], [], shown, materials[0].outcome.accuracy.title)
+    x, y = axes_of([], [], shown, materials[0].result.accuracy.title)
     layer, marks, entries = [], [], []
     for bound in bounds[:3]:
         marks.append(vertical(x, bound, "bound", f"asked ≤\u00a0{milliseconds(bound)}" if len(bounds) == 1 else ""))
@@ -144,7 +145,7 @@ def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
         marks += front_marks(material, front, x, y, shape, style, f"{name}\n")
         entries.append((_key(number), f"{name}: front of {len(front.rows):,}, from {len(material.values):,} evaluated"))
     for number, (material, name) in enumerate(zip(materials, names, strict=True)):
-        winner = material.outcome.winner
+        winner = material.result.winner
         tip = f"{name}, winner: {_table(material)} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
         marks.append(mark(x, y, (winner.latency_ms, winner.accuracy), "star", f"ringed s{number}", tip))
     entries.append((mark_key("star", "winner"), "winners, in the colour of their run"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import log2
 
+from markupsafe import Markup
+
 from nas.blocks.block import columns_of, is_head
 from nas.blocks.layer import Layer
-from nas.report.markup import Markup, element, joined, number
+from nas.report.markup import element, joined, number
 from nas.report.material import Material
 from nas.report.placed import MOST_LAYERS, Placed, placed_layers
 from nas.tables.table import describe

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.cost.front import pareto_front
 from nas.report.axis import Axis, linear
 from nas.report.chart import area_key, chart, dot, legend, line, line_key, mark, mark_key, vertical, whisker
 from nas.report.figures import counted, milliseconds, score, spoken, uncertain
-from nas.report.markup import Markup, clipped, element, joined, number
-from nas.report.material import Floats, Material, Network
+from nas.report.markup import clipped, element, joined, number
+from nas.report.material import Floats, Material
 from nas.report.thinning import Cells, Indices, cells, evenly
 from nas.runs.ledger_file import STRETCH
+from nas.runs.result import Found
 
 MOST_DOTS = 200
 """Evaluations that are drawn one by one; more are counted in cells."""
@@ -49,17 +51,17 @@ def front_section(material: Material) -> Markup:
     total = len(front.rows)
     marked = evenly(total, MOST_MARKS)
     few = "" if len(marked) == total else f", {len(marked)} of them marked"
-    references = list(material.outcome.references.items())[:MOST_REFERENCES]
+    references = list(material.result.references.items())[:MOST_REFERENCES]
     names = [f"{place} {clipped(name, 60)}" for place, (name, _) in enumerate(references, 1)]
     label = (
         f"Accuracy against latency of {counted(len(material.latency_ms), 'architecture')}; the winner has "
-        f"{milliseconds(material.outcome.winner.latency_ms)} by the table"
+        f"{milliseconds(material.result.winner.latency_ms)} by the table"
     )
     entries = [
         (key, words),
         (line_key("front"), f"front: {counted(total, 'architecture')} that none beats in both{few}"),
         (mark_key("star", "winner"), "winner, ± one standard deviation of its accuracy"),
-        *([(mark_key("diamond", "measured"), "winner as measured")] if material.outcome.measured else []),
+        *([(mark_key("diamond", "measured"), "winner as measured")] if material.result.measured else []),
         *([(mark_key("triangle", "reference"), f"references: {', '.join(names)}")] if names else []),
         (line_key("bound"), "latency that was asked for"),
     ]
@@ -103,15 +105,15 @@ def axes_of(
 
 
 def _axes(material: Material, front: Front) -> tuple[Axis, Axis]:
-    outcome = material.outcome
-    winner = outcome.winner
+    result = material.result
+    winner = result.winner
     shown = list(zip(front.latency_ms.tolist(), front.accuracy.tolist(), strict=True))
-    shown += [(network.latency_ms, network.accuracy) for network in (winner, *outcome.references.values())]
-    shown += [(outcome.bounds["latency_ms"], winner.accuracy)]
-    shown += [(winner.latency_ms, winner.accuracy + sign * winner.sigma) for sign in (-1, 1)]
-    if outcome.measured is not None:
-        shown.append((outcome.measured.ms, winner.accuracy))
-    return axes_of([material.latency_ms], [material.accuracy], shown, outcome.accuracy.title)
+    shown += [(network.latency_ms, network.accuracy) for network in (winner, *result.references.values())]
+    shown += [(result.latency_bound, winner.accuracy)]
+    shown += [(winner.latency_ms, winner.accuracy + sign * winner.accuracy_sigma) for sign in (-1, 1)]
+    if result.measured is not None:
+        shown.append((result.measured.measured_ms, winner.accuracy))
+    return axes_of([material.latency_ms], [material.accuracy], shown, result.accuracy.title)
 
 
 def _evaluated(material: Material, x: Axis, y: Axis) -> tuple[list[Markup], str, Markup]:
@@ -144,34 +146,39 @@ def density(counts: Cells) -> list[Markup]:
 
 
 def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Markup]:
-    outcome = material.outcome
-    winner, measured = outcome.winner, outcome.measured
+    result = material.result
+    winner, measured = result.winner, result.measured
     if len(material.latency_ms) <= MOST_DOTS:
         for row, genotype in enumerate(material.genotypes(np.arange(len(material.latency_ms)))):
             at = (float(material.latency_ms[row]), float(material.accuracy[row]))
             if 0 <= x.place(at[0]) <= 100 and 0 <= y.place(at[1]) <= 100:
                 tip = f"{_figures(material, *at)}\n{spoken(material.space.choices(genotype))}"
                 yield dot(x, y, at, "point", tip)
-    yield vertical(
-        x, outcome.bounds["latency_ms"], "bound", f"asked ≤\u00a0{milliseconds(outcome.bounds['latency_ms'])}"
-    )
+    yield vertical(x, result.latency_bound, "bound", f"asked ≤\u00a0{milliseconds(result.latency_bound)}")
     yield from front_marks(material, front, x, y, "dot", "front")
-    for place, (name, network) in enumerate(list(outcome.references.items())[:MOST_REFERENCES], 1):
+    for place, (name, network) in enumerate(list(result.references.items())[:MOST_REFERENCES], 1):
         yield _network(material, x, y, network, ("triangle", "reference"), f"reference {name}", str(place))
-    yield whisker(x, y, winner.latency_ms, winner.accuracy - winner.sigma, winner.accuracy + winner.sigma, "winner")
+    yield whisker(
+        x,
+        y,
+        winner.latency_ms,
+        winner.accuracy - winner.accuracy_sigma,
+        winner.accuracy + winner.accuracy_sigma,
+        "winner",
+    )
     yield _network(material, x, y, winner, ("star", "winner"), "winner", "winner")
     if measured is not None:
-        tip = f"winner, measured: {milliseconds(measured.ms)} ± {milliseconds(measured.halfwidth_ms)}"
-        yield mark(x, y, (measured.ms, winner.accuracy), "diamond", "small measured", tip)
+        tip = f"winner, measured: {milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
+        yield mark(x, y, (measured.measured_ms, winner.accuracy), "diamond", "small measured", tip)
 
 
 def _network(
-    material: Material, x: Axis, y: Axis, network: Network, look: tuple[str, str], name: str, label: str
+    material: Material, x: Axis, y: Axis, network: Found, look: tuple[str, str], name: str, label: str
 ) -> Markup:
-    accuracy = uncertain(network.accuracy, network.sigma, material.outcome.accuracy.unit)
+    accuracy = uncertain(network.accuracy, network.accuracy_sigma, material.result.accuracy.unit)
     tip = f"{clipped(name, 80)}: {milliseconds(network.latency_ms)} by table, {accuracy}\n{spoken(network.decisions)}"
     return mark(x, y, (network.latency_ms, network.accuracy), *look, tip, label)
 
 
 def _figures(material: Material, latency_ms: float, accuracy: float) -> str:
-    return f"{milliseconds(latency_ms)} by table, {score(accuracy, material.outcome.accuracy.unit)}"
+    return f"{milliseconds(latency_ms)} by table, {score(accuracy, material.result.accuracy.unit)}"

@@ -1,25 +1,17 @@
 """Markup: HTML and SVG that is escaped by construction.
 
-What is not `Markup` is text, and text is escaped where it becomes a part of an element; so a name from a table's
-header or a space's file cannot become anything but text.
+What is not `Markup` (of markupsafe) is text, and text is escaped where it becomes a part of an element; so a name from
+a table's header or a space's file cannot become anything but text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
+
+from markupsafe import Markup, escape
 
 VOID = frozenset({"br", "meta", "path", "circle", "line", "rect"})
 """Elements that are closed at once, so that what is inline SVG is XML too."""
-
-
-class Markup(str):
-    """Text that is HTML already."""
-
-    __slots__ = ()
-
-
-NOTHING = Markup("")
 
 
 def element(tag: str, *children: str | None, **attributes: str | float | None) -> Markup:
@@ -32,18 +24,13 @@ def element(tag: str, *children: str | None, **attributes: str | float | None) -
         for name, value in attributes.items()
         if value is not None
     )
-    inside = "".join(text(child) for child in children if child is not None)
+    inside = joined(child for child in children if child is not None)
     return Markup(f"<{tag}{written}/>" if tag in VOID and not inside else f"<{tag}{written}>{inside}</{tag}>")
-
-
-def text(child: str) -> Markup:
-    """A child as it stands in an element."""
-    return child if isinstance(child, Markup) else Markup(escape(_printable(child)))
 
 
 def joined(children: Iterable[str]) -> Markup:
     """Several one after another."""
-    return Markup("".join(text(child) for child in children))
+    return Markup("").join(child if isinstance(child, Markup) else _printable(child) for child in children)
 
 
 def clipped(words: str, most: int) -> str:

@@ -10,7 +10,6 @@ import json
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
-from nas.cost.cost import COSTS, by_key
 from nas.errors import NasError, RunError
 from nas.runs.ledger_file import FORMAT, LedgerFile
 from nas.runs.objective import MNASNET_EXPONENTS
 from nas.runs.request import Request
+from nas.runs.result import Result
 from nas.runs.run import Run
 from nas.space.load import load_space
 from nas.space.space import Population, Space
@@ -39,71 +38,6 @@ MAX_COLUMNS = 32
 """Of a ledger."""
 MAX_CURVES = 16 << 20
 """Bytes of policy.csv."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """One architecture with its estimated figures."""
-
-    decisions: Mapping[str, Any]
-    latency_ms: float
-    accuracy: float
-    sigma: float
-    macs: float
-    params: float
-    further: Mapping[str, float]
-    """Costs that were asked about besides, by their keys."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The winner on its device."""
-
-    table_ms: float
-    ms: float
-    halfwidth_ms: float
-    """Half of the 95 % interval."""
-    drift_pct: float
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """What the accuracies of a run are."""
-
-    kind: str
-    """What `--accuracy` was, settled: `predictor`, `table`, `zero-cost`, `supernet`, `train`."""
-    label: str
-    unit: str
-    provenance: str
-
-    @property
-    def title(self) -> str:
-        """Label and unit, for an axis."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What result.json says."""
-
-    target: str
-    device: str
-    size: float
-    attainable: tuple[float, float]
-    bounds: Mapping[str, float]
-    accuracy: Accuracy
-    winner: Network
-    coverage: Mapping[str, float]
-    error_pct: float
-    """Of the winner's latency, by the table's error bands."""
-    measured: Measured | None
-    references: Mapping[str, Network]
-    seconds: float
-    proof: tuple[float, bool] | None
-    """How much better than the winner any architecture may be, and whether that is settled."""
-    policy: Mapping[str, Any] | None
-    """Of a policy: `steps`, `argmax_ms`, `expected_ms`, `changed`, `entropy`, `probabilities`."""
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,7 +60,7 @@ class Material:
     path: Path
     request: Request
     setup: Setup
-    outcome: Outcome
+    result: Result
     space: Space
     ledger: LedgerFile
     latency_ms: Floats
@@ -144,6 +78,19 @@ class Material:
     """Why there is none."""
 
     @property
+    def kind(self) -> str:
+        """What `--accuracy` was, settled: `predictor`, `table`, `zero-cost`, `supernet`, `train`."""
+        request = self.request
+        kind = (request.accuracy or ("supernet" if request.data is not None else "")).partition(":")[0]
+        return kind or ("predictor" if self.result.accuracy.unit else "zero-cost")
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Shares of the winner's latency by provenance, those that there are."""
+        found = self.result.winner.coverage
+        return {name: found[name] for name in PROVENANCES if found.get(name, 0.0) > 0}
+
+    @property
     def architecture(self) -> Architecture:
         """The winner's network."""
         return self.space.decode(self.genotype)
@@ -155,7 +102,7 @@ class Material:
     @property
     def genotype(self) -> NDArray[np.uint8]:
         """The winner's, `uint8[D]`."""
-        return np.asarray(self.space.encode([self.outcome.winner.decisions])[0])
+        return np.asarray(self.space.encode([self.result.winner.decisions])[0])
 
 
 def read_material(run: Run) -> Material:
@@ -165,19 +112,19 @@ def read_material(run: Run) -> Material:
         raise RunError(f"{run.path}: this run is not finished. Go on with it: {run.go_on}")
     try:
         setup = _setup(run.read("setup.json") or {}, run.read("request.json") or {})
-        outcome = _outcome(run.read("result.json") or {}, request)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise RunError(f"{run.path}: this is not the folder of a search ({problem!r}).") from None
+    result = run.result
     space = _space(run, setup)
     ledger = _ledger(run.path / "ledger.bin", len(space.decisions))
     measures = ledger.measures()
-    values, within = judge(measures, outcome.bounds, request.goal.partition(":")[0])
+    values, within = judge(measures, result.bounds, request.goal.partition(":")[0])
     table, missing = _table(request, space, setup)
     return Material(
         path=run.path,
         request=request,
         setup=setup,
-        outcome=outcome,
+        result=result,
         space=space,
         ledger=ledger,
         latency_ms=measures["latency_ms"],
@@ -213,63 +160,6 @@ def _setup(setup: Mapping[str, Any], request: Mapping[str, Any]) -> Setup:
         versions={str(name): str(version) for name, version in setup["versions"].items()},
         created=str(request["created"]),
     )
-
-
-def _outcome(result: Mapping[str, Any], request: Request) -> Outcome:
-    winner, accuracy, measured, proof = result["winner"], result["accuracy"], result["measured"], result["proof"]
-    low, high = map(_finite, result["attainable"])
-    label, unit, provenance = (str(accuracy[name]) for name in ("label", "unit", "provenance"))
-    kind = (request.accuracy or ("supernet" if request.data is not None else "")).partition(":")[0]
-    return Outcome(
-        target=str(result["target"]),
-        device=str(result["device"]),
-        size=_finite(result["size"]),
-        attainable=(low, high),
-        bounds={by_key(str(name)).key: _positive(bound) for name, bound in result["bounds"].items()},
-        accuracy=Accuracy(kind or ("predictor" if unit else "zero-cost"), label, unit, provenance),
-        winner=_network(winner),
-        coverage={name: _finite(winner["coverage"].get(name, 0.0)) for name in PROVENANCES},
-        error_pct=_finite(winner["latency_error_pct"]),
-        measured=None if measured is None else _measured(measured),
-        references={str(name): _network(network) for name, network in result["references"].items()},
-        seconds=_finite(result["seconds"]),
-        proof=None if proof is None else (_finite(proof["gap"]), bool(proof["proven"])),
-        policy=None if result["policy"] is None else _policy(result["policy"]),
-        notes=tuple(map(str, result["notes"])),
-    )
-
-
-_FIGURES = ("latency_ms", "accuracy", "accuracy_sigma", "macs", "params")
-
-
-def _network(document: Mapping[str, Any]) -> Network:
-    latency, accuracy, sigma, macs, params = (_finite(document[name]) for name in _FIGURES)
-    keys = (cost.key for cost in COSTS.values() if cost.key not in _FIGURES)
-    further = {key: _finite(document[key]) for key in keys if key in document}
-    return Network(dict(document["decisions"]), latency, accuracy, sigma, macs, params, further)
-
-
-def _measured(document: Mapping[str, Any]) -> Measured:
-    names = ("latency_ms", "measured_ms", "measured_halfwidth_ms", "drift_pct")
-    return Measured(*(_finite(document[name]) for name in names))
-
-
-def _policy(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    chances = {str(name): [_finite(p) for p in row] for name, row in document["probabilities"].items()}
-    figures = {name: _finite(document[name]) for name in ("argmax_ms", "expected_ms", "entropy")}
-    return {"steps": int(document["steps"]), "changed": int(document["changed"]), **figures, "probabilities": chances}
-
-
-def _finite(value: Any) -> float:
-    if not isfinite(value):
-        raise ValueError(f"a figure is a finite number, got {value!r}")
-    return float(value)
-
-
-def _positive(value: Any) -> float:
-    if not _finite(value) > 0:
-        raise ValueError(f"a bound is positive, got {value!r}")
-    return float(value)
 
 
 def _space(run: Run, setup: Setup) -> Space:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.report.chart import area_key, legend
 from nas.report.figures import counted, share
-from nas.report.markup import Markup, clipped, element, joined
+from nas.report.markup import clipped, element, joined
 from nas.report.material import Floats, Material
 from nas.space.space import Decision
 
@@ -62,10 +63,10 @@ def options_section(material: Material) -> Markup:
 
 def policy_chances(material: Material) -> Chances | None:
     """The probabilities that a policy ended with; None where there was none, or it is of other decisions."""
-    policy, decisions = material.outcome.policy, material.space.decisions
+    policy, decisions = material.result.policy, material.space.decisions
     if policy is None:
         return None
-    rows = [np.array(policy["probabilities"].get(decision.name, [])) for decision in decisions]
+    rows = [np.array(policy.probabilities.get(decision.name, [])) for decision in decisions]
     if any(len(row) != len(decision.options) for row, decision in zip(rows, decisions, strict=True)):
         return None
     return Chances(rows, "Probabilities of the policy at its end.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from nas.cost.cost import by_key
 from nas.report.figures import amount, milliseconds, share, uncertain
-from nas.report.markup import Markup, clipped, element
-from nas.report.material import Material, Outcome
+from nas.report.markup import clipped, element
+from nas.report.material import Material
+from nas.runs.result import Proof, Result
 from nas.tables.header import TableHeader
 
 MOST_LETTERS = 2_000
@@ -27,26 +30,34 @@ def overview(material: Material) -> Markup:
 
 def figures(material: Material) -> Markup:
     """The winner in six figures, and one for each further cost that was asked about."""
-    outcome = material.outcome
-    winner, accuracy, measured = outcome.winner, outcome.accuracy, outcome.measured
-    bound = outcome.bounds["latency_ms"]
+    result = material.result
+    winner, accuracy, measured = result.winner, result.accuracy, result.measured
+    bound = result.latency_bound
     cards = [
         _card("asked", f"≤\u00a0{milliseconds(bound)}", "upper bound on latency", ""),
-        _card("table", milliseconds(winner.latency_ms), f"estimated ± {outcome.error_pct:.0f} %", _kept(outcome)),
+        _card(
+            "table",
+            milliseconds(winner.latency_ms),
+            f"estimated ± {result.winner.latency_error_pct:.0f} %",
+            _kept(result),
+        ),
     ]
     if measured is None:
         cards.append(_card("measured", "—", "not measured: the figure beside it is an estimate", ""))
     else:
-        half = f"measured ± {milliseconds(measured.halfwidth_ms)}"
-        missed = "keeps the bound" if measured.ms <= bound else "MISSES the bound"
-        cards.append(_card("measured", milliseconds(measured.ms), half, missed))
+        half = f"measured ± {milliseconds(measured.measured_halfwidth_ms)}"
+        missed = "keeps the bound" if measured.measured_ms <= bound else "MISSES the bound"
+        cards.append(_card("measured", milliseconds(measured.measured_ms), half, missed))
     cards += [
         _card(
-            accuracy.label, uncertain(winner.accuracy, winner.sigma, accuracy.unit), LABELS.get(accuracy.kind, ""), ""
+            accuracy.label,
+            uncertain(winner.accuracy, winner.accuracy_sigma, accuracy.unit),
+            LABELS.get(material.kind, ""),
+            "",
         ),
         *(
-            _card(by_key(key).words, amount(key, value), "counted", _bound(outcome, key))
-            for key, value in {"macs": winner.macs, "params": winner.params, **winner.further}.items()
+            _card(by_key(key).words, amount(key, value), "counted", _bound(result, key))
+            for key, value in winner.costs.items()
         ),
     ]
     return element("div", *cards, class_="cards")
@@ -63,36 +74,36 @@ def _card(name: str, figure: str, kind: str, remark: str) -> Markup:
     )
 
 
-def _kept(outcome: Outcome) -> str:
-    excess = outcome.winner.latency_ms / outcome.bounds["latency_ms"] - 1
+def _kept(result: Result) -> str:
+    excess = result.winner.latency_ms / result.latency_bound - 1
     return f"{100 * excess:.1f} % above what was asked" if excess > 0 else ""
 
 
-def _bound(outcome: Outcome, name: str) -> str:
-    return f"asked ≤\u00a0{amount(name, outcome.bounds[name])}" if name in outcome.bounds else ""
+def _bound(result: Result, name: str) -> str:
+    return f"asked ≤\u00a0{amount(name, result.bounds[name])}" if name in result.bounds else ""
 
 
 def _asked(material: Material) -> Markup:
-    request, outcome = material.request, material.outcome
-    low, high = outcome.attainable
+    request, result = material.request, material.result
+    low, high = result.attainable
     default = "" if request.latency_ms is not None else " (the latency of the space's first reference network)"
     rows = [
         (
             "space",
-            f"{material.space.name} · {outcome.size:.1e} architectures, {len(material.space.decisions)} decisions",
+            f"{material.space.name} · {result.size:.1e} architectures, {len(material.space.decisions)} decisions",
         ),
-        ("target", f"{outcome.target} · {outcome.device}"),
-        ("bound", f"≤\u00a0{milliseconds(outcome.bounds['latency_ms'])}{default}" + _further(outcome)),
+        ("target", f"{result.target} · {result.device}"),
+        ("bound", f"≤\u00a0{milliseconds(result.latency_bound)}{default}" + _further(result)),
         ("attainable", f"{milliseconds(low)} to {milliseconds(high)} on this target, by the table"),
         ("objective", request.goal),
         ("controller", request.controller),
-        ("accuracy", outcome.accuracy.provenance),
-        ("latency", f"by table; {_covered(outcome)} (± {outcome.error_pct:.0f} %, estimated)"),
+        ("accuracy", result.accuracy.provenance),
+        ("latency", f"by table; {_covered(material)} (± {result.winner.latency_error_pct:.0f} %, estimated)"),
         ("budget", _budget(material)),
         ("seed", str(request.seed)),
         *([("data", request.data)] if request.data is not None else []),
-        *([("proof", _proof(outcome.proof))] if outcome.proof is not None else []),
-        *(("note", note) for note in outcome.notes),
+        *([("proof", _proof(result.proof))] if result.proof is not None else []),
+        *(("note", note) for note in result.notes),
     ]
     return definitions(rows)
 
@@ -105,27 +116,27 @@ def definitions(rows: list[tuple[str, str]]) -> Markup:
     )
 
 
-def _further(outcome: Outcome) -> str:
+def _further(result: Result) -> str:
     return "".join(
         f", {by_key(key).name} ≤\u00a0{amount(key, bound)}"
-        for key, bound in outcome.bounds.items()
+        for key, bound in result.bounds.items()
         if key != "latency_ms"
     )
 
 
-def _covered(outcome: Outcome) -> str:
-    return "of the winner's time " + ", ".join(f"{share(p)} {name}" for name, p in outcome.coverage.items() if p > 0)
+def _covered(material: Material) -> str:
+    return "of the winner's time " + ", ".join(f"{share(p)} {name}" for name, p in material.coverage.items())
 
 
 def _budget(material: Material) -> str:
-    outcome, policy = material.outcome, material.outcome.policy
-    took = f"{outcome.seconds:,.1f} s"
+    result, policy = material.result, material.result.policy
+    took = f"{result.seconds:,.1f} s"
     if policy is not None:
         return (
-            f"{policy['steps']:,} training steps in {took} · likeliest options {milliseconds(policy['argmax_ms'])}, "
-            f"expected {milliseconds(policy['expected_ms'])} (estimated) · {policy['changed']} of "
+            f"{policy.steps:,} training steps in {took} · likeliest options {milliseconds(policy.argmax_ms)}, "
+            f"expected {milliseconds(policy.expected_ms)} (estimated) · {policy.changed} of "
             f"{len(material.space.decisions)} decisions changed to keep the bound · "
-            f"undecided {share(policy['entropy'])}"
+            f"undecided {share(policy.entropy)}"
         )
     if material.request.controller == "exact":
         return f"solved exactly in {took}"
@@ -133,8 +144,8 @@ def _budget(material: Material) -> str:
     return f"{planned}{len(material.latency_ms):,} different architectures evaluated in {took}"
 
 
-def _proof(proof: tuple[float, bool]) -> str:
-    gap, proven = proof
+def _proof(proof: Proof) -> str:
+    gap, proven = proof.gap, proof.proven
     if proven and gap < 1e-6:
         return "within these bounds, by this predictor and table, the winner is the best there is"
     if proven:

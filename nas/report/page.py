@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from markupsafe import Markup
+
 import nas
-from nas.report.markup import Markup, element, joined
+from nas.report.markup import element, joined
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content security: no network, no scripts, no pictures; the style sheet is in the page."""

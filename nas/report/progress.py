@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.cost.front import hypervolume, pareto_front
 from nas.report.axis import Axis, linear, logarithmic
 from nas.report.chart import chart, dot, horizontal, line
 from nas.report.figures import counted, milliseconds, score
-from nas.report.markup import Markup, element, joined
+from nas.report.markup import element, joined
 from nas.report.material import Floats, Material
 from nas.report.thinning import averaged, evenly, rises
 
@@ -34,7 +35,7 @@ TITLES = {
 def progress_section(material: Material) -> Markup:
     """The curves that this kind of search has, or why it has none."""
     if material.curves is not None:
-        return policy_curves(material.curves, material.outcome.bounds["latency_ms"])
+        return policy_curves(material.curves, material.result.latency_bound)
     if material.request.learns:
         return element("p", "The run folder has no policy.csv, so there are no curves of the policy to show.")
     if material.request.controller == "exact":
@@ -64,12 +65,12 @@ def value_title(material: Material) -> str:
     """What is maximised, for an axis."""
     if material.request.goal.startswith("mnasnet"):
         return f"best {material.request.goal} product"
-    return f"best {material.outcome.accuracy.title}"
+    return f"best {material.result.accuracy.title}"
 
 
 def _best(material: Material) -> Markup:
     count, value = best_so_far(material)
-    total, unit = len(material.values), material.outcome.accuracy.unit
+    total, unit = len(material.values), material.result.accuracy.unit
     if not len(count):
         return element("p", "No evaluation is within the bounds.")
     if total < 2:
@@ -93,7 +94,7 @@ def _best(material: Material) -> Markup:
 
 def _hypervolume(material: Material) -> Markup:
     """As `nas.runs.standing.Standing` has it: a share of what no latency and the best accuracy would dominate."""
-    total, largest = len(material.values), material.outcome.attainable[1]
+    total, largest = len(material.values), material.result.attainable[1]
     ends = evenly(total + 1, CHECKPOINTS + 1)[1:]
     front, shares, start = np.zeros((0, 2)), [], 0
     for end in ends.tolist():

@@ -45,6 +45,12 @@ def write_report(run: Run, out: Path | None = None) -> Path:
     return _written(path, report(read_material(run)))
 
 
+def have_report(run: Run, teller: Teller) -> None:
+    """At the end of a search: attempt the report, unless it is there."""
+    if not (run.path / FILE).is_file():
+        attempt_report(run, teller)
+
+
 def attempt_report(run: Run, teller: Teller) -> Path | None:
     """As `write_report`, for the end of a search: what goes wrong is told in a line, and nothing is raised."""
     try:
@@ -69,7 +75,7 @@ def write_comparison(runs: Sequence[Run], out: Path) -> Path:
 
 def report(material: Material) -> str:
     """The report of one run as HTML."""
-    target, name = material.outcome.target, material.path.resolve().name
+    target, name = material.result.target, material.path.resolve().name
     title = f"{material.space.name} on {clipped(target, 80)}"
     created = material.setup.created[:16].replace("T", " ")
     parts = {name: section(name, heading, make(material)) for name, (heading, make) in PARTS.items()}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.errors import NasError
 from nas.report.axis import Axis, linear
 from nas.report.chart import area, area_key, chart, legend, line, line_key, mark, mark_key
 from nas.report.figures import milliseconds
-from nas.report.markup import Markup, clipped, element, joined
+from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
 from nas.tables.check import check_table
 from nas.tables.header import NetworksError
@@ -88,10 +89,10 @@ def _summary(error: NetworksError | None) -> str:
 
 
 def _winner(material: Material) -> Known | None:
-    measured = material.outcome.measured
+    measured = material.result.measured
     if measured is None:
         return None
-    return Known("winner of this run", measured.table_ms, measured.ms, measured.halfwidth_ms / 1.96)
+    return Known("winner of this run", measured.latency_ms, measured.measured_ms, measured.measured_halfwidth_ms / 1.96)
 
 
 def _chart(networks: list[Known], winner: Known | None, published: bool) -> Markup:

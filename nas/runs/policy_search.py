@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import astuple, fields
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -14,11 +14,15 @@ from nas.errors import Interrupted
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
 from nas.policies.descent import Descent, Record, derive
+from nas.runs.ledger import Ledger
+from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
+from nas.runs.result import Policy
+from nas.runs.way import Searched
 from nas.solvers.exact import attain
-from nas.supernet.supernet import Genotype
-from nas.supernet.training import Checkpoints, WeightTraining
+from nas.supernet.training import WeightTraining
+from nas.system.atomic import write_atomic
 from nas.system.interrupt import Stopwatch, interruptible
 from nas.system.teller import Teller
 
@@ -26,74 +30,81 @@ PACE_STEPS = 4
 
 
 class PolicySearch:
-    """The policy that a request names, on the supernet of its evaluator.
+    """The policy that a request names, on the supernet of its evaluator; see `nas.runs.way.Way`.
 
     Raises `NasError` where the policy cannot search the problem's space, `Unattainable` where nothing meets all
     bounds, and `NasError` where that is not known: training would then end with nothing to show.
     """
 
-    def __init__(self, request: Request, problem: Problem) -> None:
+    def __init__(self, request: Request, problem: Problem, teller: Teller) -> None:
         check_policy(request.controller, problem.space)
         attain(problem.space, problem.factors, problem.objective.bounds)
         self._request = request
         self._problem = problem
+        self._teller = teller
         self._shared = cast(Shared, problem.objective.accuracy)
 
     def steps_in(self, seconds: float) -> int:
         """Steps that fit into a time, by the pace of a few of them on weights that are then thrown away."""
         self._shared.plan(1_000)
-        descent = self._descent(self._shared.fresh_training(), Checkpoints(None, ""))
+        descent = self._descent(self._shared.fresh_training())
         descent.first = 0
-        descent.advance()
+        descent.advance(0)
         team = self._shared.team
         with interruptible() as interrupted:
             watch, timed = Stopwatch(interrupted), 0
             while timed < PACE_STEPS:
-                descent.advance()
+                descent.advance(timed + 1)
                 timed += watch.lap()
                 if team.any(interrupted()):
                     raise Interrupted("nothing was trained yet.")
         pace = team.sums([watch.seconds / timed])[0] / team.count  # the same for all processes
         return max(1, round(seconds / pace))
 
-    def train(self, planned: int, teller: Teller) -> tuple[float, Descent]:
+    def take_part(self, plan: Plan) -> None:
+        """Train with the process that searches."""
+        self._train(plan.planned or self.steps_in(self._request.seconds or 0))
+
+    def _train(self, planned: int) -> tuple[float, Descent]:
         """Train, or go on, to the planned step; returns seconds and what was trained."""
         self._shared.plan(planned)
-        descent = self._descent(self._shared.training, self._shared.checkpoints)
+        descent = self._descent(self._shared.training)
         with interruptible() as interrupted:
-            seconds = descent.run(teller, interrupted)
+            seconds = descent.run(self._teller, interrupted)
         self._shared.trained_by_policy()
         return seconds, descent
 
-    def run(self, planned: int, teller: Teller) -> tuple[float, Genotype, dict[str, Any]]:
-        """Train and derive; returns seconds, the genotype, and how it came about."""
-        seconds, descent = self.train(planned, teller)
+    def search(self, plan: Plan, ledger: Ledger) -> Searched:
+        """Train, then take the policy's best architecture into the ledger; its curves become policy.csv."""
+        planned = plan.planned or plan.become(self.steps_in(self._request.seconds or 0))
+        seconds, descent = self._train(planned)
         problem = self._problem
         derived = derive(problem.space, descent.policy, problem.factors, problem.objective.bounds)
+        write_atomic(plan.run.path / "policy.csv", _csv(descent.records))
+        if not ledger.blocks:
+            ledger.append(problem.space.canonical(derived.solution.genotype[None]), problem.objective.measure)
+            ledger.sync()
         last = descent.records[-1]
-        told = {
-            "steps": planned,
-            "argmax": problem.space.choices(derived.argmax),
-            "argmax_ms": derived.argmax_ms,
-            "expected_ms": derived.expected_ms,
-            "changed": derived.changed,
-            "decisions": len(problem.space.decisions),
-            "floored": derived.floored,
-            "proven": derived.solution.proven,
-            "entropy": last.entropy,
-            "skips": last.skips,
-            "probabilities": _probabilities(descent),
-            "csv": _csv(descent.records),
-        }
-        return seconds, derived.solution.genotype, told
+        policy = Policy(
+            steps=planned,
+            argmax=problem.space.choices(derived.argmax),
+            argmax_ms=derived.argmax_ms,
+            expected_ms=derived.expected_ms,
+            changed=derived.changed,
+            decisions=len(problem.space.decisions),
+            floored=derived.floored,
+            proven=derived.solution.proven,
+            entropy=last.entropy,
+            skips=last.skips,
+            probabilities=_probabilities(descent),
+        )
+        return Searched(seconds, policy=policy)
 
-    def _descent(self, training: WeightTraining, checkpoints: Checkpoints) -> Descent:
+    def _descent(self, training: WeightTraining) -> Descent:
         problem, request = self._problem, self._request
         latency, bound = problem.factors["latency_ms"], problem.objective.bounds["latency_ms"]
         policy = POLICIES[request.controller](problem.space, training.supernet, latency, bound)
-        return Descent(
-            training, policy.to(training.device), Bounds(problem.factors, problem.objective.bounds), checkpoints
-        )
+        return Descent(training, policy.to(training.device), Bounds(problem.factors, problem.objective.bounds))
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.accuracy import Means, default_accuracy, make_evaluator
+from nas.accuracy.make import Means, default_accuracy, make_evaluator
 from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
 from nas.errors import NasError
@@ -91,7 +91,9 @@ class Problem:
         space, data = subject.space, subject.data
         table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
-        accuracy = make_evaluator(kind, space, Means(data, request, folder, teller, workers, processes))
+        policy = (request.controller, request.planned(kind) or 0) if request.learns else None
+        means = Means(data, request.seed, folder, teller, workers, policy, processes)
+        accuracy = make_evaluator(kind, space, means)
         form, _, more = request.goal.partition(":")
         further = more.split(",") if more else []
         told = dict.fromkeys([*SIZES, *request.at_most, *further])

@@ -6,30 +6,26 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nas.accuracy import EVALUATORS
+from nas.controllers import CONTROLLERS
 from nas.cost.cost import COSTS, COUNTS, MOST, counted, split_amount
 from nas.errors import NasError, RunError
+from nas.policies import POLICIES
+from nas.solvers import SOLVERS
+from nas.system.lazy import is_own
+from nas.system.places import is_code
 
-OPTUNA_NAMES = ("optuna:gp", "optuna:nsga2", "optuna:nsga3", "optuna:random", "optuna:tpe")
-POLICY_NAMES = ("fbnet", "single-path", "proxyless", "reinforce")
-"""Controllers that learn together with a supernet's weights."""
-CONTROLLER_NAMES = ("evolution", "random", "nsga2", "surrogate", "exact", *POLICY_NAMES, *OPTUNA_NAMES)
-FRONT_CONTROLLERS = ("nsga2", "random", *OPTUNA_NAMES)
-"""Controllers that can be asked for a whole front; `nsga2` is unless told otherwise."""
 OBJECTIVE_NAMES = ("bound", "mnasnet-soft", "mnasnet-hard", "front")
-ACCURACY_NAMES = ("predictor", "table", "zero-cost", "supernet", "train", "asha")
-DATA_ACCURACIES = ("supernet", "train", "asha")
-"""Those that need pictures."""
 
-DEFAULT_BUDGETS = {"predictor": 500_000, "table": 500, "zero-cost": 150, "supernet": 300, "train": 30, "asha": 90}
-"""Evaluations by the kind of accuracy."""
 DEFAULT_STEPS = 2_000
 """Training steps of a policy."""
-SLOW_CONTROLLERS = {"surrogate": 300, "optuna": 300}
-"""Evaluations by default with controllers that think long about each."""
+OWN_BUDGET = 150
+"""Evaluations by default with an accuracy of one's own."""
 MAX_BUDGET = 10**9
 MAX_BATCH = 10_000
 MAX_RESOLUTION = 4_096
 
+_PREFIXES = {name.partition(":")[0] for name in CONTROLLERS}
 _TIME_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -67,22 +63,23 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("controller", self.controller, CONTROLLER_NAMES)
+        if not self.own_controller:
+            _one_of("controller", self.controller, (*CONTROLLERS, *SOLVERS, *POLICIES), "module:Class")
         _one_of("objective", self.goal.partition(":")[0], OBJECTIVE_NAMES)
         for name in self.goal.partition(":")[2].split(",") if ":" in self.goal else ():
             _one_of("further objective", name, counted())
-        if self.goal.startswith("front") and self.controller not in FRONT_CONTROLLERS:
+        able = [name for name, kind in CONTROLLERS.items() if kind.front]
+        if self.goal.startswith("front") and not (self.own_controller or self.controller in able):
             raise NasError(
-                f"The objective `front` needs a controller for fronts ({', '.join(FRONT_CONTROLLERS)}), "
-                f"got {self.controller!r}."
+                f"The objective `front` needs a controller for fronts ({', '.join(able)}), got {self.controller!r}."
             )
-        if (self.prove or self.controller == "exact") and self.goal != "bound":
+        if (self.prove or self.solves) and self.goal != "bound":
             raise NasError(f"A proof is of the objective `bound`, got {self.goal!r}. Leave one of the two out.")
         for name, flag in {"prove": self.prove, "skip_broken": self.skip_broken}.items():
             if type(flag) is not bool:
                 raise NasError(f"`{name}` is true or false, got {flag!r}.")
-        if self.accuracy is not None:
-            _one_of("accuracy", self.accuracy.partition(":")[0], ACCURACY_NAMES)
+        if self.accuracy is not None and not self.own_accuracy:
+            _one_of("accuracy", self.accuracy.partition(":")[0], tuple(EVALUATORS), "module:Class")
         self._check_training()
         for name, value in {"latency_ms": self.latency_ms, "seconds": self.seconds}.items():
             if value is not None and not (_is_number(value) and 0 < value < 1e9):
@@ -98,7 +95,7 @@ class Request:
         if self.batch is not None:
             if not (type(self.batch) is int and 1 <= self.batch <= MAX_BATCH):
                 raise NasError(f"A batch is 1 to {MAX_BATCH:,} evaluations, got {self.batch!r}.")
-            if self.learns or self.controller == "exact":
+            if self.learns or self.solves:
                 raise NasError(f"The controller {self.controller!r} asks for no batches; leave --batch out.")
         if not (type(self.seed) is int and 0 <= self.seed < 2**63):
             raise NasError(f"The seed is a whole number of at least 0, got {self.seed!r}.")
@@ -119,7 +116,7 @@ class Request:
             if self.goal != "bound" or self.prove:
                 raise NasError(f"The controller {self.controller!r} has the objective `bound`, and no proof.")
         if self.data is None:
-            if self.learns or kind in DATA_ACCURACIES:
+            if self.learns or (kind in EVALUATORS and EVALUATORS[kind].pictures):
                 what = f"controller {self.controller!r}" if self.learns else f"accuracy {kind!r}"
                 raise NasError(f"The {what} learns from pictures: add --data, such as digits or imagefolder:PATH.")
             for name in ("proxy_resolution", "skip_broken"):
@@ -129,7 +126,33 @@ class Request:
     @property
     def learns(self) -> bool:
         """Whether the controller is a policy."""
-        return self.controller in POLICY_NAMES
+        return self.controller in POLICIES
+
+    @property
+    def solves(self) -> bool:
+        """Whether the controller is a solver."""
+        return self.controller in SOLVERS
+
+    @property
+    def own_controller(self) -> bool:
+        """Whether the controller is code of one's own, `module:Class`."""
+        return is_own(self.controller) and self.controller.partition(":")[0] not in _PREFIXES
+
+    @property
+    def own_accuracy(self) -> bool:
+        """Whether accuracies come from code of one's own."""
+        accuracy = self.accuracy or ""
+        return is_own(accuracy) and accuracy.partition(":")[0] not in EVALUATORS
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The options that name code of one's own, which a search runs."""
+        named = {
+            "data": self.data if is_code(self.data) else None,
+            "controller": self.controller if self.own_controller else None,
+            "accuracy": self.accuracy if self.own_accuracy else None,
+        }
+        return {option: value for option, value in named.items() if value is not None}
 
     @property
     def inherits(self) -> bool:
@@ -148,8 +171,9 @@ class Request:
             return self.budget
         if self.learns:
             return DEFAULT_STEPS
-        most = DEFAULT_BUDGETS[accuracy.partition(":")[0]]
-        return min(most, SLOW_CONTROLLERS.get(self.controller.partition(":")[0], most))
+        most = OWN_BUDGET if self.own_accuracy else EVALUATORS[accuracy.partition(":")[0]].budget
+        kind = CONTROLLERS.get(self.controller)
+        return min(most, (kind and kind.most) or most)
 
     def to_json(self) -> dict[str, Any]:
         """The request as a JSON mapping."""
@@ -213,6 +237,7 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+def _one_of(what: str, value: str, known: tuple[str, ...], own: str = "") -> None:
     if value not in known:
-        raise NasError(f"No {what} named {value!r}; known: {', '.join(known)}.")
+        further = f"; {own} is one of your own" if own else ""
+        raise NasError(f"No {what} named {value!r}; known: {', '.join(known)}{further}.")

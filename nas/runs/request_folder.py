@@ -27,6 +27,8 @@ MAX_BYTES = 1 << 20
 
 R = TypeVar("R")
 
+_CODE = {"data": "pictures are", "controller": "controller is", "accuracy": "accuracy is"}
+
 
 def numbered(stem: str) -> Path:
     """`runs/STEM-N` with the first N that is free, made at once, so that no two processes get the same.
@@ -131,22 +133,22 @@ def recall(folder: Path, what: str, file_format: str, read: Callable[[Any], R], 
     return request
 
 
-def ask_for_code(folder: Path, data: str | None, asked: Mapping[str, Any]) -> None:
-    """Refuse to go on where that runs code which the folder names and nobody has `asked` for now.
+def ask_for_code(folder: Path, code: Mapping[str, str], asked: Mapping[str, Any]) -> None:
+    """Refuse to go on where that runs `code`, by option, which the folder names and nobody has `asked` for now.
 
     Whoever made the folder chose it, and a folder may come from a stranger. Raises `RunError`.
     """
-    if code_option(data) and asked.get("data") != data:
-        raise RunError(
-            f"{folder}: its pictures are {data!r}: to go on runs that code, which whoever made the folder named. "
-            f"If you know it, say so:{code_option(data)}"
-        )
+    for option, place in code.items():
+        if asked.get(option) != place:
+            raise RunError(
+                f"{folder}: its {_CODE[option]} {place!r}: to go on runs that code, which whoever made the folder "
+                f"named. If you know it, say so:{code_option(code)}"
+            )
 
 
-def code_option(data: str | None) -> str:
-    """The option by which one says again that pictures are code, with a space before it; nothing for others."""
-    is_code = data is not None and data.partition(":")[0] == "python"
-    return f" --data {shlex.quote(str(data))}" if is_code else ""
+def code_option(code: Mapping[str, str]) -> str:
+    """The options by which one says again what is code, with a space before each."""
+    return "".join(f" --{option} {shlex.quote(place)}" for option, place in code.items())
 
 
 def discard(folder: Path, *names: str) -> None:

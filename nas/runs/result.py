@@ -1,182 +1,177 @@
-"""What a ledger amounts to: the winner, the front, the references beside them, and the files that say so."""
+"""Result: what a search found, as result.json and `nas search --json` have it.
+
+Runs, summaries and reports share this one form. What an older version did not write has a default, and is left out
+again when the result is printed; keys of later ones are kept.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nas.blocks.architecture import Architecture
-from nas.cost.cost import by_key
-from nas.cost.front import pareto_front
-from nas.formats.config import Pictures
-from nas.formats.winner import export
-from nas.runs.ledger import Ledger
-from nas.runs.problem import Problem
-from nas.runs.run import Run
-from nas.solvers.exact import Solution, solve
-from nas.space.space import Population
-from nas.system.atomic import write_atomic
+from nas.cost.cost import COSTS
+from nas.errors import RunError
 
 
-@runtime_checkable
-class Inheriting(Protocol):
-    """An evaluator whose networks have weights to take along."""
+def _of_latency_too(bounds: dict[str, int | float]) -> dict[str, int | float]:
+    if "latency_ms" not in bounds:
+        raise ValueError("latency has a bound")
+    return bounds
+
+
+class Part(BaseModel):
+    """Of a result: figures are finite, and nothing is taken for a number that is none."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Found(Part):
+    """One architecture with its estimated figures."""
+
+    decisions: dict[str, Any]
+    latency_ms: float
+    accuracy: float
+    accuracy_sigma: float
+    """One standard deviation of the accuracy, by what the estimate rests on."""
+    macs: int
+    params: int
+
+    @model_validator(mode="after")
+    def _costs_are_numbers(self) -> Self:
+        for key, value in self.costs.items():
+            if type(value) not in (int, float) or not isfinite(value):
+                raise ValueError(f"{key} is a finite number")
+        return self
 
     @property
-    def pictures(self) -> Pictures:
-        """What the weights were made for."""
+    def costs(self) -> dict[str, float]:
+        """Its costs by their keys, without latency: MACs, parameters, and others that were asked about."""
+        known = {"macs": self.macs, "params": self.params, **(self.model_extra or {})}
+        return {cost.key: known[cost.key] for cost in COSTS.values() if cost.key in known}
 
-    def weights(self, genotype: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Of a genotype `uint8[D]`, under the names of its network's state."""
-
-
-Verified = Callable[[Architecture], dict[str, Any]]
-"""Measures a network on the device that was searched for: see `nas.profiler.verify.verify`."""
-
-
-def conclude(run: Run, problem: Problem, ledger: Ledger, verified: Verified | None = None) -> dict[str, Any]:
-    """Write front.csv and winner/ from the ledger alone; returns the content of result.json. The winner is measured
-    where `verified` is given.
-
-    Raises `Unattainable` where nothing evaluated meets all bounds.
-    """
-    space, objective = problem.space, problem.objective
-    row = objective.winner(measures for _, measures in ledger.stretches())
-    best = ledger.genotypes(np.array([row]))[0]
-    architecture = space.decode(best)
-    estimate = problem.table.estimate(architecture)
-    winner = _recorded(problem, ledger, np.array([row]))[0]
-    winner |= {"coverage": estimate.coverage, "latency_error_pct": estimate.error_pct}
-    measured = None if verified is None else verified(architecture)
-    front = _recorded(problem, ledger, _front_rows(ledger))
-    write_atomic(run.path / "front.csv", _as_csv(front))
-    metrics = {
-        "latency": {
-            "ms": winner["latency_ms"],
-            "asked_ms": objective.bounds["latency_ms"],
-            "target": problem.table.name,
-            "table": problem.table.fingerprint,
-            "coverage": estimate.coverage,
-            "error_pct": estimate.error_pct,
-            "measured": measured,
-        },
-        "accuracy": {
-            "value": winner["accuracy"],
-            "unit": objective.accuracy.unit,
-            "sigma": winner["accuracy_sigma"],
-            "label": objective.accuracy.label,
-            "provenance": objective.accuracy.provenance,
-        },
-    }
-    shared = objective.accuracy if isinstance(objective.accuracy, Inheriting) else None
-    if shared is None:
-        notes = ["model.onnx has random weights: it is untrained, for timing and for looking at"]
-        inherited: dict[str, Any] = {}
-    else:
-        notes = ["weights are the supernet's, not yet trained on their own: nas train goes on from them"]
-        inherited = {"weights": shared.weights(best), "weights_from": "supernet", "pictures": shared.pictures}
-    exported = export(
-        architecture,
-        run.path / "winner",
-        decisions=winner["decisions"],
-        space=space.name,
-        metrics=metrics,
-        seed=run.request.seed,
-        skipped=notes.append,
-        **inherited,
-    )
-    known = space.encode(list(space.references.values()))
-    references = described(problem, known, objective.accuracy(known))
-    return {
-        "space": space.name,
-        "size": space.size,
-        "target": problem.table.name,
-        "device": problem.table.header.summary,
-        "networks_error": problem.table.networks_error,
-        "attainable": list(problem.factors["latency_ms"].bounds()),
-        "bounds": dict(objective.bounds),
-        "accuracy": {
-            "label": objective.accuracy.label,
-            "unit": objective.accuracy.unit,
-            "provenance": objective.accuracy.provenance,
-        },
-        "winner": winner,
-        "measured": measured,
-        "references": dict(zip(space.references, references, strict=True)),
-        "front": front,
-        "written": ["front.csv", *(str(path.relative_to(run.path)) for path in exported)],
-        "notes": notes,
-        "evaluations": len(ledger),
-    }
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its figures, then its decisions: a row of front.csv."""
+        return self.model_dump(exclude={"decisions"}) | self.decisions
 
 
-def described(problem: Problem, population: Population, accuracy: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Each genotype's decisions, accuracy (as given, `float64[N]`) and costs, as they stand in results."""
-    columns = {name: cost(population) for name, cost in problem.factors.items()}
-    sigmas = problem.objective.accuracy.uncertainty(population)
-    return [
-        {
-            "decisions": problem.space.choices(genotype),
-            "latency_ms": float(columns["latency_ms"][row]),
-            "accuracy": float(accuracy[row]),
-            "accuracy_sigma": float(sigmas[row]),
-            **{
-                key: round(column[row]) if by_key(key).whole else float(column[row])
-                for key, column in columns.items()
-                if key != "latency_ms"
-            },
-        }
-        for row, genotype in enumerate(population)
-    ]
+class Winner(Found):
+    """The best within all bounds."""
+
+    coverage: dict[str, float]
+    """Shares of its latency by the provenance of the table's rows."""
+    latency_error_pct: float
+    """By the table's error bands."""
 
 
-def _recorded(problem: Problem, ledger: Ledger, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """As `described`, of rows of the ledger."""
-    return described(problem, ledger.genotypes(rows), ledger.measures(rows)["accuracy"])
+class Accuracy(Part):
+    """What the accuracies of a run are."""
+
+    label: str
+    unit: str
+    provenance: str
+
+    @property
+    def title(self) -> str:
+        """Label and unit, for an axis."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
 
 
-def _front_rows(ledger: Ledger) -> NDArray[np.int64]:
-    """Rows that none beats in both latency and accuracy, fastest first."""
-    rows, latency, accuracy = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
-    for first, measures in ledger.stretches():
-        latency = np.concatenate([latency, measures["latency_ms"]])
-        accuracy = np.concatenate([accuracy, measures["accuracy"]])
-        kept = pareto_front(latency, accuracy)
-        rows = np.concatenate([rows, np.arange(first, first + len(latency) - len(rows))])[kept]
-        latency, accuracy = latency[kept], accuracy[kept]
-    return rows
+class Measured(Part):
+    """The winner on its device; see `nas.profiler.verify.verify`."""
+
+    latency_ms: float
+    """By the table."""
+    measured_ms: float
+    measured_halfwidth_ms: float
+    """Half of the 95 % interval."""
+    error_pct: float
+    raw_ms: float
+    drift_pct: float
 
 
-def prove(problem: Problem, winner: dict[str, Any]) -> dict[str, Any]:
-    """How much better than a winner any architecture within the bounds could be."""
-    genotype = problem.space.encode([winner["decisions"]])
-    known = problem.space.canonical(genotype)
-    return proof_of(
-        solve(problem.space, problem.value_factors, problem.factors, problem.objective.bounds, known=known),
-        winner["accuracy"],
-    )
+class NetworksError(Part):
+    """How far the table was off on whole networks; see `nas.tables.header.NetworksError`."""
+
+    count: int
+    mape_pct: float
+    worst_pct: float
 
 
-def proof_of(solution: Solution, found: float | None = None) -> dict[str, Any]:
-    """A solution as it stands in results; the gap is that of `found`, or of the solution itself."""
-    return {
-        "upper_bound": solution.upper_bound,
-        "gap": max(0.0, solution.upper_bound - (solution.value if found is None else found)),
-        "proven": solution.proven,
-        "nodes": solution.nodes,
-        "seconds": solution.seconds,
-    }
+class Proof(Part):
+    """How much better than the winner any architecture within the bounds could be."""
+
+    upper_bound: float
+    gap: float
+    proven: bool
+    """Whether the gap is settled: the best there is lies just there."""
+    nodes: int
+    seconds: float
 
 
-def _as_csv(front: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    rows = [{name: cell for name, cell in point.items() if name != "decisions"} | point["decisions"] for point in front]
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+class Policy(Part):
+    """What became of a policy."""
+
+    steps: int
+    argmax: dict[str, Any]
+    """Decisions that were likeliest, whatever they cost."""
+    argmax_ms: float
+    expected_ms: float
+    changed: int
+    """Decisions in which the winner differs from these."""
+    decisions: int
+    floored: bool
+    proven: bool
+    entropy: float
+    skips: float
+    probabilities: dict[str, list[float]]
+
+
+class Result(Part):
+    """A finished search."""
+
+    space: str
+    size: int
+    """Architectures of the space."""
+    target: str
+    device: str
+    networks_error: NetworksError | None = None
+    attainable: Annotated[list[float], Field(min_length=2, max_length=2)]
+    """Least and largest latency of the space, in ms."""
+    bounds: Annotated[dict[str, Annotated[int | float, Field(gt=0)]], AfterValidator(_of_latency_too)]
+    """By name of the cost; latency always has one."""
+    accuracy: Accuracy
+    winner: Winner
+    measured: Measured | None = None
+    references: dict[str, Found]
+    front: list[Found]
+    """None beats another in both latency and accuracy, fastest first."""
+    written: list[str]
+    notes: list[str]
+    evaluations: int
+    seconds: float
+    archs_per_second: float
+    proof: Proof | None = None
+    policy: Policy | None = None
+
+    @classmethod
+    def read(cls, document: object, file: Path) -> Result:
+        """What a file holds. Raises `RunError` where that is no result."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as problem:
+            first = problem.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))[:100]
+            raise RunError(f"{file}: this is no result of nas (`{place}`: {first['msg']}).") from None
+
+    @property
+    def latency_bound(self) -> float:
+        """In ms."""
+        return self.bounds["latency_ms"]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON mapping; what was not there when it was read is not there now."""
+        return self.model_dump(exclude_unset=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,20 +30,12 @@ from nas.system import ranks
 from nas.system.folder_lock import FolderLock, is_held
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from nas.blocks.architecture import Architecture
+    from nas.runs.result import Found, Result
 
 FORMAT = "nas-run/1"
-
-
-@dataclass(frozen=True)
-class Found:
-    """One architecture that a search found."""
-
-    decisions: Mapping[str, Any]
-    latency_ms: float
-    accuracy: float
-    macs: int
-    params: int
 
 
 class Run:
@@ -72,7 +63,7 @@ class Run:
         folder = path or _newest(asked)
         request = recall(folder, "run", FORMAT, Request.from_json, asked)
         if not cls(folder, request).finished:
-            ask_for_code(folder, request.data, asked)
+            ask_for_code(folder, request.code, asked)
         return cls(folder, request, resumed(folder, "run"))
 
     @classmethod
@@ -93,7 +84,7 @@ class Run:
     @property
     def go_on(self) -> str:
         """What to type to go on with it."""
-        return f"nas search --resume --out {shlex.quote(str(self.path))}{code_option(self.request.data)}"
+        return f"nas search --resume --out {shlex.quote(str(self.path))}{code_option(self.request.code)}"
 
     @property
     def finished(self) -> bool:
@@ -101,20 +92,32 @@ class Run:
         return (self.path / "result.json").is_file()
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Result:
+        """What was found. Raises `RunError` where result.json is none of ours."""
+        from nas.runs.result import Result  # brings pydantic
+
+        file = self.path / "result.json"
+        return Result.read(read_mapping(file), file)
+
+    def to_json(self) -> dict[str, Any]:
         """Everything that `nas search --json` prints."""
-        document = read_mapping(self.path / "result.json")
-        return {**document, "run": str(self.path)}
+        return {**self.result.to_json(), "run": str(self.path)}
 
     @property
     def winner(self) -> Found:
         """The best architecture within the bounds."""
-        return _found(self.result["winner"])
+        return self.result.winner
 
     @property
     def front(self) -> list[Found]:
         """All architectures of the run that none other beats in both latency and accuracy, fastest first."""
-        return [_found(point) for point in self.result["front"]]
+        return self.result.front
+
+    def frame(self) -> DataFrame:
+        """The same front as front.csv has it: a row for each architecture, its figures and then its decisions."""
+        import pandas as pd  # half a second
+
+        return pd.DataFrame([point.row for point in self.front])
 
     @property
     def architecture(self) -> Architecture:
@@ -140,13 +143,6 @@ class Run:
         """A JSON file of the run; None if it is not there."""
         file = self.path / name
         return read_mapping(file) if file.is_file() else None
-
-
-def _found(document: Mapping[str, Any]) -> Found:
-    try:
-        return Found(**{name: document[name] for name in Found.__dataclass_fields__})
-    except (KeyError, TypeError):
-        raise RunError("result.json: this is not the result of a search.") from None
 
 
 def _stem(space: str, target: str) -> str:

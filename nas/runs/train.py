@@ -41,7 +41,7 @@ def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Fold
     try:
         if folder.finished:
             return folder
-        with resumable(folder.path, "nas train", code_option(folder.request.data)), joined() as team:
+        with resumable(folder.path, "nas train", code_option(folder.request.code)), joined() as team:
             try:
                 _train(folder, teller if team.first else Silent(), team, tensorboard)
             except NasError:

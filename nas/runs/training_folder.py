@@ -42,7 +42,7 @@ class Folder:
             raise NasError("--resume needs --out, the folder of the training to go on with.")
         request = recall(path, "training", FORMAT, Request.from_json, asked)
         if not cls(path, request).finished:
-            ask_for_code(path, request.data, asked)
+            ask_for_code(path, request.code, asked)
         return cls(path, request, resumed(path, "training"))
 
     def release(self) -> None:

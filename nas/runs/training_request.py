@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nas.errors import NasError, RunError
+from nas.system.places import is_code
 
 FORMAT = "nas-training/1"
 
@@ -41,6 +42,11 @@ class Request:
             raise NasError(f"--lr is a number above 0 and up to 1000, got {self.lr!r}.")
         if self.from_scratch and self.weights is not None:
             raise NasError("--from-scratch inherits nothing, --weights does. Leave one of the two out.")
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The options that name code of one's own, which a training runs."""
+        return {"data": self.data} if is_code(self.data) else {}
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON mapping."""

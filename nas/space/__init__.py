@@ -1,8 +1,9 @@
 """What may be chosen.
 
-space.py      Space: decisions, slots, genotypes as arrays
-canonical.py  one form for genotypes that mean the same network
-schema.py     the typed YAML file; load.py turns it into a Space
+space.py       Space: decisions, slots, genotypes as arrays
+candidates.py  what each slot can be
+canonical.py   one form for genotypes that mean the same network, derived from the candidates
+schema.py      the typed YAML file; load.py turns it into a Space
 """
 
 from nas.space.space import Decision, Option, Population, Slot, Space

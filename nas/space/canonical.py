@@ -27,9 +27,9 @@ class Condition:
         """Without the decisions that make no difference to it."""
         left = list(decisions)
         for axis in reversed(range(len(left))):
-            first = holds.take(0, axis)
-            if (holds == np.expand_dims(first, axis)).all():
-                holds = first
+            first = holds.take([0], axis)
+            if (holds == first).all():
+                holds = first.squeeze(axis)
                 del left[axis]
         return cls(tuple(left), holds)
 

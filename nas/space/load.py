@@ -18,7 +18,8 @@ from nas.system.files import read_model, read_yaml, short
 from nas.system.places import space_path
 
 ORDER = ("kernel", "expansion", "se", "groups", "residual", "activation")
-"""In which decisions of one stage are numbered; other settings follow in the order of the blocks' fields."""
+"""In which decisions of one stage are numbered; other settings follow in the order of the blocks' fields. Every stage
+may say these, also where none of its blocks has them, as in version 0.1."""
 DERIVED = {"mid_channels": "expansion", "se_channels": "se"}
 """Fields of blocks that are set by a ratio to the width of the input, and its name."""
 OF_STAGES = ("out_channels", "stride")
@@ -149,14 +150,14 @@ class _Expansion:
 
     def check(self, place: str, stage: Stage, blocks: Mapping[str, Block]) -> None:
         """Whether the settings of a stage are those of its blocks."""
+        _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
         for name, block in blocks.items():
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")
             for setting, column in settings_of(block.kind).items():
                 if column.default is MISSING and setting not in {*DEFAULTS, *stage.settings, *block.settings}:
-                    raise SpaceError(f"{place}: a {block.kind} block needs `{setting}`.")
-        _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
+                    raise SpaceError(f"{place}: a {block.kind} block needs a `{setting}`.")
         if not stage.depth.fixed and any(block.kind == "identity" for block in blocks.values()):
             raise SpaceError(f"{place}.depth: a stage chooses its depth or offers a skip (identity), not both.")
 
@@ -242,7 +243,7 @@ def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[A
     of_blocks = {block.kind: settings_of(block.kind) for block in blocks}
     for name, options in written.items():
         columns = {kind: settings[name] for kind, settings in of_blocks.items() if name in settings}
-        if not columns:
+        if not columns and name not in ORDER:
             known = dict.fromkeys(setting for settings in of_blocks.values() for setting in settings)
             raise SpaceError(
                 f"{place}: settings of {', '.join(of_blocks)} are {', '.join(known) or 'none'}, got {short(name)}."

@@ -237,9 +237,8 @@ class Space:
             raise SpaceError(
                 f"{self.name} has {self.size:.1e} genotypes; at most {MAX_ENUMERATED:,} are enumerated. Sample instead."
             )
-        flat = np.arange(self.size)
-        columns = np.unravel_index(flat, tuple(self.cardinalities)) if self._width else ()
-        population = np.stack(columns, axis=1).astype(np.uint8)
+        columns = np.unravel_index(np.arange(self.size), tuple(self.cardinalities)) if self._width else ()
+        population = np.array(columns, dtype=np.uint8).reshape(self._width, self.size).T.copy()
         stays: NDArray[np.bool_] = (self.canonical(population) == population).all(axis=1)
         return population[stays]
 

@@ -64,8 +64,8 @@ def place_of(slot: int, place: int, layer: Layer, name: str, op: Op) -> str:
     return words.replace(" ", "_")
 
 
-class Runner:
-    """Runs ops by their own modules with weights that are given: one empty module for all equal ops.
+class Shells:
+    """Ops' own modules, for weights that are given: one empty module for all equal ops.
 
     The modules hold no weights of their own and are no part of a `state_dict`.
     """
@@ -73,13 +73,13 @@ class Runner:
     def __init__(self) -> None:
         self._modules: dict[Op, tuple[nn.Module, dict[str, tuple[nn.Module, str]]]] = {}
 
-    def __call__(self, op: Op, weights: Mapping[str, torch.Tensor], *values: torch.Tensor) -> torch.Tensor:
-        """What the op gives for these values, with batch normalisation by the statistics of the batch."""
+    def module(self, op: Op, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+        """The op's module with these weights, until it is asked for again. Batch normalisation is by the batch."""
         module, owners = self._modules.get(op) or self._made(op)
         for name, value in weights.items():
             owner, attribute = owners[name]
             setattr(owner, attribute, value)
-        return module(*values)  # type: ignore[no-any-return]
+        return module
 
     def _made(self, op: Op) -> tuple[nn.Module, dict[str, tuple[nn.Module, str]]]:
         with torch.device("meta"):

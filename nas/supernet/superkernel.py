@@ -17,7 +17,7 @@ from torch import nn
 
 from nas.blocks.op import Op
 from nas.space.space import Space
-from nas.supernet.banks import Bank, Runner, place_of
+from nas.supernet.banks import Bank, Shells, place_of
 from nas.supernet.former import former_names
 from nas.supernet.forms import Form, forms_of
 from nas.supernet.supernet import Genotype, Supernet, fitted, widened
@@ -45,7 +45,7 @@ class Superkernel(Supernet):
                             sharing.setdefault(name, {})[op] = None
             self._places.append(places)
         self.banks = nn.ModuleDict({name: Bank(ops) for name, ops in sharing.items()})
-        self._run_op = Runner()
+        self._shells = Shells()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,7 @@ class Superkernel(Supernet):
             values = {-1: x}
             for place, (name, node) in enumerate(zip(names, layer.graph.nodes, strict=True)):
                 taken = (values[source] for source in node.takes)
-                values[place] = self._run_op(node.op, self._slices(name, node.op), *taken)
+                values[place] = self._shells.module(node.op, self._slices(name, node.op))(*taken)
             x = values[len(names) - 1]
         return x
 
@@ -149,9 +149,14 @@ class Superkernel(Supernet):
                 scaled = [key for key, weight in op.weights().items() if "o" in weight.masked and key in weights]
                 weights |= {key: weights[key] * gate for key in scaled}
                 gate = None if scaled else gate
-            share = masks.share(hot)
-            given = self._run_op(op, weights, x)
-            x = given if share is None else x + share * (given - x)
+            module, share = self._shells.module(op, weights), masks.share(hot)
+            factor = getattr(module, "factor", None)
+            if share is None:
+                x = module(x)
+            elif factor is not None:  # by channel: the product is taken once
+                x = x * (1 + share * (factor(x) - 1))
+            else:
+                x = x + share * (module(x) - x)
         return x if gate is None else x * gate
 
 

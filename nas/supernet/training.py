@@ -1,18 +1,11 @@
-"""WeightTraining: the weights of a supernet following a loss, step by step, resumable from a checkpoint.
-
-Whatever a step uses follows from its number and the seed: its batch, its networks, its learning rate. So a run that
-goes on from a checkpoint does what it would have done.
-"""
+"""WeightTraining: the weights of a supernet following a loss, step by step, resumable from a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 from pathlib import Path
-from time import monotonic
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +13,9 @@ from numpy.random import Generator
 
 from nas.data.batches import Augmentation, train_batch
 from nas.data.data import Data, Split
-from nas.errors import NasError, OutOfMemory, RunError
 from nas.supernet.supernet import Supernet
-from nas.system.checkpoint import read_checkpoint, write_checkpoint
-from nas.training.fit import is_out_of_memory
 from nas.training.processes import Processes, alone
-
-CHECKPOINT_SECONDS = 20.0
+from nas.training.stepper import Stepper, sgd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +52,10 @@ class WeightTraining:
         seed: int,
         settings: WeightSettings | None = None,
         processes: Processes | None = None,
+        path: Path | None = None,
+        fingerprint: str = "",
     ) -> None:
+        """`path` is that of its checkpoint, `fingerprint` of everything that this one depends on."""
         self.team = processes or alone()
         self.device = self.team.device
         self.supernet = supernet.to(self.device)
@@ -72,14 +64,21 @@ class WeightTraining:
         self.planned = planned
         self.seed = seed
         self.settings = settings or WeightSettings.of(supernet)
-        named = list(supernet.named_parameters())
-        groups = [
-            {"params": [p for _, p in named if p.dim() > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        self._names = [name for dims in (True, False) for name, p in named if (p.dim() > 1) == dims]
-        self.optimiser = torch.optim.SGD(
-            groups, lr=self.settings.learning_rate, momentum=self.settings.momentum, nesterov=True
+        self.stepper = Stepper(
+            network=supernet,
+            optimiser=sgd(supernet, self.settings.momentum, self.settings.weight_decay),
+            rate=self.rate,
+            clip=self.settings.clip,
+            planned=planned,
+            batch=self.settings.batch,
+            team=self.team,
+            path=path,
+            identity={"space, data set or seed": fingerprint},
+            names=("weight/", "momentum/"),
+            former=supernet.former_names(),
+            diverged="Start again with another --seed, or with more --budget, in which the learning rate falls slower.",
+            short="Lower --proxy-resolution, or search with a superkernel (--controller single-path, proxyless or "
+            "reinforce) rather than with fbnet.",
         )
 
     def rng(self, step: int, purpose: int) -> Generator:
@@ -94,108 +93,11 @@ class WeightTraining:
 
     def step(self, step: int, backward: Callable[[], float]) -> float:
         """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns. Both
-        are means over processes.
-
-        Raises `NasError` where the loss is not finite.
+        are means over processes. Raises `NasError` where one is not finite.
         """
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(step)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.team.mean(self.supernet.parameters(), backward())
-        check_finite(step, loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.clip)
-        check_finite(step, norm.item())
-        self.optimiser.step()
-        return loss
+        return self.stepper.follow(step, lambda: self.team.mean(self.supernet.parameters(), backward()))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         rising = min(1.0, (step + 1) / min(self.settings.warm_up, max(1, self.planned // 10)))
         return self.settings.learning_rate * rising * (1 + cos(pi * step / self.planned)) / 2
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Everything that a checkpoint needs of it."""
-        weights = {f"weight/{name}": value for name, value in self.supernet.named_parameters()}
-        return weights | {f"momentum/{name}": value for name, value in self._momenta().items()}
-
-    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take a checkpoint's tensors. Raises `RunError` where they are not of this supernet."""
-        own = dict(self.supernet.named_parameters())
-        former = self.supernet.former_names()
-        tensors = {_renamed(name, former): value for name, value in tensors.items()}
-        if {f"weight/{name}" for name in own} != {name for name in tensors if name.startswith("weight/")} or any(
-            tensors[f"weight/{name}"].shape != value.shape for name, value in own.items()
-        ):
-            raise RunError("The checkpoint is of another supernet. Start a new run with another --out.")
-        with torch.no_grad():
-            for name, value in own.items():
-                value.copy_(tensors[f"weight/{name}"])
-                moment = tensors.get(f"momentum/{name}")
-                if moment is not None:
-                    self.optimiser.state[value]["momentum_buffer"] = torch.empty_like(value).copy_(
-                        moment
-                    )  # in the weight's own memory format
-
-    def _momenta(self) -> dict[str, torch.Tensor]:
-        states = {name: self.optimiser.state.get(value, {}) for name, value in self.supernet.named_parameters()}
-        found = {name: state.get("momentum_buffer") for name, state in states.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def _renamed(name: str, former: Mapping[str, str]) -> str:
-    kind, slash, parameter = name.partition("/")
-    return f"{kind}{slash}{former.get(parameter, parameter)}"
-
-
-def check_finite(step: int, loss: float) -> None:
-    """Raise `NasError` where a loss, or the norm of its gradient, is not finite."""
-    if not isfinite(loss):
-        raise NasError(
-            f"The loss of step {step:,} or its gradient is {loss}: training has diverged. The last checkpoint is kept; "
-            "start again with another --seed, or with more --budget, which lowers the learning rate more slowly."
-        )
-
-
-class Checkpoints:
-    """One checkpoint file, written every few seconds and on request, by the first of several processes."""
-
-    def __init__(self, path: Path | None, fingerprint: str, first: bool = True) -> None:
-        self._path = path
-        self._first = first
-        self._fingerprint = fingerprint
-        self._last = monotonic()
-
-    def read(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """What the file holds; None where there is none. Raises `RunError` where it is of something else."""
-        if self._path is None or not self._path.is_file():
-            return None
-        tensors, state = read_checkpoint(self._path)
-        if state.get("fingerprint") != self._fingerprint:
-            raise RunError(
-                f"{self._path}: this checkpoint is of another space, data set or seed. Choose another --out."
-            )
-        return tensors, state
-
-    def due(self) -> bool:
-        """Whether it is time to write."""
-        return self._first and self._path is not None and monotonic() - self._last > CHECKPOINT_SECONDS
-
-    def write(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-        """Replace the file. Raises `OSError` where it cannot be written."""
-        if self._first and self._path is not None:
-            write_checkpoint(self._path, tensors, {**state, "fingerprint": self._fingerprint})
-            self._last = monotonic()
-
-
-@contextmanager
-def memory_told() -> Iterator[None]:
-    """Running out of memory is a message: how to need less."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as problem:
-        if not is_out_of_memory(problem):
-            raise
-        raise OutOfMemory(
-            "Training ran out of memory; the last checkpoint is kept. Lower --proxy-resolution, or search with a "
-            "superkernel (--controller single-path, proxyless or reinforce) rather than with fbnet."
-        ) from None

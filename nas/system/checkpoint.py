@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from nas.errors import RunError
 from nas.system.atomic import write_atomic
-from nas.system.files import open_plain
+from nas.system.tensors import open_tensors
 
 FORMAT = "nas-checkpoint/1"
 MAX_HEADER = 64 << 20
 """Bytes of all but the tensors."""
 MAX_MARKS = 4_000_000
-"""Commas and brackets in them: each may be a value, of up to a hundred bytes in memory."""
+"""Commas and brackets in them."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
@@ -35,8 +34,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], state: Map
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """What `write_checkpoint` wrote. Raises `RunError` for anything else."""
     try:
-        _look(path)
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path, "pt", max_header=MAX_HEADER, max_marks=MAX_MARKS) as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise RunError(f"{path}: a checkpoint has the format {FORMAT!r}, got {metadata.get('format')!r}.")
@@ -44,19 +42,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as problem:
         raise RunError(f"{path}: the checkpoint cannot be read ({problem.strerror}).") from None
-    except (SafetensorError, ValueError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise RunError(f"{path}: this is no checkpoint of nas ({str(problem)[:200]}).") from None
     if not isinstance(state, dict):
         raise RunError(f"{path}: a checkpoint's state is a JSON mapping.")
     return tensors, state
-
-
-def _look(path: Path) -> None:
-    """Refuse what would be waited for, or take more memory than its tensors do."""
-    with open_plain(path) as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > MAX_HEADER:
-            raise ValueError(f"its header has {length:,} bytes, at most {MAX_HEADER:,} are read")
-        header = file.read(length)
-    if (marks := sum(map(header.count, (b",", b"[", b"{")))) > MAX_MARKS:
-        raise ValueError(f"its header has {marks:,} values, at most {MAX_MARKS:,} are read")

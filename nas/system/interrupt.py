@@ -40,10 +40,10 @@ class Signals:
 
 
 class Stopwatch:
-    """Seconds of work, step by step. A step in which the process was stopped does not count."""
+    """Seconds of work, step by step, on top of those before. A step in which the process was stopped does not count."""
 
-    def __init__(self, signals: Signals) -> None:
-        self.seconds = 0.0
+    def __init__(self, signals: Signals, seconds: float = 0.0) -> None:
+        self.seconds = seconds
         self._signals = signals
         self.restart()
 

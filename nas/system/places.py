@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from nas.errors import NasError, SpaceError, TableError
+from nas.system.user_folders import data_folder
 
 
 def shipped_folder(name: str) -> Path:
@@ -18,8 +19,8 @@ def shipped_folder(name: str) -> Path:
 
 
 def own_tables_folder() -> Path:
-    """Where a user's own tables live: `$XDG_DATA_HOME/nas/latency_tables`."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "nas" / "latency_tables"
+    """Where a user's own tables live."""
+    return data_folder() / "latency_tables"
 
 
 def space_names() -> list[str]:
@@ -47,6 +48,11 @@ def absolute_data(data: str) -> str:
     """`KIND:PATH` with the path made absolute, so that a run can be resumed from another folder; names stay."""
     kind, colon, place = data.partition(":")
     return f"{kind}:{Path(place).resolve()}" if colon and Path(place).exists() else data
+
+
+def is_code(data: str | None) -> bool:
+    """Whether `--data` names code of one's own."""
+    return data is not None and data.partition(":")[0] == "python"
 
 
 def public_data(data: str) -> str:

@@ -13,14 +13,14 @@ from dataclasses import MISSING, dataclass
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, columns_of, further_columns
-from nas.blocks.layer import PRECISIONS, Layer, key_columns
+from nas.blocks.layer import KEY_COLUMNS, PRECISIONS, Layer, key_columns
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
@@ -28,6 +28,9 @@ from nas.system.files import lines, parse_yaml, read_model, read_text
 from nas.system.places import table_path
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 PAGE = "docs/tables.md"
 PROVENANCES = ("measured", "derived", "simulated", "interpolated")
@@ -119,12 +122,12 @@ class LatencyTable:
         rows = np.array([self.keys.get(layer.key, -1) for layer in layers], dtype=np.int64)
         known = rows >= 0
         ms[known], provenance[known] = self.latency_ms[rows[known]], self.provenance[rows[known]]
-        free = np.array([not layer.graph.nodes for layer in layers], dtype=bool) & ~known  # a skip does nothing
-        provenance[free] = PROVENANCES.index("derived")
-        unknown = np.flatnonzero(~known & ~free)
-        if len(unknown):
-            missing = [layers[int(index)] for index in unknown]
-            ms[unknown] = self._modelled(missing)
+        unknown = np.flatnonzero(~known)
+        free = np.array([not layers[int(index)].graph.nodes for index in unknown], dtype=bool)  # a skip does nothing
+        provenance[unknown[free]] = PROVENANCES.index("derived")
+        asked = unknown[~free]
+        if len(asked):
+            ms[asked] = self._modelled([layers[int(index)] for index in asked])
         return Latencies(ms, provenance)
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
@@ -148,6 +151,16 @@ class LatencyTable:
         bands: dict[str, float] = self.header.error.band_pct.model_dump()
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
+    def frame(self) -> DataFrame:
+        """The rows in their order, as table.csv has them: what a layer is, then its figures in ms."""
+        import pandas as pd  # half a second
+
+        layers = [row.layer for row in self.rows()]
+        names = columns_used(layers)
+        keys = pd.DataFrame([[getattr(layer, name) for name in names] for layer in layers], columns=names)
+        figures = {"latency_ms": self.latency_ms, "spread_ms": self.spread_ms, "samples": self.samples}
+        return keys.assign(**figures, provenance=np.array(PROVENANCES)[self.provenance])
+
 
 def _layer(key: tuple[Any, ...]) -> Layer:
     """The layer of a `Layer.key`, its graph drawn."""
@@ -156,6 +169,12 @@ def _layer(key: tuple[Any, ...]) -> Layer:
     layer = Layer(kind=kind, in_channels=in_channels, height=height, width=width, precision=precision, **settings)
     _ = layer.graph
     return layer
+
+
+def columns_used(layers: Iterable[Layer]) -> list[str]:
+    """Key columns of a table of these layers: `KEY_COLUMNS`, and further ones that some layer has."""
+    used = {name for layer in layers for name in layer.row}
+    return [name for name in key_columns() if name in KEY_COLUMNS or name in used]
 
 
 def describe(layer: Layer) -> str:

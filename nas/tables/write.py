@@ -11,12 +11,11 @@ from typing import Any
 
 import yaml
 
-from nas.blocks.layer import KEY_COLUMNS, key_columns
 from nas.errors import TableError
 from nas.system.atomic import write_atomic
 from nas.system.files import read_text
 from nas.tables.header import TableHeader
-from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, parse_header, parse_table
+from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, columns_used, parse_header, parse_table
 
 
 def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> LatencyTable:
@@ -27,7 +26,7 @@ def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> Laten
     holds a table whose header has no such hash: `nas` did not write it.
     """
     rows = list(rows)
-    columns = _columns(rows)
+    columns = columns_used(row.layer for row in rows)
     rows_text = _rows_text(rows, columns)
     digest = hashlib.sha256(rows_text.encode()).hexdigest()
     complete = header.model_copy(update={"key_columns": columns, "rows_sha256": digest})
@@ -47,12 +46,6 @@ def header_text(header: TableHeader) -> str:
     """The content of a table.yaml."""
     document = header.model_dump(exclude_defaults=True)
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    """`KEY_COLUMNS`, and further ones that some row has."""
-    used = {name for row in rows for name in row.layer.row}
-    return [name for name in key_columns() if name in KEY_COLUMNS or name in used]
 
 
 def _rows_text(rows: Sequence[Row], columns: Sequence[str]) -> str:

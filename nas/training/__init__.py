@@ -6,11 +6,9 @@ average.py    Average: the weights that are kept, an average over steps
 score.py      Score: how good a network is on a split
 processes.py  Processes: who trains together (torchrun)
 history.py    History: an epoch a line, metrics.csv
-fit.py        fit: the loop, exactly resumable
+stepper.py    Stepper: the loop of every training, a supernet's too; its optimiser and its checkpoint
+fit.py        fit: one network, by its epochs
 network.py    networks with inherited weights, and a head for the data's classes
-request.py    Request: what `nas train` was asked for
-folder.py     Folder: where one training is kept
-train.py      from a request to a result
 board.py      TensorBoard, where asked for
 summary.py    what a person reads
 """

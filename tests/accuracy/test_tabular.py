@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from nas.accuracy import make_evaluator
+from nas.accuracy.make import make_evaluator
 from nas.accuracy.tabular import format_code
 from nas.cli import cli
 from nas.errors import NasError

@@ -11,7 +11,8 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from nas.accuracy import make_evaluator, proxies
+from nas.accuracy import proxies
+from nas.accuracy.make import make_evaluator
 from nas.accuracy.zero_cost import COUNTED, DEFAULT, UNTRAINED, ZeroCost, normal_scores
 from nas.blocks import Architecture, Layer
 from nas.cli import cli

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from lines import line
 from scipy.stats import norm
 
 import nas
@@ -12,6 +11,7 @@ from nas.controllers.surrogate import Surrogate, SurrogateConfig, censored, log_
 from nas.controllers.unique import Unique
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population
+from nas.testing import line
 
 CARDINALITIES = np.array([2, 3, 4])
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ from nas.blocks import Architecture, Layer
 from nas.blocks.build import build
 from nas.data import Data, load_data
 from nas.devices.fake import Fake
-from nas.errors import ArchitectureError
-from nas.export.int8 import int8_summary, to_int8
+from nas.errors import ArchitectureError, DataError
+from nas.export import int8
+from nas.export.int8 import better, int8_summary, to_int8
 from nas.formats.config import Pictures, read_config
 from nas.formats.folded import fold
 from nas.formats.onnx_graph import Inline, to_onnx
@@ -174,8 +177,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
         return load_data("digits", 16)
 
 
-@pytest.mark.parametrize("activation", ["relu", "hard-swish"])
-def test_int8_keeps_the_accuracy(digits: Data, tmp_path: Path, activation: str) -> None:
+@pytest.fixture(scope="module", params=["relu", "hard-swish"])
+def fitted(digits: Data, request: pytest.FixtureRequest) -> tuple[Architecture, Origin, float]:
+    """A small network trained on digits, and its top-1 on the test pictures by torch."""
+    activation = request.param
     common = {"height": 8, "width": 8, "activation": activation}
     architecture = Architecture(
         3,
@@ -206,22 +211,91 @@ def test_int8_keeps_the_accuracy(digits: Data, tmp_path: Path, activation: str) 
         ),
     )
     network = network_of(architecture, random_weights(architecture, 0))
-    fitted = fit(network, digits, Recipe(epochs=10, learning_rate=0.3), seed=0)
+    network = fit(network, digits, Recipe(epochs=10, learning_rate=0.3), seed=0).network
     pictures = Pictures(digits.mean, digits.std, digits.classes)
-    origin = Origin(None, None, None, 0, plain_weights(fitted.network.state_dict()), "trained", pictures)
+    origin = Origin(None, None, None, 0, plain_weights(network.state_dict()), "trained", pictures)
+    return architecture, origin, evaluate(network, digits, digits.test).top1
+
+
+@pytest.mark.parametrize("processor", ["this", "saturating", "exact"])
+def test_int8_keeps_the_accuracy(
+    digits: Data,
+    fitted: tuple[Architecture, Origin, float],
+    tmp_path: Path,
+    processor: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if processor != "this":
+        monkeypatch.setattr(int8, "saturates", lambda: processor == "saturating")
+    architecture, origin, top1 = fitted
     with attached("cpu") as device:
         paths, report = to_int8(architecture, origin, digits, device, tmp_path)
     assert [path.name for path in paths] == ["model.int8.onnx", "int8.json"]
     before, after = (report["accuracy"][name]["top1"] for name in ("float32", "int8"))
-    assert before == pytest.approx(evaluate(fitted.network, digits, digits.test).top1, abs=0.3)
+    assert before == pytest.approx(top1, abs=0.3)
     assert before > 80
     assert abs(after - before) < 4
+    tried = [(each["weights_bits"], each["calibration"]) for each in report["held_out"]]
+    reduced = int8.saturates()
+    assert tried == [(bits, how) for bits in ((7,) if reduced else (7, 8)) for how in ("extremes", "mean extremes")]
+    assert {each["count"] for each in report["held_out"]} == {len(digits.validation)}
+    assert report["processor"].startswith("saturates" if reduced else "exact")
+    bits = report["weights_bits"]
+    assert (bits, report["calibration"]) in tried
+    assert ("VNNI" in report["safe_on"]) == (bits == 8)
     model = onnx.load(paths[0])
-    assert any(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4 for t in model.graph.initializer)
+    weights = [onnx.numpy_helper.to_array(t) for t in model.graph.initializer if len(t.dims) == 4]
+    assert {array.dtype for array in weights} == {np.dtype(np.int8)}
+    assert max(np.abs(array.astype(int)).max() for array in weights) == (64 if bits == 7 else 127)
     assert json.loads(paths[1].read_text()) == report
     summary = int8_summary(report)
     assert f"{report['latency']['ratio']:.2f} times the time" in summary
     assert f"{before:.2f} → {after:.2f} %" in summary
+    assert f"{bits} bits, safe on " in summary
+
+
+AVX2 = """
+import sys
+from nas.cli import main
+from nas.export import int8
+assert int8.saturates()
+int8.saturates = lambda: False  # so that 8 bits are tried, too
+sys.argv = ["nas", "export", "trained", "--format", "int8", "--data", "digits", "--out", "small"]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fitted", ["hard-swish"], indirect=True)
+@pytest.mark.skipif(shutil.which("qemu-x86_64-static") is None, reason="needs qemu: apt install qemu-user-static")
+def test_weights_of_8_bits_saturate_without_vnni(fitted: tuple[Architecture, Origin, float], tmp_path: Path) -> None:
+    """On a processor with AVX2 only, as qemu has it; times mean nothing there."""
+    architecture, origin, top1 = fitted
+    export(
+        architecture,
+        tmp_path / "trained",
+        ["config"],
+        weights=origin.weights,
+        weights_from=origin.weights_from,
+        pictures=origin.pictures,
+    )
+    words = ("qemu-x86_64-static", "-cpu", "Haswell", sys.executable, "-c", AVX2)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "small" / "int8.json").read_text())
+    assert abs(report["accuracy"]["int8"]["top1"] - top1) < 4
+    assert report["weights_bits"] == 7
+    held_out = {(each["weights_bits"], each["calibration"]): each["top1"] for each in report["held_out"]}
+    assert held_out[7, "extremes"] - held_out[8, "extremes"] > 4  # the very bound that the choice keeps
+
+
+def test_better_is_more_than_chance() -> None:
+    rival = np.arange(100) < 90
+    assert not better(rival, rival)
+    assert not better(rival | (np.arange(100) < 94), rival)  # 4 gains are 2 standard deviations
+    assert better(rival | (np.arange(100) < 95), rival)
+    assert not better(np.arange(100) >= 8, rival)  # 10 gains, 8 losses
+    assert not better(np.zeros(0, bool), np.zeros(0, bool))
 
 
 def test_int8_of_what_cannot_be(digits: Data, tmp_path: Path) -> None:
@@ -230,4 +304,8 @@ def test_int8_of_what_cannot_be(digits: Data, tmp_path: Path) -> None:
     weights = plain_weights(build(NETWORK).state_dict())
     with pytest.raises(ArchitectureError, match=r"classes of digits \(10\) are not the network's \(5\)"):
         to_int8(NETWORK, Origin(None, None, None, 0, weights, "trained"), digits, Fake(), tmp_path)
+    config = Origin(None, None, None, 0, weights, "trained")
+    empty = replace(digits, classes=tuple("abcde"), validation=digits.validation.take(np.arange(0)))
+    with pytest.raises(DataError, match="held-out pictures, and none are"):
+        to_int8(NETWORK, config, empty, Fake(), tmp_path)
     assert not list(tmp_path.iterdir())

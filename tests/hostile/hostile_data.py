@@ -122,12 +122,6 @@ def entries(make: Callable[[Path], object]) -> Make:
     return makes
 
 
-def nested_keys() -> bytes:
-    """A pickle whose key takes 2^60 steps to be hashed."""
-    doubled = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
-    return b"\x80\x02}()" + doubled + b"K\x01u."
-
-
 PNG_BOMB = png(60_000, 60_000, pixels=b"")
 
 PICTURES = Reader(
@@ -214,19 +208,9 @@ PICTURES = Reader(
             lambda box: [box.write("space.yaml", SMALL), box.pipe("p.tar")] and searched("imagefolder:p.tar"),
             "no such folder or archive",
         ),
-        Hostile("a pickle by the name of CIFAR-10", cifar(pickle.dumps(Canary(), 2)), "names posix.system"),
+        Hostile("a pickle by the name of CIFAR-10", cifar(pickle.dumps(Canary(), 2)), "are not read"),
         Hostile(
-            "a pickle that calls eval",
-            cifar(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x1f__import__('os').system('touch')\x85R."),
-            "names builtins.eval",
-        ),
-        Hostile("a pickle with the memo of 4 billion", cifar(b"\x80\x02}r\xff\xff\xff\x7f."), "data"),
-        Hostile(
-            "a pickle with a text of 8 exabytes", cifar(b"\x80\x04\x8d" + struct.pack("<Q", 1 << 62) + b"x."), "damaged"
-        ),
-        Hostile("a pickle with a key of 2^60 steps", cifar(nested_keys()), "keys are texts"),
-        Hostile(
-            "a pickle of 30,000,000 instructions", cifar(b"\x80\x02](" + b"N" * 30_000_000 + b"e."), "instructions", 80
+            "a pickle of 30,000,000 instructions", cifar(b"\x80\x02](" + b"N" * 30_000_000 + b"e."), "are not read"
         ),
         Hostile(
             "100 files of 60 MB",

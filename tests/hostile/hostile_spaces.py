@@ -110,6 +110,13 @@ SPACES = Reader(
             instead("num_classes: 10", 'num_classes: 10\n"\\e]0;owned\\a\\e[2J": 1'),
             "no such key",
         ),
+        Hostile(
+            "escape sequences in a setting", instead("expansion: 4", '"\\e]0;owned\\a\\e[2J": 1'), "settings of mbconv"
+        ),
+        Hostile("a setting of 1 MB", instead("expansion: 4", f'se_gate: "{"x" * 1_000_000}"'), "a setting is"),
+        Hostile(
+            "a setting that is a mapping", instead("expansion: 4", "se_gate: {choice: [{a: [1]}]}"), "a setting is"
+        ),
         Hostile("escape sequences in a block's name", instead("block: mbconv", 'block: "x\\e[2J"'), "block"),
         Hostile(
             "weights of 34 GB",

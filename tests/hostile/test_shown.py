@@ -55,7 +55,7 @@ def test_a_report_of_scripts(searched: Box) -> None:
     html = (searched.here / "theirs" / "report.html").read_text()
     assert "alert(1)" in html
     assert not Tags(html).seen & {"script", "img", "src", "onerror", "onload", "href", "iframe", "object", "link"}
-    assert "default-src &#x27;none&#x27;" in html
+    assert "default-src &#39;none&#39;" in html
     assert html.count("</style>") == 1
     assert all(letter.isprintable() or letter in "\n\u00a0" for letter in html)
 

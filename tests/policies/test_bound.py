@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lines import line
 
 from nas.cost import counts
 from nas.cost.factors import Factor, Factors
@@ -22,7 +21,9 @@ from nas.runs.policy_search import PolicySearch
 from nas.runs.request import Request
 from nas.space.load import load_space
 from nas.space.space import Space
+from nas.system.teller import Silent
 from nas.tables.table import latency, load_table
+from nas.testing import line
 
 
 def sums(cards: tuple[int, ...], *arrays: list[float], constant: float = 0.0) -> Factors:
@@ -256,4 +257,4 @@ def test_bounds_that_do_not_meet_are_refused_before_anything_is_trained(tiny: Sp
         objective=SimpleNamespace(bounds=bounds, accuracy=None),
     )
     with pytest.raises(Unattainable, match="the least params within the bound on latency_ms is"):
-        PolicySearch(Request(space="tiny", target="t", controller="reinforce", data="digits"), problem)  # type: ignore[arg-type]
+        PolicySearch(Request(space="tiny", target="t", controller="reinforce", data="digits"), problem, Silent())  # type: ignore[arg-type]

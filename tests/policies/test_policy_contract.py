@@ -12,11 +12,11 @@ import torch
 
 from nas.cost.counts import macs
 from nas.errors import NasError
-from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS, check_policy
+from nas.policies import POLICIES, check_policy
 from nas.policies.policy import Policy
-from nas.runs.request import POLICY_NAMES
 from nas.space.load import load_space
 from nas.space.space import Space
+from nas.supernet import SUPERNETS
 from nas.supernet.supernet import Supernet
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -30,13 +30,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def make(name: str, space: Space, seed: int = 0) -> tuple[Policy, Supernet]:
     torch.manual_seed(seed)
-    supernet = SUPERNETS[SUPERNET_OF[name]](space)
+    supernet = SUPERNETS[POLICIES[name].supernet](space)
     latency = macs(space) * 1e-5
     return POLICIES[name](space, supernet, latency, float(np.mean(latency.bounds()))), supernet
-
-
-def test_the_command_line_knows_them_all() -> None:
-    assert set(POLICY_NAMES) == set(POLICIES) == set(SUPERNET_OF)
 
 
 @pytest.mark.parametrize("space", ["tiny", "mobile", "nas-bench-macro"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.runs.loop import search
+from nas import search
 from nas.runs.run import Run
 from nas.system.places import shipped_folder
 

@@ -3,12 +3,13 @@
 from xml.etree import ElementTree
 
 import numpy as np
+from markupsafe import Markup
 
 from nas.report.axis import Axis
 from nas.report.bars import bars
 from nas.report.chart import area, chart, line, mark, vertical
 from nas.report.figures import millions, milliseconds, share, spoken
-from nas.report.markup import Markup, element, joined
+from nas.report.markup import element, joined
 
 X = Axis(0, 10, (0, 5, 10), ("0", "5", "10"), "latency, ms")
 Y = Axis(0, 1, (0, 1), ("0", "1"), "top-1, %")
@@ -16,8 +17,9 @@ Y = Axis(0, 1, (0, 1), ("0", "1"), "top-1, %")
 
 def test_what_is_not_markup_is_escaped() -> None:
     found = element("p", "<b>&\"'", Markup("<i>1</i>"), class_='"><script>')
-    assert found == '<p class="&quot;&gt;&lt;script&gt;">&lt;b&gt;&amp;&quot;&#x27;<i>1</i></p>'
+    assert found == '<p class="&#34;&gt;&lt;script&gt;">&lt;b&gt;&amp;&#34;&#39;<i>1</i></p>'
     assert joined(["<", Markup("<br/>")]) == "&lt;<br/>"
+    assert element("p", class_=Markup('"<')) == '<p class="&#34;&lt;"></p>'  # a value is text, whatever it says it is
 
 
 def test_attributes() -> None:

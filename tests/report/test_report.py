@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from reports import MOST_BYTES, Page, change, loads_nothing
 
+from nas import search
 from nas.cli import cli
 from nas.errors import RunError
 from nas.report import attempt_report, write_comparison, write_report
 from nas.report.command import command_line
 from nas.report.material import judge, read_material
 from nas.runs.ledger import Ledger
-from nas.runs.loop import search
 from nas.runs.request import Request
 from nas.runs.run import Run
 from nas.space.load import load_space
@@ -162,6 +162,7 @@ def test_values_by_hand() -> None:
 def test_a_measured_winner_stands_beside_the_table(run: Run) -> None:
     table_ms = run.winner.latency_ms
     measured = {"latency_ms": table_ms, "measured_ms": 80.0, "measured_halfwidth_ms": 0.5, "drift_pct": 0.0}
+    measured |= {"error_pct": 100 * (80 / table_ms - 1), "raw_ms": 80.0}
     change(run.path / "result.json", measured=measured)
     text = plain(Page(write_report(run)).text)
     assert "measured 80.0 ms measured ± 0.500 ms MISSES the bound" in text
@@ -190,6 +191,7 @@ def test_a_policy_has_its_curves_and_probabilities(run: Run) -> None:
     change(run.path / "request.json", request=run.request.to_json() | {"controller": "single-path", "data": "digits"})
     chances = {d.name: [1.0] + [0.0] * (len(d.options) - 1) for d in space.decisions}
     told = {"steps": 500, "argmax_ms": 70.0, "expected_ms": 71.0, "changed": 3, "entropy": 0.1, "skips": 0.2}
+    told |= {"argmax": {}, "decisions": 28, "floored": True, "proven": True}
     change(run.path / "result.json", policy={**told, "probabilities": chances})
     rows = [f"{n},{2 - n / 500},{90 - n / 50},0.1,{1 - n / 500},0.5" for n in range(1, 501)]
     (run.path / "policy.csv").write_text("\n".join(["step,loss,expected_ms,multiplier,entropy,skips", *rows, ""]))
@@ -230,7 +232,7 @@ def test_nothing_in_a_table_or_a_run_becomes_markup(own_table: Path, tmp_path: P
     hostile_table(own_table)
     run = search(space="mobile", target=str(own_table), latency_ms=75.0, budget=300, out=tmp_path / "r<b>&'\"un")
     result = run.path / "result.json"
-    winner, accuracy = run.result["winner"], run.result["accuracy"]
+    winner, accuracy = run.to_json()["winner"], run.to_json()["accuracy"]
     change(result, notes=[HOSTILE, "\x1b[31m"], target=HOSTILE, accuracy=dict.fromkeys(accuracy, HOSTILE))
     change(result, references={HOSTILE: winner | {"decisions": {HOSTILE: HOSTILE}}})
     versions = {HOSTILE: HOSTILE}
@@ -288,7 +290,7 @@ def test_what_is_no_finished_run_is_refused(run: Run, tmp_path: Path) -> None:
     for name, value in {"winner": {}, "bounds": {"latency_ms": "<b>"}, "attainable": [1], "references": 3}.items():
         before = result.read_text()
         change(result, **{name: value})
-        with pytest.raises(RunError, match="this is not the folder of a search"):
+        with pytest.raises(RunError, match="this is no result of nas"):
             write_report(Run.load(run.path))
         result.write_text(before)
     ledger = run.path / "ledger.bin"

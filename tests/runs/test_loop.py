@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import nas
@@ -40,10 +41,12 @@ def test_a_search_meets_its_bound_and_says_what_it_found(tmp_path: Path) -> None
     assert run.winner.accuracy == pytest.approx(nas.load_predictor("mobile")(genotype)[0], abs=1e-9)
     assert run.winner.macs == space.decode(genotype[0]).macs
     assert run.architecture == space.decode(genotype[0])
-    assert run.result["evaluations"] == 20_000
+    assert run.result.evaluations == 20_000
     latencies, accuracies = zip(*((point.latency_ms, point.accuracy) for point in run.front), strict=True)
     assert list(latencies) == sorted(latencies)
     assert list(accuracies) == sorted(accuracies)
+    written = pd.read_csv(tmp_path / "run" / "front.csv")
+    pd.testing.assert_frame_equal(run.frame(), written)
     rows = (tmp_path / "run" / "front.csv").read_text().splitlines()
     assert len(rows) == len(run.front) + 1
     assert rows[0].startswith("latency_ms,accuracy,accuracy_sigma,macs,params,stage1.depth")
@@ -52,7 +55,7 @@ def test_a_search_meets_its_bound_and_says_what_it_found(tmp_path: Path) -> None
 def test_one_seed_one_result_and_nothing_twice(tmp_path: Path) -> None:
     first, second = (nas.search(**QUICK, seed=3, out=tmp_path / name) for name in "ab")
     other = nas.search(**QUICK, seed=4, out=tmp_path / "c")
-    assert _content(first.result) == _content(second.result)
+    assert _content(first.to_json()) == _content(second.to_json())
     assert (_ledger(first.path)[0] != _ledger(other.path)[0]).any()
     genotypes, _, batches = _ledger(first.path)
     assert len({genotype.tobytes() for genotype in genotypes}) == len(genotypes) == sum(map(len, batches)) == 20_000
@@ -71,7 +74,7 @@ def test_interrupted_and_resumed_ends_the_same(tmp_path: Path, controller: str) 
         with pytest.raises(Interrupted, match="--resume"):
             nas.search(**QUICK, controller=controller, out=path, progress=interrupt)
         resumed = nas.search(out=path, resume=True)
-        assert _content(resumed.result) == _content(whole.result)
+        assert _content(resumed.to_json()) == _content(whole.to_json())
         assert (path / "ledger.bin").read_bytes() == (whole.path / "ledger.bin").read_bytes()
         assert (path / "front.csv").read_bytes() == (whole.path / "front.csv").read_bytes()
 
@@ -100,7 +103,7 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path, moments: int) -> Non
             kept = rows
     resume = ["--resume"] if (cut / "request.json").exists() else []
     last = subprocess.run([*command, *budget, *resume, "--out", str(cut)], check=True, capture_output=True, text=True)
-    assert _content(json.loads(last.stdout)) == _content(nas.Run.load(whole).result)
+    assert _content(json.loads(last.stdout)) == _content(nas.Run.load(whole).to_json())
     assert (cut / "ledger.bin").read_bytes() == (whole / "ledger.bin").read_bytes()
     for name in ("front.csv", "winner/config.json", "winner/arch.txt", "winner/model.onnx", "winner/model.py"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
@@ -129,9 +132,9 @@ def test_five_seeds_agree_at_every_bound(tmp_path: Path) -> None:
 
 def test_without_a_bound_the_first_reference_sets_it(tmp_path: Path) -> None:
     run = nas.search(space="mobile", target="pixel-cpu", budget=2_000, out=tmp_path / "run")
-    reference = run.result["references"]["efficientnet-b0"]
-    assert run.result["bounds"]["latency_ms"] == pytest.approx(reference["latency_ms"])
-    assert run.winner.accuracy >= reference["accuracy"]  # it is among the first asked for
+    reference = run.result.references["efficientnet-b0"]
+    assert run.result.latency_bound == pytest.approx(reference.latency_ms)
+    assert run.winner.accuracy >= reference.accuracy  # it is among the first asked for
 
 
 def test_further_bounds_hold_too(tmp_path: Path) -> None:
@@ -213,14 +216,14 @@ def test_a_changed_table_stops_a_resumed_run(tmp_path: Path) -> None:
 
 def test_exact_is_proven_and_evolution_comes_close_without_it(tmp_path: Path) -> None:
     exact = nas.search(**QUICK | {"budget": None}, controller="exact", out=tmp_path / "exact")
-    assert exact.result["proof"]["proven"]
-    assert exact.result["proof"]["gap"] == 0
+    assert exact.result.proof.proven
+    assert exact.result.proof.gap == 0
     assert exact.winner.latency_ms <= 75
     run = nas.search(**QUICK, prove=True, out=tmp_path / "evolution")
-    proof = run.result["proof"]
-    assert proof["upper_bound"] == pytest.approx(exact.winner.accuracy)
-    assert proof["gap"] == pytest.approx(exact.winner.accuracy - run.winner.accuracy)
-    assert 0 <= proof["gap"] < 0.3  # with a 25th of the usual budget
+    proof = run.result.proof
+    assert proof.upper_bound == pytest.approx(exact.winner.accuracy)
+    assert proof.gap == pytest.approx(exact.winner.accuracy - run.winner.accuracy)
+    assert 0 <= proof.gap < 0.3  # with a 25th of the usual budget
 
 
 def test_progress_says_how_things_stand(tmp_path: Path) -> None:
@@ -239,8 +242,8 @@ def test_progress_says_how_things_stand(tmp_path: Path) -> None:
 
 def test_nsga2_gives_a_front_and_the_winner_within_the_bound(tmp_path: Path) -> None:
     run = nas.search(space="mobile", target="pixel-cpu", controller="nsga2", budget=20_000, out=tmp_path / "run")
-    reference = run.result["references"]["efficientnet-b0"]
-    assert run.winner.latency_ms <= reference["latency_ms"]
+    reference = run.result.references["efficientnet-b0"]
+    assert run.winner.latency_ms <= reference.latency_ms
     latencies = [point.latency_ms for point in run.front]
     assert latencies[0] < 20
     assert latencies[-1] > 150  # the default bound does not cut the front

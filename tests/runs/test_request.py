@@ -1,20 +1,46 @@
-"""What a request may name is what there is: names are checked before anything heavy is imported."""
+"""What a request may name is what the tables hold; names are checked before anything heavy is imported."""
+
+import subprocess
+import sys
+
+import pytest
 
 from nas.accuracy import EVALUATORS
 from nas.controllers import CONTROLLERS
-from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
-from nas.runs.request import ACCURACY_NAMES, CONTROLLER_NAMES, DEFAULT_BUDGETS, FRONT_CONTROLLERS, POLICY_NAMES
+from nas.errors import NasError
+from nas.policies import POLICIES
+from nas.runs.request import Request
+from nas.solvers import SOLVERS
+from nas.supernet import SUPERNETS
+from nas.system.lazy import Lazy
+
+TABLES = [CONTROLLERS, POLICIES, SOLVERS, SUPERNETS, EVALUATORS]
 
 
-def test_every_controller_that_a_request_names_is_registered_and_the_other_way_round() -> None:
-    assert sorted(CONTROLLER_NAMES) == sorted([*CONTROLLERS, *POLICIES, "exact"])  # which is solved, not asked
-    assert set(FRONT_CONTROLLERS) <= set(CONTROLLERS)
+@pytest.mark.parametrize("kind", [kind for table in TABLES for kind in table.values()], ids=lambda kind: kind.place)
+def test_every_name_stands_for_something(kind: Lazy[object]) -> None:
+    assert callable(kind.load())
 
 
-def test_every_policy_that_a_request_names_is_registered_and_has_a_supernet() -> None:
-    assert sorted(POLICY_NAMES) == sorted(POLICIES) == sorted(SUPERNET_OF)
-    assert set(SUPERNET_OF.values()) <= set(SUPERNETS)
+def test_every_policy_has_its_supernet() -> None:
+    assert {policy.supernet for policy in POLICIES.values()} <= set(SUPERNETS)
 
 
-def test_every_accuracy_that_a_request_names_is_registered_and_the_other_way_round() -> None:
-    assert sorted(ACCURACY_NAMES) == sorted(EVALUATORS) == sorted(DEFAULT_BUDGETS)
+def test_a_request_is_checked_without_heavy_imports() -> None:
+    heavy = "print(*({'numpy', 'torch', 'scipy', 'pydantic', 'optuna'} & set(sys.modules)))"
+    program = f"import sys; from nas.runs.request import Request; Request(space='s', target='t'); {heavy}"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", ["own:Mine", "a.b:C.d"])
+def test_code_of_ones_own_is_named_by_its_place(name: str) -> None:
+    request = Request(space="s", target="t", controller=name, accuracy=name)
+    assert request.code == {"controller": name, "accuracy": name}
+    assert request.planned(name) == 150
+
+
+@pytest.mark.parametrize("name", ["own", "own:", ":Mine", "own:1", "own/x:Mine", "optuna:cmaes", "table:"])
+def test_what_is_no_place_is_no_controller(name: str) -> None:
+    with pytest.raises(NasError, match="No controller named"):
+        Request(space="s", target="t", controller=name)

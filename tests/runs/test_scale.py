@@ -26,8 +26,8 @@ def test_resuming_costs_less_than_searching(tmp_path: Path) -> None:
     start = process_time()
     again = nas.search(out=run.path, resume=True)
     assert process_time() - start < searching
-    assert again.result["winner"] == result["winner"]
-    assert again.result["front"] == result["front"]
+    assert again.result.winner == result.winner
+    assert again.result.front == result.front
 
 
 @pytest.mark.slow

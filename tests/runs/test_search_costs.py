@@ -53,21 +53,21 @@ def few(controller: str) -> dict[str, Any]:
 def test_every_controller_keeps_bounds_on_memory(tmp_path: Path, controller: str) -> None:
     assert controller == "exact" or controller in CONTROLLERS
     run = nas.search(**few(controller), at_most=BOUNDS, out=tmp_path / "run")
-    winner = run.result["winner"]
+    costs = run.result.winner.costs
     network = run.architecture
-    assert winner["flash_bytes"] == COSTS["flash"].of(network) <= FLASH
-    assert winner["peak_bytes"] == COSTS["peak"].of(network) <= PEAK
-    assert run.result["bounds"] == {"latency_ms": 75.0, "peak_bytes": PEAK, "flash_bytes": FLASH}
+    assert costs["flash_bytes"] == COSTS["flash"].of(network) <= FLASH
+    assert costs["peak_bytes"] == COSTS["peak"].of(network) <= PEAK
+    assert run.result.bounds == {"latency_ms": 75.0, "peak_bytes": PEAK, "flash_bytes": FLASH}
     if controller == "exact":
-        assert run.result["proof"]["proven"]
+        assert run.result.proof.proven
 
 
 def test_a_proof_is_of_all_bounds(tmp_path: Path) -> None:
     run = nas.search(**SEARCH, at_most=BOUNDS, prove=True, out=tmp_path / "run")
     exact = nas.search(**few("exact"), at_most=BOUNDS, out=tmp_path / "exact")
-    proof = run.result["proof"]
-    assert proof["proven"]
-    assert proof["upper_bound"] == pytest.approx(exact.winner.accuracy, abs=1e-9)
+    proof = run.result.proof
+    assert proof.proven
+    assert proof.upper_bound == pytest.approx(exact.winner.accuracy, abs=1e-9)
     loose = nas.search(**few("exact"), out=tmp_path / "loose")
     assert COSTS["peak"].of(loose.architecture) > PEAK or COSTS["flash"].of(loose.architecture) > FLASH
     assert exact.winner.accuracy < loose.winner.accuracy
@@ -83,7 +83,7 @@ def test_what_is_recorded_is_what_was_asked_about(tmp_path: Path) -> None:
     assert header.startswith("latency_ms,accuracy,accuracy_sigma,macs,params,peak_bytes,flash_bytes,stage1.depth")
     plain = nas.search(**SEARCH, out=tmp_path / "plain")
     LedgerFile.read(plain.path / "ledger.bin", 28, ("accuracy", "latency_ms"))
-    assert "peak_bytes" not in plain.result["winner"]
+    assert plain.result.winner.costs.keys() == {"macs", "params"}
 
 
 def test_a_front_of_any_costs(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_every_policy_keeps_a_bound_on_peak_memory(tmp_path: Path, tiny: str, co
         at_most={"peak": 10 * 2**10},
         out=tmp_path / "run",
     )
-    assert run.result["winner"]["peak_bytes"] == COSTS["peak"].of(run.architecture) <= 10 * 2**10
+    assert run.result.winner.costs["peak_bytes"] == COSTS["peak"].of(run.architecture) <= 10 * 2**10
 
 
 def test_a_new_cost_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,4 +203,4 @@ def test_a_new_cost_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert winner["energy_mJ"] <= 1.1
     assert "1.1\u00a0mJ" in (tmp_path / "run" / "report.html").read_text()
     front = nas.search(**SEARCH | {"controller": "nsga2", "objective": "front:energy"}, out=tmp_path / "front")
-    assert "energy_mJ" in front.result["front"][0]
+    assert "energy_mJ" in front.front[0].costs

@@ -44,7 +44,7 @@ SUPERNET = [*SEARCH, "--accuracy", "supernet:6", "--budget", "8"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 TYPED = "import sys\nfrom nas.cli import main\nsys.argv = ['nas', *sys.argv[1:]]\n{first}\nmain()\n"
-OFTEN = "import nas.supernet.training as t; t.CHECKPOINT_SECONDS = -1.0"
+OFTEN = "import nas.training.stepper as s; s.CHECKPOINT_SECONDS = -1.0"
 FAILS = """
 import os, nas.supernet.training as t
 from nas.errors import OutOfMemory
@@ -122,7 +122,7 @@ def test_stopped_it_goes_on_with_one_process_or_two(here: Path, how: list[str]) 
     assert out == ""
     told = [line for line in error.splitlines() if line.startswith("nas: Interrupted: ")]
     assert len(told) == 1, error
-    assert "is kept. Go on: nas search --resume --out run" in told[0]
+    assert "steps are kept. Go on: nas search --resume --out run" in told[0]
     assert not Path("run/result.json").exists()
     ended = together(TYPED.format(first=""), "search", "--resume", "--out", "run", "--json", count=2)
     assert [process.code for process in ended] == [0, 0], ended

@@ -22,7 +22,7 @@ from nas.data.batches import evaluation_batches
 
 SEARCH = ["search", "--space", "single-path", "--target", "pixel-cpu", "--latency", "60ms", "--data", "digits"]
 QUICK = [*SEARCH, "--proxy-resolution", "32"]
-ENTRY = "import sys, nas.supernet.training as t; t.CHECKPOINT_SECONDS = 0.0; from nas.cli import main; main()"
+ENTRY = "import sys, nas.training.stepper as s; s.CHECKPOINT_SECONDS = 0.0; from nas.cli import main; main()"
 """A checkpoint after every step, so that a test need not wait for one."""
 
 
@@ -160,7 +160,7 @@ def test_interrupted_after_the_first_checkpoint_it_says_how_to_go_on(tmp_path: P
     assert process.returncode == 130
     assert out == ""
     last = error.splitlines()[-1]
-    assert "of 500 is kept" in last
+    assert "of 500 steps are kept" in last
     assert "nas search --resume --out run" in last
 
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from lines import line
 
 import nas
 from nas.cost import counts
@@ -12,6 +11,7 @@ from nas.cost.cost import Fold
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError, Unattainable
 from nas.solvers.exact import attain, solve
+from nas.testing import line
 
 
 def random_factors(

@@ -34,11 +34,12 @@ from descents import never, state
 from nas.cost.counts import macs, params
 from nas.data import load_data
 from nas.policies.descent import Descent
-from nas.policies import POLICIES, SUPERNET_OF, SUPERNETS
+from nas.policies import POLICIES
+from nas.supernet import SUPERNETS
 from nas.policies.bound import Bounds
 from nas.space.load import load_space
 from nas.supernet.rules import RULES
-from nas.supernet.training import Checkpoints, WeightSettings, WeightTraining
+from nas.supernet.training import WeightSettings, WeightTraining
 from nas.system.teller import Silent
 from nas.training.processes import alone, joined
 
@@ -50,17 +51,17 @@ bounds = {name: sum(cost.bounds()) / 2 for name, cost in costs.items()}
 
 def train(name, team):
     torch.manual_seed(team.rank)  # the first one's weights are everyone's
-    supernet = SUPERNETS[SUPERNET_OF.get(name, "superkernel")](space)
+    supernet = SUPERNETS[POLICIES[name].supernet if name in POLICIES else "superkernel"](space)
     training = WeightTraining(supernet, data, 8, 0, settings, team)
     if name in RULES:
         losses = []
         for step in range(training.planned):
             x, y = training.batch(step)
             losses.append(training.step(step, partial(RULES[name], supernet, x, y, training.rng(step, 0))))
-        tensors = training.tensors()
+        tensors = training.stepper.tensors()
     else:
         policy = POLICIES[name](space, supernet, costs["latency_ms"], bounds["latency_ms"])
-        descent = Descent(training, policy, Bounds(costs, bounds), Checkpoints(None, ""))
+        descent = Descent(training, policy, Bounds(costs, bounds))
         descent.run(Silent(), never)
         losses, tensors = [record.loss for record in descent.records], state(descent)
     own = {key: [float(value.double().sum()), float(value.double().norm())] for key, value in tensors.items()}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small_run import before, content, nas, process, snapshot
 
+from nas import search
 from nas.errors import RunError, TableError
-from nas.runs.loop import search
 from nas.runs.request_folder import numbered
 from nas.system.atomic import PART
 from nas.system.folder_lock import FolderLock, is_held
@@ -18,11 +18,11 @@ from nas.tables.table import load_table
 from nas.tables.write import write_table
 
 STAGES = [
-    "nas.runs.loop.Subject.load",
-    "nas.runs.loop.Problem.load",
-    "nas.runs.loop._set_up",
-    "nas.runs.loop._loop",
-    "nas.runs.loop.conclude",
+    "nas.runs.search.Subject.load",
+    "nas.runs.search.Problem.load",
+    "nas.runs.search.Plan.settled",
+    "nas.runs.loop.Loop.search",
+    "nas.runs.search.conclude",
 ]
 BUSY = "another process is working on this"
 
@@ -110,11 +110,11 @@ def test_a_killed_process_leaves_no_lock(small: list[str], tmp_path: Path) -> No
 
 HANG = """
 import time
-import nas.runs.loop
+import nas.runs.search
 def hang(*arguments):
     print("hanging", flush=True)
     time.sleep(600)
-nas.runs.loop._set_up = hang
+nas.runs.search.Plan.settled = hang
 """
 
 

@@ -101,7 +101,7 @@ def test_a_medium_that_becomes_read_only(
     place = disk(4_000)
     run = place.folder / "run"
     before(
-        "nas.runs.loop.Problem.load", lambda: place.change("ro"), monkeypatch
+        "nas.runs.search.Problem.load", lambda: place.change("ro"), monkeypatch
     )  # later on a file is open, and it is busy
     told(nas(*small, *BUDGET, "--out", str(run), cwd=tmp_path, code=None), "Read-only file system. Make it writable")
     told(nas("search", "--resume", "--out", str(run), cwd=tmp_path, code=None), "Read-only", "go on: nas search")
@@ -125,7 +125,7 @@ def test_a_finished_run_on_a_read_only_medium(undisturbed: Path, disk: Callable[
 def test_a_folder_that_is_removed_during_the_search(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for stage in ("nas.runs.standing.Standing.update", "nas.runs.loop.conclude"):
+    for stage in ("nas.runs.standing.Standing.update", "nas.runs.search.conclude"):
         before(stage, lambda: shutil.rmtree(tmp_path / "run"), monkeypatch)
         done = nas(*small, *BUDGET, "--out", "run", cwd=tmp_path, code=None)
         told(done, "run: this folder was removed, and what was done so far with it. Start again.")
@@ -140,7 +140,7 @@ def test_a_disk_that_fails(
 
     for stage in ("nas.runs.ledger.Ledger.sync", "nas.system.atomic.os.replace"):
         run = tmp_path / stage
-        before("nas.runs.loop._loop", lambda stage=stage: before(stage, fails, monkeypatch), monkeypatch)
+        before("nas.runs.loop.Loop.search", lambda stage=stage: before(stage, fails, monkeypatch), monkeypatch)
         done = nas(*small, *BUDGET, "--out", str(run), cwd=tmp_path, code=None)
         told(done, "Input/output error. See to the disk or its connection, then go on")
         nas("search", "--resume", "--out", str(run), cwd=tmp_path)
@@ -150,7 +150,7 @@ def test_a_disk_that_fails(
 def test_a_training_on_a_full_disk(
     undisturbed: Path, disk: Callable[[int], Disk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.training.fit.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("nas.training.stepper.CHECKPOINT_SECONDS", 0.0)
     train = ["train", str(undisturbed), "--data", "digits", "--epochs", "1", "--out"]
     nas(*train, "whole", cwd=tmp_path)
     stops = set()

@@ -76,7 +76,7 @@ def test_nohup_is_respected_and_a_pause_is_no_time(small: list[str], undisturbed
     assert json.loads(out)["seconds"] < 1 + (time.monotonic() - began)
 
 
-@pytest.mark.parametrize("stage", ["nas.runs.loop.Problem.load", "nas.runs.loop.conclude"])
+@pytest.mark.parametrize("stage", ["nas.runs.search.Problem.load", "nas.runs.search.conclude"])
 def test_an_interrupt_before_and_after_the_search(
     stage: str, small: list[str], undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +208,7 @@ from nas.cli import main
 
 def test_what_is_solved_is_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt after the one batch of a solver: going on solves again, but does not record it again."""
-    before("nas.runs.loop.conclude", lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
+    before("nas.runs.search.conclude", lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
     words = ["search", "--space", "mobile", "--target", "pixel-cpu", "--latency", "40ms", "--controller", "exact"]
     nas(*words, "--out", "run", cwd=tmp_path, code=130)
     recorded = (tmp_path / "run/ledger.bin").read_bytes()

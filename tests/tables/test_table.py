@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas.blocks import Layer
+from nas.blocks import KEY_COLUMNS, Layer
 from nas.errors import LatencyMissing, NasError
 from nas.space.load import load_space
 from nas.system.places import shipped_folder
-from nas.tables.table import PROVENANCES, load_table
+from nas.tables.table import PROVENANCES, VALUE_COLUMNS, load_table
 
 PIXEL = shipped_folder("latency_tables") / "pixel-cpu"
 ROWS = (PIXEL / "table.csv").read_text()
@@ -41,6 +41,16 @@ def test_measured_rows_are_the_published_ones() -> None:
     assert found.ms.tolist() == [2.7909]  # single_path_nas_pixel1, block 9, k5e6
     assert PROVENANCES[found.provenance[0]] == "measured"
     assert (table.provenance == PROVENANCES.index("measured")).sum() == 42
+
+
+def test_a_frame_has_the_rows() -> None:
+    table = load_table("pixel-cpu")
+    frame = table.frame()
+    assert [*frame] == [*KEY_COLUMNS, *VALUE_COLUMNS]
+    assert frame.provenance.value_counts()["measured"] == 42
+    assert frame.latency_ms.tolist() == table.latency_ms.tolist()
+    first, row = frame.iloc[0].to_dict(), next(table.rows())
+    assert first == row.layer.row | {name: getattr(row, name) for name in VALUE_COLUMNS}
 
 
 def test_coverage_of_mobile_is_what_the_docs_say() -> None:

@@ -14,6 +14,7 @@ import nas.tables.write
 from nas.blocks import Layer
 from nas.cli.screen import estimate_summary, search_summary, table_line, table_summary
 from nas.errors import TableError
+from nas.runs.result import Result
 from nas.system.places import shipped_folder
 from nas.tables.header import TableHeader
 from nas.tables.table import PROVENANCES, LatencyTable, Row, load_table
@@ -209,10 +210,10 @@ def test_the_error_on_whole_networks_is_shown_wherever_the_table_is_used(board: 
     assert "1.2 % off on average, 4.5 % at most" in estimate_summary(
         estimate | {"networks_error": table.networks_error}
     )
-    found = {"latency_ms": 1.0, "accuracy": 1.0, "accuracy_sigma": 1.0, "macs": 1, "params": 1}
+    found = {"decisions": {}, "latency_ms": 1.0, "accuracy": 1.0, "accuracy_sigma": 1.0, "macs": 1, "params": 1}
     search = {
         "space": "mobile",
-        "size": 1e11,
+        "size": 10**11,
         "target": "board",
         "device": table.header.summary,
         "attainable": [1.0, 2.0],
@@ -220,16 +221,17 @@ def test_the_error_on_whole_networks_is_shown_wherever_the_table_is_used(board: 
         "accuracy": {"label": "proxy top-1", "unit": "%", "provenance": "predictor"},
         "winner": found | {"coverage": {"measured": 1.0}, "latency_error_pct": 2.0},
         "references": {},
+        "front": [],
         "proof": None,
         "evaluations": 1,
         "seconds": 1.0,
         "archs_per_second": 1.0,
-        "run": "runs/1",
         "written": [],
         "notes": [],
     }
-    assert "whole networks" not in search_summary(search)
-    assert "1.2 % off on average, 4.5 % at most" in search_summary(search | {"networks_error": table.networks_error})
+    assert "whole networks" not in search_summary(Result.model_validate(search), Path("runs/1"))
+    checked = Result.model_validate(search | {"networks_error": table.networks_error})
+    assert "1.2 % off on average, 4.5 % at most" in search_summary(checked, Path("runs/1"))
 
 
 def test_a_table_measured_under_an_emulator_says_so_in_every_line(

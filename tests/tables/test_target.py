@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.devices.names import KINDS, DeviceName, config_folder, device_name, named_devices
+from nas.devices.names import KINDS, DeviceName, device_name, named_devices
 from nas.errors import NasError, TableError
 from nas.system.places import own_tables_folder
+from nas.system.user_folders import config_folder
 from nas.tables.target import check_target, table_folder, target_path
 
 
@@ -261,10 +262,3 @@ def test_a_file_of_devices_that_is_not_text(home: Path) -> None:
     file.write_bytes(b"pi: \xff\xfe\n")
     with pytest.raises(NasError, match="UTF-8"):
         named_devices()
-
-
-def test_the_config_folder_is_in_the_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config_folder() == home / "config" / "nas"
-    monkeypatch.setenv("XDG_CONFIG_HOME", "")
-    monkeypatch.setenv("HOME", str(home / "user"))
-    assert config_folder() == home / "user" / ".config" / "nas"

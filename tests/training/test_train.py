@@ -26,7 +26,7 @@ from nas.training.history import Epoch
 from nas.training.network import check, start
 
 QUICK = ["--data", "digits", "--epochs", "2"]
-OFTEN = "import nas.training.fit as f; f.CHECKPOINT_SECONDS = 0.1"
+OFTEN = "import nas.training.stepper as s; s.CHECKPOINT_SECONDS = 0.1"
 
 
 def test_what_a_training_leaves(trained: Path) -> None:

@@ -21,11 +21,13 @@ from nas.data import Data
 from nas.data.batches import Augmentation
 from nas.errors import Interrupted, NasError, OutOfMemory, RunError
 from nas.formats.weights import random_weights
+from nas.system.checkpoint import read_checkpoint
 from nas.training import fit as loop
 from nas.training.fit import Fitted, divergence, fit
 from nas.training.network import network_of
 from nas.training.recipe import Recipe
 from nas.training.score import Score, evaluate
+from nas.training.stepper import sgd
 
 SHORT = Recipe(epochs=3, learning_rate=0.3)
 
@@ -70,7 +72,7 @@ def test_one_seed_one_network(digits: Data) -> None:
 def test_after_a_crash_the_same_weights(digits: Data, tmp_path: Path, monkeypatch: Any, step: int) -> None:
     data = few(digits)
     whole = fit(tiny(), data, SHORT, seed=0)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr("nas.training.stepper.CHECKPOINT_SECONDS", 0.0)  # after every step
     real = loop.train_batch
 
     def failing(data: Data, number: int, *rest: Any) -> Any:
@@ -121,7 +123,7 @@ def test_a_checkpoint_of_another_training(digits: Data, tmp_path: Path, what: st
 
 
 def test_a_loss_that_is_no_number_keeps_the_checkpoint(digits: Data, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("nas.training.stepper.CHECKPOINT_SECONDS", 0.0)
     real = loop.train_batch
 
     def poisoned(data: Data, number: int, *rest: Any) -> Any:
@@ -129,11 +131,11 @@ def test_a_loss_that_is_no_number_keeps_the_checkpoint(digits: Data, tmp_path: P
         return (x * float("inf"), y) if number == 6 else (x, y)
 
     monkeypatch.setattr(loop, "train_batch", poisoned)
-    with pytest.raises(NasError, match=r"epoch 2, at or shortly before step 7.*lower --lr") as caught:
+    with pytest.raises(NasError, match=r"no finite number, at or shortly before step 7\..*lower --lr") as caught:
         fit(tiny(), few(digits), SHORT, seed=0, folder=tmp_path)
     assert "is kept" in str(caught.value)
     assert "\n" not in str(caught.value)
-    tensors, kept = loop.read_checkpoint(tmp_path / loop.CHECKPOINT)
+    tensors, kept = read_checkpoint(tmp_path / loop.CHECKPOINT)
     assert kept["step"] == 6
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
@@ -177,7 +179,7 @@ def test_a_signal_ends_it_with_a_checkpoint(
 
 def test_weights_decay_and_nothing_else(digits: Data) -> None:
     network = tiny()
-    groups = loop._optimizer(network, SHORT).param_groups
+    groups = sgd(network, SHORT.momentum, SHORT.weight_decay).param_groups
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     decayed = {names[id(parameter)] for parameter in groups[0]["params"]}
     assert groups[0]["weight_decay"] == SHORT.weight_decay

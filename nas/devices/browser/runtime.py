@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nas.devices.device import Fault
 from nas.errors import NasError
-from nas.system.places import own_tables_folder
+from nas.system.user_folders import data_folder
 
 VERSION = "1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -70,7 +70,7 @@ def install_runtime(source: Path | None = None) -> Path:
 
 
 def _home() -> Path:
-    return own_tables_folder().parent / "onnxruntime-web" / VERSION
+    return data_folder() / "onnxruntime-web" / VERSION
 
 
 def _read(path: Path) -> bytes:

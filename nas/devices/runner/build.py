@@ -6,7 +6,6 @@ where its authors publish it, once, into the user's cache folder.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from nas.devices.device import Fault
 from nas.devices.hosted import Runner
 from nas.devices.stream import stream
+from nas.system import user_folders
 
 LIBRARIES = (
     "ld-linux-aarch64.so.1",
@@ -60,9 +60,9 @@ def cached_runner() -> Path:
 
 def cache_folder() -> Path:
     """Where that bundle lies, or will."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas" / "android"
     sources = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("runner.c", "ort.h"))
-    return cache / f"{version('onnxruntime')}-{hashlib.sha256(sources).hexdigest()[:8]}"
+    name = f"{version('onnxruntime')}-{hashlib.sha256(sources).hexdigest()[:8]}"
+    return user_folders.cache_folder() / "android" / name
 
 
 def build_runner(folder: Path, *, runtime: Path | None = None, libraries: Path | None = None) -> None:

@@ -1,0 +1,114 @@
+"""make_evaluator(): the evaluator that `--accuracy` names, from the space and what it may train with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.accuracy import EVALUATORS
+from nas.accuracy.evaluator import Evaluator, Spread
+from nas.accuracy.predictor import has_predictor, predictor_of
+from nas.accuracy.tabular import load_tabular
+from nas.accuracy.zero_cost import load_zero_cost
+from nas.errors import NasError
+from nas.policies import POLICIES
+from nas.space.space import Space
+from nas.system.lazy import is_own, load_own
+from nas.system.teller import Silent, Teller
+from nas.workers import Here, Workers
+
+if TYPE_CHECKING:
+    from nas.accuracy.short_training import Method
+    from nas.data.data import Data
+    from nas.training.processes import Processes
+
+NEEDED = ("label", "unit", "provenance", "fingerprint", "__call__", "uncertainty")
+"""What an evaluator has; see `nas.accuracy.evaluator.Evaluator`."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What an evaluator may train with."""
+
+    data: Data | None = None
+    seed: int = 0
+    folder: Path | None = None
+    """Where it keeps what it trains."""
+    teller: Teller = Silent()  # noqa: RUF009  # has no state
+    workers: Workers = Here()  # noqa: RUF009  # has no state
+    """Who evaluates; to be closed by their owner."""
+    policy: tuple[str, int] | None = None
+    """The policy that trains its supernet, and for how many steps; 0 where that is not known yet."""
+    processes: Processes | None = None
+    """Those that train together; None is this one alone."""
+
+
+def predicted(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy predictor`."""
+    return predictor_of(space)
+
+
+def looked_up(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy table:PATH`."""
+    return load_tabular(space, argument)
+
+
+def untrained(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy zero-cost`."""
+    return load_zero_cost(space, argument, means.workers)
+
+
+def inherited(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy supernet`."""
+    from nas.accuracy.shared import Shared, SharedSettings  # brings torch
+
+    assert means.data is not None  # the request was checked
+    settings = SharedSettings.parse(argument)
+    if means.policy is not None:
+        name, steps = means.policy
+        settings = SharedSettings(steps=steps, rule=name, kind=POLICIES[name].supernet)
+    return Shared(space, means.data, settings, means.seed, means.folder, means.teller, means.processes)
+
+
+def trained(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy train`."""
+    from nas.accuracy.short_training import EPOCHS, Whole, epochs_of  # brings torch
+
+    return _trained(space, means, epochs_of("train", argument, EPOCHS), Whole(means.workers))
+
+
+def halved(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy asha`."""
+    from nas.accuracy.halving import EPOCHS, Halving  # brings torch and Ray Tune
+    from nas.accuracy.short_training import epochs_of
+
+    return _trained(space, means, epochs_of("asha", argument, EPOCHS), Halving(means.workers, means.teller))
+
+
+def _trained(space: Space, means: Means, epochs: int, method: Method) -> Evaluator:
+    from nas.accuracy.short_training import ShortTraining, Training
+    from nas.training.recipe import Recipe
+
+    assert means.data is not None  # the request was checked
+    training = Training(means.data, Recipe(epochs=epochs), means.seed, means.teller)
+    return ShortTraining(space, training, method, means.folder, means.teller)
+
+
+def default_accuracy(space: Space) -> str:
+    """What `--accuracy` is when it is not given: the predictor fitted on this space, or else zero-cost proxies."""
+    return "predictor" if has_predictor(space) else "zero-cost"
+
+
+def make_evaluator(accuracy: str, space: Space, means: Means = Means()) -> Evaluator:  # frozen
+    """The evaluator that `--accuracy` names. Raises `NasError` where it cannot evaluate this space, gives workers
+    nothing to do, or is code of one's own and none is found."""
+    name, _, argument = accuracy.partition(":")
+    evaluator: Evaluator
+    if name not in EVALUATORS and is_own(accuracy):
+        evaluator = load_own(accuracy, "evaluator", NEEDED)(space, means)
+    else:
+        evaluator = EVALUATORS[name](space, argument, means)
+    if means.workers.option and not isinstance(evaluator, Spread):
+        raise NasError(f"--workers is for the accuracies train, asha and zero-cost; {name!r} is computed here.")
+    return evaluator

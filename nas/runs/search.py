@@ -1,0 +1,114 @@
+"""carry_out(): a search in a run folder, from wherever it stands to its result.
+
+load → set up → search, in one of three ways (`nas.runs.way`) → conclude: result.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from typing import Any
+
+from nas.devices.names import device_name
+from nas.errors import NasError, RunError
+from nas.runs.conclude import conclude
+from nas.runs.ledger import Ledger
+from nas.runs.loop import Loop, Progress
+from nas.runs.plan import Plan
+from nas.runs.problem import Problem, Subject
+from nas.runs.request import Request
+from nas.runs.request_folder import check_present, code_option, resumable
+from nas.runs.run import Run
+from nas.runs.solving import Solving
+from nas.runs.together import first_before_others, together
+from nas.runs.way import Way
+from nas.space.space import Space
+from nas.system import ranks
+from nas.system.teller import Silent, Teller
+from nas.workers import make_workers
+
+
+def carry_out(
+    run: Run,
+    progress: Progress,
+    teller: Teller,
+    workers: str | None = None,
+    then: Callable[[Run, Teller], object] = lambda run, teller: None,
+) -> Run:
+    """Search in a run folder to its result, do what comes `then`, and let other processes in.
+
+    `workers` is `ray` or `ray:ADDRESS`. Of several processes the first does it all; the others train with it.
+    """
+    first = not ranks.rank()
+    try:
+        if not run.finished:
+            option = code_option(run.request.code) + (f" --workers {workers}" if workers else "")
+            with resumable(run.path, "nas search", option):
+                try:
+                    _search(run, progress, teller if first else Silent(), workers)
+                except NasError:
+                    if first:
+                        run.discard_unless_begun()
+                    raise
+        if first:
+            then(run, teller)
+    finally:
+        run.release()
+    return run
+
+
+def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -> None:
+    """This process's part."""
+    request = run.request
+    with ExitStack() as stack:
+        team = stack.enter_context(together(request))
+        opened = stack.enter_context(closing(make_workers(workers, teller)))
+        with first_before_others(team):
+            subject = Subject.load(request, teller)
+            clock = None if team and not team.first else stack.enter_context(_device(request, subject.space, teller))
+            problem = Problem.load(
+                request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team
+            )
+            way = _way(request, problem, progress, teller)
+            plan = Plan.settled(run, problem)
+        if team and not team.first:
+            way.take_part(plan)
+            return
+        try:
+            with closing(
+                Ledger.open(run.path / "ledger.bin", problem.space.cardinalities, problem.objective.columns)
+            ) as ledger:
+                before = len(ledger)
+                searched = way.search(plan, ledger)
+                evaluated = len(ledger) - before
+                verified = None if clock is None else partial(clock, table=problem.table)
+                run.write("result.json", conclude(run, problem, ledger, searched, evaluated, verified).to_json())
+        except RunError:
+            check_present(run.path)  # where it is gone, that is what happened
+            raise
+
+
+def _way(request: Request, problem: Problem, progress: Progress, teller: Teller) -> Way:
+    """How this problem is searched. Raises `NasError` where it cannot be."""
+    if request.solves:
+        return Solving(request, problem)
+    if request.learns:
+        from nas.runs.policy_search import PolicySearch  # brings torch
+
+        return PolicySearch(request, problem, teller)
+    return Loop(request, problem, progress, teller)
+
+
+@contextmanager
+def _device(request: Request, space: Space, teller: Teller) -> Iterator[Callable[..., dict[str, Any]] | None]:
+    """Where the target is a device: hold it, profile it if it has no table of the space yet, and measure the winner on
+    it in the end. None where it is a table."""
+    if device_name(request.target) is None:
+        yield None
+        return
+    from nas.profiler import bench  # only for devices: it imports what a table search has no use for
+
+    with bench.attached(request.target) as device:
+        bench.have_table(request.target, space, device, teller)
+        yield partial(bench.verify, device=device, teller=teller)
