@@ -79,7 +79,7 @@ class Method(Protocol):
 
     @property
     def label(self) -> str:
-        """See `Evaluator`."""
+        """What the accuracy is, as it is shown beside it."""
 
     def described(self, epochs: str) -> str:
         """What becomes of each network, as part of a sentence; `epochs` is their number in words."""
@@ -101,15 +101,12 @@ class Whole:
         self._workers = workers
 
     def described(self, epochs: str) -> str:
-        """See `Method`."""
         return f"each network trained for {epochs}"
 
     def at_once(self) -> int:
-        """See `Method`."""
         return self._workers.at_once(GPU)
 
     def trained(self, training: Training, networks: Sequence[Architecture]) -> Generator[tuple[int, Curve], None, None]:
-        """See `Method`."""
         return self._workers.map(training, networks, gpu=GPU)
 
 
@@ -128,7 +125,6 @@ class ShortTraining:
 
     @property
     def label(self) -> str:
-        """See `Evaluator`."""
         return self.method.label
 
     @property
@@ -147,7 +143,6 @@ class ShortTraining:
 
     @property
     def at_once(self) -> int:
-        """See `nas.accuracy.evaluator.Spread`."""
         return self.method.at_once()
 
     def __call__(self, population: Population) -> NDArray[np.float64]:

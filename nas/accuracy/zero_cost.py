@@ -144,7 +144,6 @@ class ZeroCost:
 
     @property
     def at_once(self) -> int:
-        """See `nas.accuracy.evaluator.Spread`."""
         return self._workers.at_once(gpu=False)
 
     def _score(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:

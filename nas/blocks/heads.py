@@ -21,7 +21,6 @@ class Head:
     head: ClassVar[bool] = True
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         y = g.add("conv", Conv(x.channels, self.mid_channels, activation=self.activation), x)
         return g.add("classifier", Linear(self.mid_channels, self.out_channels), g.add("pool", Pool(), y))
 
@@ -36,6 +35,5 @@ class PooledHead:
     head: ClassVar[bool] = True
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         y = g.add("features", Linear(x.channels, self.mid_channels, self.activation), g.add("pool", Pool(), x))
         return g.add("classifier", Linear(self.mid_channels, self.out_channels), y)

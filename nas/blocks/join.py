@@ -24,7 +24,6 @@ class Add(Op):
     module: ClassVar[str] = "nas.blocks.modules:Add"
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         return _agreed("A sum", inputs)
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
@@ -32,7 +31,6 @@ class Add(Op):
         return {"operators": len(inputs) - 1}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         total, *others = values
         for value in others:
             total = graph.node("Add", [total, value])
@@ -46,11 +44,9 @@ class Multiply(Op):
     module: ClassVar[str] = "nas.blocks.modules:Multiply"
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         return _agreed("A product", inputs)
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         total, *others = values
         for value in others:
             total = graph.node("Mul", [total, value])
@@ -64,9 +60,7 @@ class Concat(Op):
     module: ClassVar[str] = "nas.blocks.modules:Concat"
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         return (sum(shape[0] for shape in inputs), *_agreed("A concatenation", inputs, first=1)[1:])
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         return graph.node("Concat", [*values], axis=1)

@@ -19,7 +19,7 @@ from stat import S_ISDIR, S_ISREG
 import numpy as np
 
 from nas.data.archive import MAX_DEPTH, MAX_MEMBERS, members
-from nas.data.pictures import MAX_BYTES, SUFFIXES
+from nas.data.pictures import MAX_PICTURE_BYTES, SUFFIXES
 from nas.data.source import Encoded, Source, printable
 from nas.data.splits import SPELLINGS, named_parts
 from nas.errors import DataError
@@ -215,7 +215,7 @@ def _archive_reader(path: Path, listing: _Listing, names: list[Name]) -> Callabl
     def read() -> Iterator[tuple[int, Encoded]]:
         for position, member in enumerate(members(path)):
             if position in rows:
-                yield rows[position], member.read(MAX_BYTES + 1)
+                yield rows[position], member.read(MAX_PICTURE_BYTES + 1)
 
     return read
 

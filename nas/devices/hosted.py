@@ -68,7 +68,7 @@ class Hosted:
         return self._info
 
     def measure(self, plan: Plan) -> Iterator[Sample | Remark]:
-        """Have the models there, run the job, check what comes; see `Device`."""
+        """Have the models there, run the job, check what comes."""
         with _system_errors_as_faults():
             yield from self._measure(plan)
 

@@ -97,7 +97,7 @@ TROUBLE = {
 
 
 class Ssh:
-    """A work folder on a board; see `nas.devices.transport.Transport`."""
+    """A work folder on a board, as a transport."""
 
     def __init__(self, host: str, *, config: Path | None = None) -> None:
         """Connect. `host` is what `ssh` takes, an alias too; `config` stands for ~/.ssh/config. Raises `Fault`."""
@@ -121,7 +121,7 @@ class Ssh:
             raise
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
-        """One tar archive, unpacked there; see `Transport`."""
+        """One tar archive, unpacked there."""
         with tempfile.NamedTemporaryFile(prefix="nas-", suffix=".tar") as archive:
             try:
                 with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -138,11 +138,11 @@ class Ssh:
             next(self._ssh(PUT, (self.folder,), limit_s, stdin=Path(archive.name)), None)
 
     def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
-        """See `Transport`. The program there is killed when the generator ends, or this process, or the connection."""
+        """The program there is killed when the generator ends, or this process, or the connection."""
         return self._ssh(RUN, (self.folder, *argv), silence_s)
 
     def close(self) -> None:
-        """See `Transport`. Where the connection is dead, the board finds out and does it by itself."""
+        """Where the connection is dead, the board finds out and does it by itself."""
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1

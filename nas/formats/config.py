@@ -19,7 +19,7 @@ from nas.system.files import read_json, read_model
 
 FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
-MAX_BYTES = 4 << 20
+MAX_CONFIG_BYTES = 4 << 20
 
 Weights = Literal["random", "supernet", "trained"]
 """Where the weights that belong to a config come from."""
@@ -88,7 +88,7 @@ def _row(layer: Layer) -> dict[str, Any]:
 def read_config(path: Path) -> Config:
     """The config in a file. Raises `ArchitectureError` naming the file, the place in it, the rule and the value."""
     rule = f"a config is a mapping with `format: {FORMAT}`"
-    document = read_json(path, ArchitectureError, MAX_BYTES)
+    document = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
     file = read_model(_ConfigFile, document, path, ArchitectureError, rule=rule, page=PAGE)
     try:
         architecture = file.architecture()

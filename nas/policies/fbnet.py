@@ -42,11 +42,9 @@ class FBNet(Policy):
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> FBNet:
-        """As a search makes it."""
         return cls(space, latency)
 
     def logits(self) -> list[torch.Tensor]:
-        """See `Policy`."""
         return self.free()  # type: ignore[no-any-return]
 
     def begin_step(self, progress: float) -> None:

@@ -27,11 +27,9 @@ class Proxyless(Policy):
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Proxyless:
-        """As a search makes it."""
         return cls(space)
 
     def logits(self) -> list[torch.Tensor]:
-        """See `Policy`."""
         return self.free()  # type: ignore[no-any-return]
 
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:

@@ -33,11 +33,9 @@ class Reinforce(Policy):
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Reinforce:
-        """As a search makes it."""
         return cls(space, latency, target_ms)
 
     def logits(self) -> list[torch.Tensor]:
-        """See `Policy`."""
         return self.free()  # type: ignore[no-any-return]
 
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:

@@ -63,11 +63,10 @@ class SinglePath(Policy):
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> SinglePath:
-        """As a search makes it."""
         return cls(space, cast(Superkernel, supernet))
 
     def logits(self) -> list[torch.Tensor]:
-        """See `Policy`; differentiable in the thresholds and in the supernet's weights."""
+        """Differentiable in the thresholds and in the supernet's weights."""
         result = []
         for decision, norms in enumerate(self._norms()):
             options = len(self.space.decisions[decision].options)

@@ -62,7 +62,7 @@ def features(layers: Sequence[Layer], alone_ms: NDArray[np.float64]) -> NDArray[
     return np.column_stack([values, alone_ms, alone_ms * residual, alone_ms * gated])
 
 
-def fit(
+def in_network(
     layers: Sequence[Layer],
     alone_ms: NDArray[np.float64],
     networks: NDArray[np.float64],

@@ -25,7 +25,7 @@ from nas.blocks.layer import Layer
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
 from nas.profiler.estimate import Estimates, estimate
-from nas.profiler.fit import Fit, counts, fit
+from nas.profiler.fit import Fit, counts, in_network
 from nas.profiler.interpolate import interpolator
 from nas.profiler.networks import calibrating, random_networks
 from nas.profiler.probe import write_weights
@@ -191,7 +191,7 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
     blocks, calibrating, checking = rows[: len(layers)], rows[len(layers) : first], rows[first:]
     errors = _standard_errors(found)
     has = survey.counts(survey.calibrating)
-    fitted = fit(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
+    fitted = in_network(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
     error = error_of(survey.counts(survey.checking) @ fitted.ms, found.ms[checking], found.split_half_pct)
     provenance = "simulated" if info.emulated else "measured"
     table_rows = [
@@ -204,14 +204,12 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
     }
     resolution = survey.checking[0].height
     header = _header(folder.name, space, target, info, resolution, found, fitted, error)
-    if (completed := interpolator(layers, fitted.ms, resolution)) is not None:
-        model, left_out = completed
-        bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
-        error_header = header.error.model_copy(
-            update={"band_pct": bands, "leave_one_out": {"mean_pct": left_out, "p90_pct": model.band_pct["block"]}}
-        )
-        header = header.model_copy(update={"model": model.to_header(), "error": error_header})
-    return write_table(folder, header.model_copy(update={"references": write_references(folder, kept)}), table_rows)
+    model, left_out = interpolator(layers, fitted.ms, resolution)
+    bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
+    left_out_pct = {"mean_pct": left_out, "p90_pct": model.band_pct["block"]}
+    errors_told = header.error.model_copy(update={"band_pct": bands, "leave_one_out": left_out_pct})
+    completed = {"model": model.to_header(), "error": errors_told, "references": write_references(folder, kept)}
+    return write_table(folder, header.model_copy(update=completed), table_rows)
 
 
 def _standard_errors(found: Estimates) -> NDArray[np.float64]:

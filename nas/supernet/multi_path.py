@@ -41,11 +41,9 @@ class MultiPath(Supernet):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
-        """See `Supernet`."""
         return self._branch(slot, candidate)(x)  # type: ignore[no-any-return]
 
     def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
-        """See `Supernet`."""
         for layer in self._branch(slot, candidate).children():
             yield dict(layer.named_parameters())
 

@@ -49,7 +49,7 @@ class Superkernel(Supernet):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
-        """See `Supernet`: every op uses a slice of its superkernel."""
+        """Every op uses a slice of its superkernel."""
         for layer, names in zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True):
             values = {-1: x}
             for place, (name, node) in enumerate(zip(names, layer.graph.nodes, strict=True)):
@@ -59,7 +59,6 @@ class Superkernel(Supernet):
         return x
 
     def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
-        """See `Supernet`."""
         for layer, names in zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True):
             yield {
                 f"{place}.{name}": value
@@ -68,7 +67,6 @@ class Superkernel(Supernet):
             }
 
     def former_names(self) -> dict[str, str]:
-        """See `Supernet`."""
         names: dict[str, str] = {}
         for slot, choice in enumerate(self.choices):
             for candidate, places in zip(choice.candidates, self._places[slot], strict=True):

@@ -20,7 +20,7 @@ from yaml.constructor import ConstructorError
 
 from nas.errors import NasError
 
-MAX_BYTES = 32 << 20
+MAX_FILE_BYTES = 32 << 20
 MAX_VALUES = 2_000_000
 """Of a JSON document; each takes up to a hundred bytes of memory."""
 MAX_YAML_VALUES = 50_000
@@ -69,7 +69,9 @@ def check_plain_folder(folder: Path, what: str, error: Callable[[str], NasError]
                 raise error(f"{entry.path}: {what} holds plain files and folders, this is {kind}. Remove it.")
 
 
-def read_bytes(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES, *, links: bool = True) -> bytes:
+def read_bytes(
+    path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES, *, links: bool = True
+) -> bytes:
     """The content of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
     try:
         with open_plain(path, links=links) as file:
@@ -84,7 +86,7 @@ def read_bytes(path: Path, error: Callable[[str], NasError], limit: int = MAX_BY
     return data
 
 
-def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> str:
+def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES) -> str:
     """The text of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
     try:
         return read_bytes(path, error, limit).decode("utf-8")
@@ -106,7 +108,7 @@ def lines(text: str, path: Path, error: Callable[[str], NasError]) -> Iterator[s
         begin = end
 
 
-def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> Any:
+def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES) -> Any:
     """The document in a JSON file; NaN, infinities, repeated keys and what is past a bound are errors."""
     text = read_text(path, error, limit)
     _few(sum(map(text.count, ",[{")), MAX_VALUES, path, error)
@@ -177,7 +179,6 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_yaml_int(node)
 
     def construct_yaml_float(self, node: Any) -> float:
-        """As YAML has it."""
         if len(node.value) > 2 * MAX_DIGITS:
             raise ConstructorError(None, None, f"a number has at most {2 * MAX_DIGITS} letters", node.start_mark)
         return super().construct_yaml_float(node)

@@ -10,7 +10,7 @@ from nas.workers.workers import Item, Result
 
 
 class Here:
-    """See `Workers`."""
+    """This process as a worker."""
 
     option = ""
 

@@ -39,7 +39,7 @@ class Browser:
         return self._info
 
     def measure(self, plan: Plan) -> Iterator[Sample]:
-        """Have the page run a plan; see `Device`. After a fault the next one is run by the page that is then open."""
+        """Have the page run a plan. After a fault the next one is run by the page that is then open."""
         self._await_page()
         try:
             weights = plan.weights.read_bytes()
@@ -67,7 +67,7 @@ class Browser:
             self.show(f"The page was in the background for {self.desk.hidden_s:.0f} s, where browsers slow it down.")
 
     def reset(self) -> None:
-        """Take the round off the desk; the page that is open, or opened next, runs the next one. See `Lasting`."""
+        """Take the round off the desk; the page that is open, or opened next, runs the next one."""
         self.desk.end()
 
     def close(self) -> None:
