@@ -41,12 +41,10 @@ class Predictor:
 
     @property
     def label(self) -> str:
-        """What the figure is."""
         return "proxy top-1"
 
     @property
     def provenance(self) -> str:
-        """One line on what the estimate rests on."""
         return (
             f"predictor fitted on {self.meta['networks']:,} networks of this space trained on ImageNet "
             f"({self.label}; 10-fold tau {self.meta['kendall_tau']:.3f}, "
@@ -57,7 +55,6 @@ class Predictor:
         return self.factors(population)
 
     def uncertainty(self, population: Population) -> NDArray[np.float64]:
-        """One standard deviation of the error, in points."""
         return np.exp(self.log_variance(population) / 2)
 
 

@@ -50,7 +50,6 @@ class Tabular:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the genotypes and their figures."""
         parts = (self.index.genotypes(), self.accuracy, self.std)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 

@@ -24,11 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from importlib import import_module
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from nas.blocks.graph import Graph, Wire
 from nas.errors import ArchitectureError
+from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
@@ -68,8 +68,7 @@ def block_class(kind: str) -> Any:
     if found is None:
         raise ArchitectureError(f"`kind` of a layer is one of {', '.join(BLOCKS)}, got {kind!r}.")
     if isinstance(found, str):
-        module, _, name = found.partition(":")
-        found = BLOCKS[kind] = getattr(import_module(module), name)
+        found = BLOCKS[kind] = load(found)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from nas.blocks.block import (
@@ -182,7 +182,7 @@ class Layer:
         return hash(self._key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _layer, (self.settings,)
+        return partial(Layer, **self.settings), ()
 
     def __repr__(self) -> str:
         """In the words of version 0.1, whose fingerprints of spaces are of this text."""
@@ -192,8 +192,4 @@ class Layer:
 @lru_cache(maxsize=1 << 16, typed=True)
 def shared_layer(**settings: Any) -> Layer:
     """`Layer(**settings)`, one object for equal settings: a space asks for the same few again and again."""
-    return Layer(**settings)
-
-
-def _layer(settings: dict[str, Any]) -> Layer:
     return Layer(**settings)

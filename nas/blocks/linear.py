@@ -49,7 +49,6 @@ class Linear(Op):
         }
 
     def macs(self, *inputs: Shape) -> int:
-        """Of the product."""
         return self.in_features * self.out_features
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:

@@ -59,7 +59,6 @@ class OptunaSampler:
 
     @classmethod
     def sized(cls, name: str, space: Space, initial: Population, budget: int | None) -> OptunaSampler:
-        """Samplers know no budget."""
         return cls(name, space, initial)
 
     def ask(self, n: int, rng: Generator) -> Population:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.archive import members
-from nas.data.source import Source, array_source, printable
+from nas.data.source import Source, array_source
 from nas.errors import DataError
 from nas.system.files import read_bytes
+from nas.system.text import printable
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32

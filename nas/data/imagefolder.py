@@ -20,9 +20,10 @@ import numpy as np
 
 from nas.data.archive import MAX_DEPTH, MAX_MEMBERS, members
 from nas.data.pictures import MAX_PICTURE_BYTES, SUFFIXES
-from nas.data.source import Encoded, Source, printable
+from nas.data.source import Encoded, Source
 from nas.data.splits import SPELLINGS, named_parts
 from nas.errors import DataError
+from nas.system.text import printable
 
 MAX_FOLDERS = 1_000_000
 

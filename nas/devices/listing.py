@@ -33,7 +33,8 @@ class Listed:
 
 def list_devices() -> list[Listed]:
     """Everything that could be a target, usable or not; named devices are asked, for some seconds each."""
-    return [*_providers(), *_named(), *_ssh_hosts(), *_phones(), _browser(), _fake()]
+    fake = Listed("fake", True, "computed times, for tutorials: nothing is measured")
+    return [*_providers(), *_named(), *_ssh_hosts(), *_phones(), _browser(), fake]
 
 
 def _providers() -> Iterator[Listed]:
@@ -101,7 +102,3 @@ def _browser() -> Listed:
     except NasError as problem:
         return Listed("browser", False, str(problem))
     return Listed("browser", True, "by invitation: it prints the address of a page to open")
-
-
-def _fake() -> Listed:
-    return Listed("fake", True, "computed times, for tutorials: nothing is measured")

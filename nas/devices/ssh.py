@@ -24,6 +24,7 @@ from typing import cast
 from nas.devices.device import Fault
 from nas.devices.hosted import SILENCE_S, WORKER, Hosted, Runner
 from nas.devices.stream import stream
+from nas.system.text import printable
 
 CONNECT_S = 60.0
 """Longest silence until the work folder is there, and of whatever is quick."""
@@ -179,8 +180,7 @@ class Ssh:
             reason = " ".join((*lost, *own.splitlines()[-1:])) or said
         if not begun:
             reason = next((hint for sign, hint in TROUBLE.items() if re.search(sign, own + said)), reason)
-        line = f"{self.host}: {reason.replace('{host}', self.host)}"[:400]
-        return "".join(c if c.isprintable() else "?" for c in line)
+        return printable(f"{self.host}: {reason.replace('{host}', self.host)}", 400)
 
 
 def ssh_device(

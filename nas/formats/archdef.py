@@ -45,13 +45,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
 from nas.system.files import read_json, read_model
+from nas.system.strict import Strict
 
 PAGE = "docs/architectures.md"
 MAX_ARCHDEF_BYTES = 1 << 20
@@ -143,10 +144,8 @@ Activation = Annotated[str, Field(max_length=20), AfterValidator(_activation)]
 Text = Annotated[str, Field(min_length=2, max_length=100)]
 
 
-class _ArchDefFile(BaseModel):
+class _ArchDefFile(Strict):
     """An arch-def file; widths of stem and head are exact, those of blocks are rounded."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     resolution: Size
     stem: Size

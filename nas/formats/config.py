@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.system.files import read_json, read_model
+from nas.system.strict import Strict
 
 FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
@@ -105,17 +106,13 @@ def _option(value: Any) -> Any:
     return value
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class _Input(_Strict):
+class _Input(Strict):
     channels: Size
     height: Size
     width: Size
 
 
-class _Row(_Strict):
+class _Row(Strict):
     """The columns that every Layer has; further ones, and what they may be together, are the Layer's own business."""
 
     model_config = ConfigDict(extra="allow")
@@ -143,7 +140,7 @@ class _Row(_Strict):
         return found
 
 
-class _Pictures(_Strict):
+class _Pictures(Strict):
     mean: list[float] = Field(max_length=MAX_DIMENSION)
     std: list[Annotated[float, Field(gt=0)]] = Field(max_length=MAX_DIMENSION)
     classes: list[Name] = Field(max_length=MAX_DIMENSION)
@@ -157,7 +154,7 @@ class _Pictures(_Strict):
                 )
 
 
-class _ConfigFile(_Strict):
+class _ConfigFile(Strict):
     format: Literal["nas-architecture/1"]
     input: _Input
     num_classes: Size

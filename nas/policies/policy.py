@@ -85,6 +85,17 @@ class Policy(nn.Module, ABC):
         return Factors.of([len(chance) for chance in chances], 0.0, terms)
 
 
+class FreePolicy(Policy):
+    """A policy whose logits are its parameters."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.free = Logits(space)
+
+    def logits(self) -> list[torch.Tensor]:
+        return self.free()  # type: ignore[no-any-return]
+
+
 class Logits(nn.Module):
     """Free logits, all options equally likely at first."""
 

@@ -105,7 +105,6 @@ class Survey:
 
     @classmethod
     def of(cls, space: Space) -> Survey:
-        """The survey of a space."""
         calibrated = calibrating(space, CALIBRATING, np.random.default_rng([SEED, 0]))
         drawn = random_networks(space, 3 * CHECKING, np.random.default_rng([SEED, 1]))
         checking = [network for network in drawn if network not in set(calibrated)] or drawn

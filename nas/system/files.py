@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from nas.errors import NasError
+from nas.system.text import one_line, short
 
 MAX_FILE_BYTES = 32 << 20
 MAX_VALUES = 2_000_000
@@ -141,7 +142,7 @@ def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_FIL
     except RecursionError:
         raise error(f"{path}: not valid JSON: {_DEEP}.") from None
     except ValueError as problem:
-        raise error(f"{path}: not valid JSON: {_one_line(problem)}.") from None
+        raise error(f"{path}: not valid JSON: {_told(problem)}.") from None
 
 
 _LONG = f"a whole number has at most {MAX_DIGITS} digits"
@@ -220,9 +221,9 @@ def parse_yaml(text: str, path: Path, error: Callable[[str], NasError]) -> Any:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         where = f"line {mark.line + 1}: " if mark else ""
-        raise error(f"{path}: {where}not valid YAML: {_one_line(problem.problem or problem)}.") from None
+        raise error(f"{path}: {where}not valid YAML: {_told(problem.problem or problem)}.") from None
     except (yaml.YAMLError, ValueError, OverflowError) as problem:
-        raise error(f"{path}: not valid YAML: {_one_line(problem)}.") from None
+        raise error(f"{path}: not valid YAML: {_told(problem)}.") from None
 
 
 def read_model(
@@ -237,24 +238,17 @@ def read_model(
         raise error(_explain(path, problem, page)) from None
 
 
+def _told(problem: object) -> str:
+    return one_line(problem, 160).rstrip(".")
+
+
 def _explain(path: Path, problem: ValidationError, page: str) -> str:
     """One pydantic error as `file: path.in.it: rule, got value`; the number of further ones is told."""
     errors = problem.errors(include_url=False)
     first = errors[0]
-    place = _one_line(".".join(str(part) for part in first["loc"])).removesuffix(".choice.0") or "document"
+    place = _told(".".join(map(str, first["loc"]))).removesuffix(".choice.0") or "document"
     rule = {"missing": "this key is required", "extra_forbidden": "no such key"}.get(first["type"], first["msg"])
     rule = rule.removeprefix("Value error, ").rstrip(".")
     got = "" if first["type"] in {"missing", "extra_forbidden"} else f", got {short(first['input'])}"
     more = f" ({len(errors) - 1} more like it.)" if len(errors) > 1 else ""
     return f"{path}: {place}: {rule}{got}. See {page}.{more}"
-
-
-def _one_line(problem: object, most: int = 160) -> str:
-    line = " ".join(str(problem).split())[:most].rstrip(".")
-    return "".join(letter if letter.isprintable() else "?" for letter in line)  # nothing that moves the cursor
-
-
-def short(value: object, most: int = 60) -> str:
-    """A value that came from elsewhere, on one line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -97,18 +97,15 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def _handled(end: Callable[[int, object], None], go_on: Callable[[int, object], None] | None = None) -> Iterator[None]:
-    handlers = {} if go_on is None else {signal.SIGCONT: go_on}
+    handlers = {}
     if threading.current_thread() is threading.main_thread():
-        handlers |= {number: end for number in SIGNALS if not _ignored(number)}
-    else:
-        handlers = {}
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        handlers = {number: end for number in SIGNALS if not (ignored and number == signal.SIGHUP)}
+        if go_on is not None:
+            handlers[signal.SIGCONT] = go_on
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ignored(number: int) -> bool:
-    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

@@ -82,25 +82,26 @@ def fit(
     return Fitted(training.average.network, tuple(training.history))
 
 
+@dataclass(eq=False)
 class _Training:
     """One training under way."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        data: Data,
-        recipe: Recipe,
-        seed: int,
-        folder: Path | None,
-        teacher: nn.Module | None,
-        team: Processes,
-    ) -> None:
+    network: nn.Module
+    data: Data
+    recipe: Recipe
+    seed: int
+    folder: Path | None
+    teacher: nn.Module | None
+    team: Processes
+
+    def __post_init__(self) -> None:
+        recipe, team = self.recipe, self.team
         team.check_batch(recipe.batch)
-        self.data, self.recipe, self.seed, self.folder, self.team = data, recipe, seed, folder, team
-        self.network = _placed(network, team.device)
-        self.teacher = None if teacher is None else _placed(teacher, team.device).eval().requires_grad_(False)
+        self.network = _placed(self.network, team.device)
+        if self.teacher is not None:
+            self.teacher = _placed(self.teacher, team.device).eval().requires_grad_(False)
         self.average = Average(self.network, recipe.average)
-        self.per_epoch = batches_per_epoch(len(data.train), recipe.batch)
+        self.per_epoch = batches_per_epoch(len(self.data.train), recipe.batch)
         self.steps = recipe.epochs * self.per_epoch
         self.history: list[Epoch] = []
         self.totals = torch.zeros(2, dtype=torch.float64, device=team.device)  # this epoch's: loss × pictures, right
@@ -112,8 +113,8 @@ class _Training:
             planned=self.steps,
             batch=recipe.batch,
             team=team,
-            path=folder and folder / CHECKPOINT,
-            identity=self.identity() if folder else {},
+            path=self.folder and self.folder / CHECKPOINT,
+            identity=self.identity() if self.folder else {},
             names=("network.", "momentum."),
             diverged=f"Learning rate {recipe.learning_rate:g} is too high for this network: train anew with a lower "
             "--lr and another --out.",

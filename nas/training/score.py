@@ -36,7 +36,6 @@ class Score:
         return standard_error(self.top1, self.count)
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON mapping."""
         return asdict(self) | {"standard_error": self.standard_error}
 
 

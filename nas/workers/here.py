@@ -15,7 +15,6 @@ class Here:
     option = ""
 
     def at_once(self, gpu: bool) -> int:
-        """One."""
         return 1
 
     def map(

@@ -62,7 +62,6 @@ class OnRay:
     def map(
         self, work: Callable[[Item], Result], items: Sequence[Item], *, gpu: bool = False
     ) -> Generator[tuple[int, Result], None, None]:
-        """A task a piece."""
         if not items:
             return
         self.start()

@@ -30,7 +30,7 @@ def chances(supernet: Supernet, seed: int = 0) -> list[torch.Tensor]:
 
 
 def shares_of(supernet: Supernet, probabilities: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return [choice.shares(probabilities) for choice in supernet.choices]
+    return [shares_of(choice, probabilities) for choice in supernet.choices]
 
 
 def pictures(supernet: Supernet, side: int | None = None, batch: int = 4) -> torch.Tensor:
@@ -163,7 +163,7 @@ def test_mixed_with_one_hot_shares_and_paired_equal_forward(name: str, tmp_path:
     rng = np.random.default_rng(4)
     for one, other in zip(space.sample(6, rng), space.sample(6, rng), strict=True):
         with torch.no_grad():
-            hot = [torch.eye(len(c.candidates))[c.candidate(one)].double() for c in branches.choices]
+            hot = [torch.eye(len(c.chains))[c.candidate(one)].double() for c in branches.choices]
             assert torch.allclose(branches.mixed(x, hot), branches(x, one), atol=1e-9, rtol=0)
             for supernet in (branches, kernels):
                 first = [torch.ones(()).double() for _ in supernet.choices]
@@ -176,8 +176,8 @@ def test_mixed_with_one_hot_shares_and_paired_equal_forward(name: str, tmp_path:
 def test_mixed_is_the_weighted_sum_of_branches(shipped: Shipped) -> None:
     """One slot by hand: eq. 4 of arXiv:1812.03443."""
     supernet = shipped("nas-bench-macro", "multi-path")
-    hot = [torch.eye(len(c.candidates))[0] for c in supernet.choices]
-    slot = next(s for s, c in enumerate(supernet.choices) if len(c.candidates) == 3)
+    hot = [torch.eye(len(c.chains))[0] for c in supernet.choices]
+    slot = next(s for s, c in enumerate(supernet.choices) if len(c.chains) == 3)
     hot[slot] = torch.tensor([0.2, 0.3, 0.5])
     with torch.no_grad():
         x = before = torch.randn(2, 3, 16, 16)
