@@ -58,16 +58,11 @@ class Predictor:
         return np.exp(self.log_variance(population) / 2)
 
 
+@cache  # a search asks whether there is a predictor before it takes it
 def load_predictor(name: str) -> Predictor:
     """The shipped predictor of a space, by the space's name. Raises `NasError` where there is none."""
     if name not in _shipped():
         raise NasError(f"No accuracy predictor named {name!r}; shipped: {', '.join(_shipped())}.")
-    return _read(name)
-
-
-@cache
-def _read(name: str) -> Predictor:
-    """One file, read once a process: a search asks whether there is a predictor before it takes it."""
     content = (FOLDER / f"{name}.npz").read_bytes()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         meta = json.loads(str(arrays["meta"]))

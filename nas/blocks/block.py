@@ -21,7 +21,7 @@ A block is a frozen dataclass of whole numbers, words and flags, with a method `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
@@ -174,11 +174,3 @@ def absent(name: str) -> Any:
     """What a column holds for a layer of a kind that has no such field. Raises `KeyError` for an unknown column."""
     column = _STANDARD.get(name)
     return (column or further_columns()[name]).absent
-
-
-def check_names(kind: str, names: Iterable[str]) -> None:
-    """Raise `ArchitectureError` for a setting that no block has."""
-    known = {*_STANDARD, *further_columns()}
-    for name in names:
-        if name not in known:
-            raise ArchitectureError(f"No block has a setting {name!r}, got it for a {kind} layer.")

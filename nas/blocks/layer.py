@@ -15,7 +15,6 @@ from nas.blocks.block import (
     Column,
     absent,
     block_class,
-    check_names,
     columns_of,
     further_columns,
 )
@@ -77,11 +76,12 @@ class Layer:
             if name in columns:
                 columns[name].check(kind, value)
             else:
-                check_names(kind, [name])
-                if value != absent(name):
-                    raise ArchitectureError(
-                        f"A {kind} layer has no `{name}` (it stays {absent(name)!r}), got {value!r}."
-                    )
+                try:
+                    usual = absent(name)
+                except KeyError:
+                    raise ArchitectureError(f"No block has a setting {name!r}, got it for a {kind} layer.") from None
+                if value != usual:
+                    raise ArchitectureError(f"A {kind} layer has no `{name}` (it stays {usual!r}), got {value!r}.")
         widths = in_channels if isinstance(in_channels, tuple) else (in_channels,)
         for name, number in (*(("in_channels", width_) for width_ in widths), ("height", height), ("width", width)):
             _SIZE[name].check(kind, number)

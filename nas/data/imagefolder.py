@@ -160,7 +160,9 @@ def _source(path: Path, listing: _Listing) -> Source:
         classes=tuple(map(printable, classes)),
         labels=np.array(labels, dtype=np.int64),
         parts={part: np.array(numbers, dtype=np.int64) for part, numbers in rows.items()},
-        read=_folder_reader(path, kept) if path.is_dir() else _archive_reader(path, listing, kept),
+        read=_archive_reader(path, listing, kept)
+        if path.is_file()
+        else lambda: enumerate(path.joinpath(*n) for n in kept),
         title=lambda row: f"{path}: {printable('/'.join(kept[row]))}",
         fingerprint=_fingerprint(listing, kept, top),
         notes=notes,
@@ -204,10 +206,6 @@ def _some(names: list[str]) -> str:
 
 def _hidden(name: Name) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name)
-
-
-def _folder_reader(path: Path, names: list[Name]) -> Callable[[], Iterator[tuple[int, Encoded]]]:
-    return lambda: ((row, path.joinpath(*name)) for row, name in enumerate(names))
 
 
 def _archive_reader(path: Path, listing: _Listing, names: list[Name]) -> Callable[[], Iterator[tuple[int, Encoded]]]:
