@@ -139,11 +139,11 @@ class Shared:
         )
 
     def plan(self, steps: int) -> None:
-        """Train for so many steps, where their number was not known at first."""
+        """Set the number of steps, where it was not known at first."""
         self.settings = replace(self.settings, steps=steps)
 
     def trained_by_policy(self) -> None:
-        """What a policy did to the weights is their training."""
+        """Take the weights as trained: a policy has trained them."""
         self._trained = True
         self.team.leave()
 

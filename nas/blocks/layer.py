@@ -44,7 +44,7 @@ class Layer:
 
     Written flat, `Layer(kind="conv", in_channels=3, out_channels=16, kernel=3, height=32, width=32)`: the settings are
     the fields of the block. A layer of several inputs has a tuple of `in_channels`; all are of one height and width.
-    Settings of other kinds are read at what they are where there are none, so that all layers have the same columns.
+    A setting that the kind does not have reads as its default, so that all layers have the same columns.
     Raises `ArchitectureError` for an unknown kind, and for a setting of the wrong type, of an absurd size or of another
     kind.
     """

@@ -35,7 +35,7 @@ class Bounds:
         return {name: torch.log(cost.expected_cost(own) / self.bounds[name]) for name, cost in self.costs.items()}
 
     def term(self, excesses: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """What the loss gets, a float64 scalar."""
+        """The term that is added to the loss, a float64 scalar."""
         total = torch.zeros((), dtype=torch.float64)
         for name, excess in excesses.items():
             squared = excess if name == TWO_SIDED else excess.clamp_min(0)
@@ -43,7 +43,7 @@ class Bounds:
         return total
 
     def ascend(self, excesses: Mapping[str, torch.Tensor]) -> None:
-        """Move the multipliers."""
+        """One step of dual ascent for each multiplier."""
         for name, excess in excesses.items():
             moved = self.multipliers[name] + RATE * float(excess.detach())
             self.multipliers[name] = moved if name == TWO_SIDED else max(0.0, moved)

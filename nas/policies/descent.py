@@ -73,7 +73,7 @@ class Descent:
     def __init__(
         self, training: WeightTraining, policy: Policy, bounds: Bounds, settings: PolicySettings | None = None
     ) -> None:
-        """It stands where the training's checkpoint does, if there is one. Raises `RunError` as `restore` does."""
+        """Continues from the training's checkpoint, if there is one. Raises `RunError` as `Stepper.restore` does."""
         self.training = training
         self.policy = policy
         self.bounds = bounds

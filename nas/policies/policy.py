@@ -39,7 +39,7 @@ class Policy(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Policy:
-        """Of a space and its supernet, for a latency and its bound in ms."""
+        """The policy for a space and its supernet, given the latency and its bound in ms."""
 
     @abstractmethod
     def logits(self) -> list[torch.Tensor]:
@@ -67,7 +67,7 @@ class Policy(nn.Module, ABC):
 
     @torch.no_grad()
     def sample(self, rng: Generator) -> Genotype:
-        """A genotype `uint8[D]` of these chances."""
+        """A genotype `uint8[D]`, drawn from these probabilities."""
         return np.array(
             [np.searchsorted(_cumulative(p), rng.random(), side="right") for p in self.probabilities()], dtype=np.uint8
         )

@@ -45,7 +45,7 @@ from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
 
 PROFILE = "profile.json"
-"""Whose table a folder holds; written first."""
+"""Names the device and the space of a folder's table; written first."""
 CALIBRATING = 40
 CHECKING = 20
 REFERENCES = 8
@@ -69,7 +69,7 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
 
 
 def _measured(space: Space, target: str, device: Device, folder: Path, effort: Effort, teller: Teller) -> LatencyTable:
-    """The table of a folder that is ours."""
+    """Measure, and write the table into a folder that is claimed."""
     info, survey = device.info, Survey.of(space)
     workload = survey.workload
     samples = Samples(folder / "samples.jsonl")
@@ -135,7 +135,7 @@ def _check_name(folder: Path) -> None:
 
 
 def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
-    """Make the folder, which is locked, that of this device and space, or see that it is."""
+    """Claim a locked folder for this device and space, or check that it is theirs."""
     file = folder / PROFILE
     mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint}
     if file.is_file():

@@ -86,15 +86,13 @@ class WeightTraining:
         return np.random.default_rng([self.seed, 2, step, purpose])
 
     def batch(self, step: int, split: Split | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """This process's pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split unless told
-        otherwise."""
+        """This process's pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split by default."""
         x, y = self.team.part(*train_batch(self.data, step, self.settings.batch, self.seed, Augmentation(), split))
         return x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
 
     def step(self, step: int, backward: Callable[[], float]) -> float:
-        """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns. Both
-        are means over processes. Raises `NasError` where one is not finite.
-        """
+        """One step along the gradient that `backward` computes; returns the loss that it returns. Both are means over
+        processes. Raises `NasError` where one is not finite."""
         return self.stepper.follow(step, lambda: self.team.mean(self.supernet.parameters(), backward()))
 
     def rate(self, step: int) -> float:

@@ -136,7 +136,7 @@ class _Training:
         }
 
     def run(self, teller: Teller, interrupted: Signals, watch: Callable[[Epoch], object]) -> None:
-        """From the step at which it stands to the last one."""
+        """Make the steps that are left."""
         model, batches = self.team.wrapped(self.network), self.batches()
         for step in self.stepper.steps(teller, interrupted, self.state):
             self.update(model, step, *next(batches))
@@ -167,7 +167,7 @@ class _Training:
         self.totals += torch.stack([shown.double() * len(x), right.sum().double()])
 
     def end_epoch(self, step: int, watch: Callable[[Epoch], object]) -> None:
-        """What there is to tell after the last step of an epoch."""
+        """Evaluate, record and report after the last step of an epoch."""
         clock = self.stepper.clock
         clock.lap()
         loss, right = self.team.sums(self.totals.tolist())
@@ -233,7 +233,7 @@ class _Training:
         }
 
     def take(self, state: dict[str, Any]) -> None:
-        """Stand where it says."""
+        """Continue from what a checkpoint holds beside tensors."""
         self.stepper.clock.seconds = float(state["seconds"])
         self.history = [Epoch(**row) for row in state["history"]]
         if self.team.first:  # the others begin at zero, so that the sum over all is right

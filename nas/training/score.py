@@ -21,7 +21,7 @@ CORRECT = 5
 
 @dataclass(frozen=True)
 class Score:
-    """Of a network on so many pictures."""
+    """Accuracy and loss of a network on `count` pictures."""
 
     top1: float
     """Percent of pictures whose class has the highest score."""
