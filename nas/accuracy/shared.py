@@ -24,7 +24,6 @@ from nas.formats.weights_file import plain_weights
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.supernet import SUPERNETS
-from nas.supernet.choices import choices_of
 from nas.supernet.multi_path import check_branches
 from nas.supernet.rules import RULES
 from nas.supernet.subnet import CALIBRATION, recalibrate
@@ -72,6 +71,7 @@ class SharedSettings:
         return cls(**found)
 
 
+@dataclass(eq=False)
 class Shared:
     """Accuracy on held-out pictures with inherited weights; calling it gives `float64[N]`, in percent.
 
@@ -82,38 +82,32 @@ class Shared:
     label: ClassVar[str] = "supernet top-1"
     unit: ClassVar[str] = "%"
 
-    def __init__(
-        self,
-        space: Space,
-        data: Data,
-        settings: SharedSettings,
-        seed: int,
-        folder: Path | None,
-        teller: Teller,
-        processes: Processes | None = None,
-    ) -> None:
-        self.team = processes or alone()
-        self.team.check_batch(SUPERNETS[settings.kind].load().batch)
-        if settings.kind == "multi-path":
-            check_branches(space, choices_of(space))  # before a run is set up
-        self.space = space
-        self.data = data
-        self.settings = settings
-        self.seed = seed
-        self._folder = folder
-        self._teller = teller
+    space: Space
+    data: Data
+    settings: SharedSettings
+    seed: int
+    folder: Path | None
+    """Where the supernet's checkpoint is kept."""
+    teller: Teller
+    processes: Processes | None = None
+    """Those that train together; None is this one alone."""
+
+    def __post_init__(self) -> None:
+        self.team = self.processes or alone()
+        self.team.check_batch(SUPERNETS[self.settings.kind].load().batch)
+        if self.settings.kind == "multi-path":
+            check_branches(self.space, self.space.candidates)  # before a run is set up
         self._trained = False
-        self._index = GenotypeIndex(space.cardinalities)
+        self._index = GenotypeIndex(self.space.cardinalities)
         self._known: list[Score] = []
-        if data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
-            teller.say(
-                f"training on pictures of {data.resolution} px takes very long without a GPU; --proxy-resolution 32 or "
-                "64 trains the supernet on small ones and leaves the network's own resolution as it is"
+        if self.data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
+            self.teller.say(
+                f"training on pictures of {self.data.resolution} px takes very long without a GPU; --proxy-resolution "
+                "32 or 64 trains the supernet on small ones and leaves the network's own resolution as it is"
             )
 
     @property
     def provenance(self) -> str:
-        """One line on what the estimate rests on."""
         return (
             f"weights inherited from a {self.settings.kind} supernet trained on {self.data.name} at "
             f"{self.data.resolution} px, on {min(len(self.data.validation), MOST_PICTURES):,} pictures held out"
@@ -121,14 +115,13 @@ class Shared:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that the weights depend on."""
         parts = (VERSION, self.settings, self.seed, self.space.fingerprint, self.data.fingerprint)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
     def training(self) -> WeightTraining:
         """The supernet and its optimiser, as far as they are trained."""
-        return self.fresh_training(None if self._folder is None else self._folder / FILE)
+        return self.fresh_training(None if self.folder is None else self.folder / FILE)
 
     def fresh_training(self, path: Path | None = None) -> WeightTraining:
         """A supernet whose weights are drawn from the seed, and its optimiser; `path` is that of a checkpoint."""
@@ -146,11 +139,11 @@ class Shared:
         )
 
     def plan(self, steps: int) -> None:
-        """Train for so many steps, where their number was not known at first."""
+        """Set the number of steps, where it was not known at first."""
         self.settings = replace(self.settings, steps=steps)
 
     def trained_by_policy(self) -> None:
-        """What a policy did to the weights is their training."""
+        """Take the weights as trained: a policy has trained them."""
         self._trained = True
         self.team.leave()
 
@@ -200,7 +193,7 @@ class Shared:
         training, stepper, rule = self.training, self.training.stepper, RULES[self.settings.rule]
         stepper.restore()
         with interruptible() as interrupted, stepper.memory_told():
-            for step in stepper.steps(self._teller, interrupted):
+            for step in stepper.steps(self.teller, interrupted):
                 x, y = training.batch(step)
                 done = step / training.planned
                 training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
