@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.devices.device import Fault
-from nas.devices.hosted import SILENCE_S, Hosted
+from nas.devices.hosted import Hosted
 from nas.devices.runner.build import android_runner, cached_runner
 from nas.devices.stream import stream
 
@@ -62,10 +62,10 @@ def adb_devices() -> list[Attached]:
     return found
 
 
-def adb_device(serial: str, *, threads: int = 1, silence_s: float = SILENCE_S) -> Hosted:
+def adb_device(serial: str, *, threads: int = 1) -> Hosted:
     """The device of this serial; the first call builds the runner for it. Raises `Fault`."""
     _check_usable(serial)
-    return Hosted(lambda: Adb(serial), android_runner(cached_runner()), threads=threads, silence_s=silence_s)
+    return Hosted(lambda: Adb(serial), android_runner(cached_runner()), threads=threads)
 
 
 class Adb:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 
 from nas.devices.device import Fault
-from nas.devices.hosted import SILENCE_S, WORKER, Hosted, Runner
+from nas.devices.hosted import WORKER, Hosted, Runner
 from nas.devices.stream import stream
 from nas.system.text import printable
 
@@ -183,14 +183,7 @@ class Ssh:
         return printable(f"{self.host}: {reason.replace('{host}', self.host)}", 400)
 
 
-def ssh_device(
-    host: str,
-    *,
-    threads: int = 1,
-    install: bool = False,
-    silence_s: float = SILENCE_S,
-    config: Path | None = None,
-) -> Hosted:
+def ssh_device(host: str, *, threads: int = 1, install: bool = False, config: Path | None = None) -> Hosted:
     """The device behind an ssh host; it is connected to, and looked at, when it is first used.
 
     It needs a 64-bit system with Python 3.8, numpy and onnxruntime, the last two from python3 there or from a private
@@ -206,9 +199,7 @@ def ssh_device(
             raise
         return board
 
-    return Hosted(
-        connect, Runner(("sh", "python", "worker.py"), {"worker.py": WORKER}), threads=threads, silence_s=silence_s
-    )
+    return Hosted(connect, Runner(("sh", "python", "worker.py"), {"worker.py": WORKER}), threads=threads)
 
 
 def _find_python(board: Ssh, install: bool) -> str:

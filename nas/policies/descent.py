@@ -70,14 +70,12 @@ class Record:
 class Descent:
     """A policy and a supernet in training."""
 
-    def __init__(
-        self, training: WeightTraining, policy: Policy, bounds: Bounds, settings: PolicySettings | None = None
-    ) -> None:
+    def __init__(self, training: WeightTraining, policy: Policy, bounds: Bounds) -> None:
         """Continues from the training's checkpoint, if there is one. Raises `RunError` as `Stepper.restore` does."""
         self.training = training
         self.policy = policy
         self.bounds = bounds
-        self.settings = settings or PolicySettings()
+        self.settings = PolicySettings()
         self.records: list[Record] = []
         first = int(self.settings.warm_up * training.planned)
         self.first = first if first < training.planned else 0

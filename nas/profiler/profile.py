@@ -39,7 +39,7 @@ from nas.system.folder_lock import FolderLock
 from nas.system.places import own_tables_folder
 from nas.system.strict import Name
 from nas.system.teller import Teller
-from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
+from nas.tables.header import Bands, DeviceHeader, ErrorHeader, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
 from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
@@ -202,13 +202,23 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
         for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
     resolution = survey.checking[0].height
-    header = _header(folder.name, space, target, info, resolution, found, fitted, error)
     model, left_out = interpolator(layers, fitted.ms, resolution)
-    bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
-    left_out_pct = {"mean_pct": left_out, "p90_pct": model.band_pct["block"]}
-    errors_told = header.error.model_copy(update={"band_pct": bands, "leave_one_out": left_out_pct})
-    completed = {"model": model.to_header(), "error": errors_told, "references": write_references(folder, kept)}
-    return write_table(folder, header.model_copy(update=completed), table_rows)
+    worst, interpolated = min(max(error.worst_pct, 0.1), 1_000.0), model.band_pct["block"]
+    header = TableHeader(
+        name=folder.name,
+        target=target,
+        space=space.name,
+        resolution=resolution,
+        **_origin(info, found, fitted, error.count),
+        model=model.to_header(),
+        error=ErrorHeader(
+            band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=interpolated),
+            networks=error,
+            leave_one_out={"mean_pct": left_out, "p90_pct": interpolated},
+        ),
+        references=write_references(folder, kept),
+    )
+    return write_table(folder, header, table_rows)
 
 
 def _standard_errors(found: Estimates) -> NDArray[np.float64]:
@@ -222,49 +232,29 @@ def _standard_errors(found: Estimates) -> NDArray[np.float64]:
     return result
 
 
-def _header(
-    name: str,
-    space: Space,
-    target: str,
-    info: DeviceInfo,
-    resolution: int,
-    found: Estimates,
-    fitted: Fit,
-    error: NetworksError,
-) -> TableHeader:
+def _origin(info: DeviceInfo, found: Estimates, fitted: Fit, checked: int) -> dict[str, Any]:
+    """What a header says of the device and of how the rows came about."""
     device: dict[str, Any] = {key: getattr(info, key) for key in _DEVICE_KEYS}
     paces = found.paces_pct.values()
     pool = (
         f"; {len(paces)} boards of one kind, {max(paces) - min(paces):.1f} % apart, taken out" if len(paces) > 1 else ""
     )
     drift = f"drift of {found.drift_pct:.1f} % between passes {'taken out' if found.corrected else 'left in'}"
-    worst = min(max(error.worst_pct, 0.1), 1_000.0)
-    return TableHeader(
-        format="nas-latency-table/1",
-        name=name,
-        target=target,
-        space=space.name,
-        device=DeviceHeader(**device, fingerprint=info.fingerprint, boards=max(1, len(paces))),
-        runtime=RuntimeHeader(name=info.runtime, version=info.runtime_version),
-        threads=info.threads,
-        precision="float32",
-        batch=1,
-        date=date.today(),
-        resolution=resolution,
-        estimator=(
-            "best run of a slice, lower quartile of a session's slices, mean over sessions; "
-            f"{int(np.median(found.sessions))} sessions a probe; {drift}{pool}"
-        ),
-        source="measured by nas",
-        key_columns=["kind", "in_channels", "out_channels", "height", "width"],
-        calibration=(
-            f"blocks alone, corrected by {CALIBRATING} whole networks "
-            f"(nas.profiler.fit with s = {fitted.s}, c = {fitted.c}), checked on {error.count}"
-        ),
-        error=ErrorHeader(
-            band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=100.0), networks=error
-        ),
-    )
+    return {
+        "format": "nas-latency-table/1",
+        "device": DeviceHeader(**device, fingerprint=info.fingerprint, boards=max(1, len(paces))),
+        "runtime": RuntimeHeader(name=info.runtime, version=info.runtime_version),
+        "threads": info.threads,
+        "precision": "float32",
+        "batch": 1,
+        "date": date.today(),
+        "estimator": "best run of a slice, lower quartile of a session's slices, mean over sessions; "
+        f"{int(np.median(found.sessions))} sessions a probe; {drift}{pool}",
+        "source": "measured by nas",
+        "key_columns": ["kind", "in_channels", "out_channels", "height", "width"],
+        "calibration": f"blocks alone, corrected by {CALIBRATING} whole networks "
+        f"(nas.profiler.fit with s = {fitted.s}, c = {fitted.c}), checked on {checked}",
+    }
 
 
 _DEVICE_KEYS = ("model", "soc", "cores", "architecture", "provider", "memory_mb", "system", "governor", "emulated")

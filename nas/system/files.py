@@ -22,6 +22,7 @@ from nas.errors import NasError
 from nas.system.text import one_line, short
 
 MAX_FILE_BYTES = 32 << 20
+MAX_YAML_BYTES = 1 << 20
 MAX_VALUES = 2_000_000
 """Of a JSON document; each takes up to a hundred bytes of memory."""
 MAX_YAML_VALUES = 50_000
@@ -206,9 +207,9 @@ for _tag in ("int", "float"):  # the loader keeps functions, not names
     _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", getattr(_StrictLoader, f"construct_yaml_{_tag}"))
 
 
-def read_yaml(path: Path, error: Callable[[str], NasError], limit: int = 1 << 20) -> Any:
+def read_yaml(path: Path, error: Callable[[str], NasError]) -> Any:
     """The document in a YAML file; aliases and repeated keys are errors. Note that YAML reads `1e-3` as text."""
-    return parse_yaml(read_text(path, error, limit), path, error)
+    return parse_yaml(read_text(path, error, MAX_YAML_BYTES), path, error)
 
 
 def parse_yaml(text: str, path: Path, error: Callable[[str], NasError]) -> Any:
