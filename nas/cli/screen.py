@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.blocks.layer import Layer
 from nas.cost.cost import COSTS, by_key, counted
-from nas.runs.result import Accuracy, Proof, Result
-from nas.runs.result import Found as Architecture
+from nas.runs.result import Accuracy, Found, Proof, Result
 from nas.space.space import Space
 from nas.tables.header import DeviceHeader
 from nas.tables.table import PROVENANCES, LatencyTable, describe
@@ -220,7 +219,7 @@ def _searched(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-def _figures(found: Architecture, accuracy: Accuracy) -> str:
+def _figures(found: Found, accuracy: Accuracy) -> str:
     figure = f"{found.accuracy:.1f} ± {found.accuracy_sigma:.1f} {accuracy.unit}".rstrip()
     return f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · {_sizes(found.costs)}"
 

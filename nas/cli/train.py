@@ -52,8 +52,8 @@ def train(
 
 def _folder(config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]) -> Any:
     """The training's folder."""
-    from nas.runs.training_folder import Folder
-    from nas.runs.training_request import Request
+    from nas.runs.training_folder import TrainingFolder
+    from nas.runs.training_request import TrainingRequest
 
     asked = {name: value for name, value in plain.items() if value is not None}
     for name, place in {"config": config, "weights": asked.get("weights"), "teacher": asked.get("teacher")}.items():
@@ -62,13 +62,13 @@ def _folder(config: str | None, data: str | None, out: Path | None, resume: bool
     if data is not None:
         asked["data"] = absolute_data(data)
     if resume:
-        return Folder.resume(out, asked)
+        return TrainingFolder.resume(out, asked)
     for name, example in {"config": "a config.json or a run", "data": "--data digits"}.items():
         if name not in asked:
             raise NasError(f"{example} is required, for example: nas train runs/mine --data digits")
-    request = Request(**asked)
+    request = TrainingRequest(**asked)
     _check(request)
-    return Folder.create(out, request)
+    return TrainingFolder.create(out, request)
 
 
 def _check(request: Any) -> None:

@@ -27,9 +27,8 @@ from nas.errors import RunError
 from nas.runs.ledger_file import LedgerFile
 from nas.runs.objective import Objective
 from nas.runs.problem import Problem
-from nas.runs.request import Request
-from nas.runs.request_folder import ask_for_code, read_mapping, recall
-from nas.runs.run import FORMAT
+from nas.runs.request_folder import ask_for_code, read_mapping
+from nas.runs.run import Run
 from nas.system.atomic import atomic
 
 MAX_TRIALS = 10_000
@@ -47,7 +46,7 @@ def to_study(run: Path, folder: Path, most: int = MAX_TRIALS, *, data: str | Non
     if not setup_file.is_file():
         raise RunError(f"{run}: there is no run here, or nothing was evaluated yet.")
     asked = {} if data is None else {"data": data}
-    request = recall(run, "run", FORMAT, Request.from_json, asked)
+    request = Run.recall(run, asked)
     request = replace(request, accuracy=None) if request.own_accuracy else request  # nothing is evaluated
     ask_for_code(run, {option: place for option, place in request.code.items() if option == "data"}, asked)
     problem = Problem.load(request)

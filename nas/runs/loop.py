@@ -15,7 +15,6 @@ from nas.runs.ledger import Ledger
 from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
-from nas.runs.request_folder import check_present
 from nas.runs.standing import Standing
 from nas.runs.way import Searched
 from nas.system.interrupt import Stopwatch, interruptible
@@ -69,7 +68,7 @@ class Loop:
                 timed += n * watch.lap()
                 if plan.planned is None and watch.seconds > WARM_UP_SECONDS:
                     plan.become(max(asked, int(timed * (request.seconds or 0) / watch.seconds)))
-                check_present(plan.run.path)
+                plan.run.check_present()
                 self._progress(asked, plan.planned, standing.update(*judged))
                 if len(ledger) == before and problem.space.size <= SMALL:
                     break  # every network of the space has been evaluated

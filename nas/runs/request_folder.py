@@ -1,4 +1,4 @@
-"""A folder that begins with a request: what searches and trainings have in common.
+"""RequestFolder: a folder that begins with a request: what searches and trainings have in common.
 
 `request.json` is written before anything else, so that whatever was begun can be gone on with.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import nas
 from nas.errors import Interrupted, Refused, RunError
@@ -25,9 +26,200 @@ FILE = "request.json"
 MAX_BYTES = 1 << 20
 """Of it."""
 
-R = TypeVar("R")
-
 _CODE = {"data": "pictures are", "controller": "controller is", "accuracy": "accuracy is"}
+
+
+class Asked(Protocol):
+    """A request: what a folder begins with."""
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The options that name code of one's own, which is run."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as a JSON mapping."""
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """The inverse of `to_json`. Raises `RunError` where the document is no request."""
+
+
+R = TypeVar("R", bound=Asked)
+
+
+class RequestFolder(ABC, Generic[R]):
+    """A folder and the request in it. `create` and `resume` make one for this process alone, until it is released."""
+
+    what: ClassVar[str]
+    """What is requested, as messages say it."""
+    command: ClassVar[str]
+    """What goes on with it."""
+    file_format: ClassVar[str]
+    """Of request.json."""
+    request_class: ClassVar[type[Any]]
+
+    def __init__(self, path: Path, request: R, lock: FolderLock | None = None) -> None:
+        self.path = path
+        self.request = request
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path | None, request: R) -> Self:
+        """A new folder, by default `runs/STEM-N`, with its request in it.
+
+        Raises `RunError` where another process is in it, something is there already, or nothing can be written.
+        """
+        ranks.check_named(path)
+        folder = path or numbered(cls._stem(request))
+        return cls(folder, request, cls._begin(folder, request))
+
+    @classmethod
+    def resume(cls, path: Path | None, asked: Mapping[str, Any]) -> Self:
+        """The folder to go on with; `asked` must not contradict its request.
+
+        What it would go on with as code of one's own (`python:` data) must be asked for again: see `ask_for_code`.
+        Raises `RunError` where another process is in it, or there is nothing to go on with.
+        """
+        folder = path or cls._newest(asked)
+        request = cls.recall(folder, asked)
+        if not cls(folder, request).finished:
+            ask_for_code(folder, request.code, asked)
+        if ranks.rank():
+            return cls(folder, request)
+        lock = FolderLock(folder, f"is working on this {cls.what}", make=False)
+        clear_parts(folder)  # what a killed process left half-written
+        return cls(folder, request, lock)
+
+    @classmethod
+    @abstractmethod
+    def _stem(cls, request: R) -> str:
+        """What the names of folders begin with that nobody has named."""
+
+    @classmethod
+    @abstractmethod
+    def _newest(cls, asked: Mapping[str, Any]) -> Path:
+        """The folder to go on with where none is named. Raises `NasError` where that is not known."""
+
+    @classmethod
+    def _begin(cls, folder: Path, request: R) -> FolderLock | None:
+        """Make a new folder with a request in it, and keep others out.
+
+        Of several processes that train together the first one makes it; None for the others.
+        """
+        if ranks.rank():
+            return None
+        document = {
+            "format": cls.file_format,
+            "request": request.to_json(),
+            "nas": nas.__version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        what = cls.what
+        try:
+            lock = FolderLock(folder, f"is working on this {what}")
+        except OSError as problem:
+            raise _unwritable(folder, problem.strerror) from None
+        try:
+            if (folder / FILE).exists():
+                raise RunError(
+                    f"{folder}: there is a {what} here. Add --resume to go on with it, or choose another --out."
+                )
+            clear_parts(folder, FILE)
+            if any(folder.iterdir()):
+                raise RunError(f"{folder}: a {what} is written into a new or empty folder. Choose another --out.")
+            fresh = cls(folder, request)
+            try:
+                fresh.write(FILE, document)
+            except BaseException:
+                fresh.discard()
+                raise
+        except BaseException as problem:
+            lock.release()
+            if isinstance(problem, OSError):
+                raise _unwritable(folder, problem.strerror) from None
+            raise
+        return lock
+
+    @classmethod
+    def recall(cls, folder: Path, asked: Mapping[str, Any]) -> R:
+        """The request in a folder; what is `asked` now must not contradict it.
+
+        Raises `RunError` for what is not there, not a request, or contradicted.
+        """
+        file, what = folder / FILE, cls.what
+        if not file.is_file():
+            raise RunError(f"{folder}: there is no {what} to resume. Leave out --resume to start one.")
+        try:
+            check_plain_folder(folder, f"the folder of a {what}", RunError)
+        except OSError as problem:
+            raise RunError(f"{folder}: cannot be read ({problem.strerror}).") from None
+        document = read_mapping(file, MAX_BYTES)
+        if document.get("format") != cls.file_format:
+            raise RunError(
+                f"{file}: a {what}'s request has format {cls.file_format!r}, got {document.get('format')!r}."
+            )
+        try:
+            request: R = cls.request_class.from_json(document.get("request"))
+        except RunError as problem:
+            raise RunError(f"{file}: {problem}") from None
+        for name, value in asked.items():
+            if getattr(request, name) != value:
+                raise RunError(
+                    f"{folder}: this {what} has {name} {getattr(request, name)!r}, the request says {value!r}. "
+                    "Leave the option out, or choose another --out."
+                )
+        return request
+
+    def release(self) -> None:
+        """Let other processes work in the folder."""
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def go_on(self) -> str:
+        """What to type to go on with it."""
+        return f"{self.command} --resume --out {shlex.quote(str(self.path))}{code_option(self.request.code)}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result was written."""
+        return (self.path / "result.json").is_file()
+
+    def write(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a JSON file, atomically."""
+        write_atomic(self.path / name, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+    def discard(self, *names: str) -> None:
+        """Leave nothing behind of what was begun in vain: the request, these files, and the folder if that was all."""
+        for name in (FILE, *names):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: not ours
+            self.path.rmdir()
+            if self.path.parent == Path("runs"):
+                self.path.parent.rmdir()
+
+    @contextmanager
+    def resumable(self, option: str = "") -> Iterator[None]:
+        """Whatever stops the work, the system's refusal or an interrupt, ends with how to go on, with this `option` of
+        the command if any.
+
+        Raises `Refused` for an `OSError`, and `Interrupted` for a `KeyboardInterrupt`.
+        """
+        go_on = f"{self.go_on}{option}"
+        try:
+            yield
+        except OSError as problem:
+            self.check_present()
+            raise Refused.of(problem, f"go on: {go_on}", self.path) from problem
+        except Interrupted as interrupted:
+            raise Interrupted(f"{interrupted} Go on: {go_on}") from None
+        except KeyboardInterrupt:
+            raise Interrupted(f"what was done is kept. Go on: {go_on}") from None
+
+    def check_present(self) -> None:
+        """Raise `RunError` where the folder was removed meanwhile: what is written from now on would be lost."""
+        if not (self.path / FILE).is_file():
+            raise RunError(f"{self.path}: this folder was removed, and what was done so far with it. Start again.")
 
 
 def numbered(stem: str) -> Path:
@@ -49,90 +241,6 @@ def numbered(stem: str) -> Path:
     raise AssertionError
 
 
-def begin(folder: Path, what: str, file_format: str, request: Mapping[str, Any]) -> FolderLock | None:
-    """Make a new folder with a request in it, and keep others out; `what` it is a request for is what messages say.
-
-    Of several processes that train together the first one makes it; None for the others. Raises `RunError` where
-    another process is in it, something is there already, or nothing can be written.
-    """
-    if ranks.rank():
-        return None
-    document = {
-        "format": file_format,
-        "request": request,
-        "nas": nas.__version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    try:
-        lock = FolderLock(folder, f"is working on this {what}")
-    except OSError as problem:
-        raise _unwritable(folder, problem.strerror) from None
-    try:
-        if (folder / FILE).exists():
-            raise RunError(f"{folder}: there is a {what} here. Add --resume to go on with it, or choose another --out.")
-        clear_parts(folder, FILE)
-        if any(folder.iterdir()):
-            raise RunError(f"{folder}: a {what} is written into a new or empty folder. Choose another --out.")
-        try:
-            write_json(folder / FILE, document)
-        except BaseException:
-            discard(folder)
-            raise
-    except BaseException as problem:
-        lock.release()
-        if isinstance(problem, OSError):
-            raise _unwritable(folder, problem.strerror) from None
-        raise
-    return lock
-
-
-def _unwritable(folder: Path, why: str | None) -> RunError:
-    return RunError(f"{folder}: cannot be written ({why}). Choose another --out.")
-
-
-def resumed(folder: Path, what: str) -> FolderLock | None:
-    """Keep others out of a folder that is gone on with, and remove what a killed process left half-written there.
-
-    Of several processes that train together the first one does; None for the others.
-    Raises `RunError` where another process is in it, or there is nothing to go on with.
-    """
-    if not (folder / FILE).is_file():
-        raise RunError(f"{folder}: there is no {what} to resume. Leave out --resume to start one.")
-    if ranks.rank():
-        return None
-    lock = FolderLock(folder, f"is working on this {what}", make=False)
-    clear_parts(folder)
-    return lock
-
-
-def recall(folder: Path, what: str, file_format: str, read: Callable[[Any], R], asked: Mapping[str, Any]) -> R:
-    """The request in a folder, as `read` makes it of a JSON document; what is `asked` now must not contradict it.
-
-    Raises `RunError` for what is not there, not a request, or contradicted.
-    """
-    file = folder / FILE
-    if not file.is_file():
-        raise RunError(f"{folder}: there is no {what} to resume. Leave out --resume to start one.")
-    try:
-        check_plain_folder(folder, f"the folder of a {what}", RunError)
-    except OSError as problem:
-        raise RunError(f"{folder}: cannot be read ({problem.strerror}).") from None
-    document = read_mapping(file, MAX_BYTES)
-    if document.get("format") != file_format:
-        raise RunError(f"{file}: a {what}'s request has format {file_format!r}, got {document.get('format')!r}.")
-    try:
-        request = read(document.get("request"))
-    except RunError as problem:
-        raise RunError(f"{file}: {problem}") from None
-    for name, value in asked.items():
-        if getattr(request, name) != value:
-            raise RunError(
-                f"{folder}: this {what} has {name} {getattr(request, name)!r}, the request says {value!r}. "
-                "Leave the option out, or choose another --out."
-            )
-    return request
-
-
 def ask_for_code(folder: Path, code: Mapping[str, str], asked: Mapping[str, Any]) -> None:
     """Refuse to go on where that runs `code`, by option, which the folder names and nobody has `asked` for now.
 
@@ -151,49 +259,13 @@ def code_option(code: Mapping[str, str]) -> str:
     return "".join(f" --{option} {shlex.quote(place)}" for option, place in code.items())
 
 
-def discard(folder: Path, *names: str) -> None:
-    """Leave nothing behind of what was begun in vain: the request, these files, and the folder if that was all."""
-    for name in (FILE, *names):
-        (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # not empty: not ours
-        folder.rmdir()
-        if folder.parent == Path("runs"):
-            folder.parent.rmdir()
-
-
-def write_json(file: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file, atomically."""
-    write_atomic(file, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def resumable(folder: Path, command: str, option: str = "") -> Iterator[None]:
-    """Whatever stops the work in a folder, the system's refusal or an interrupt, ends with how `command` goes on, with
-    this `option` if any.
-
-    Raises `Refused` for an `OSError`, and `Interrupted` for a `KeyboardInterrupt`.
-    """
-    go_on = f"{command} --resume --out {shlex.quote(str(folder))}{option}"
-    try:
-        yield
-    except OSError as problem:
-        check_present(folder)
-        raise Refused.of(problem, f"go on: {go_on}", folder) from problem
-    except Interrupted as interrupted:
-        raise Interrupted(f"{interrupted} Go on: {go_on}") from None
-    except KeyboardInterrupt:
-        raise Interrupted(f"what was done is kept. Go on: {go_on}") from None
-
-
-def check_present(folder: Path) -> None:
-    """Raise `RunError` where the folder was removed meanwhile: what is written from now on would be lost."""
-    if not (folder / FILE).is_file():
-        raise RunError(f"{folder}: this folder was removed, and what was done so far with it. Start again.")
-
-
 def read_mapping(file: Path, limit: int = files.MAX_FILE_BYTES) -> dict[str, Any]:
     """The JSON mapping in a file of at most `limit` bytes. Raises `RunError` for anything else."""
     document = files.read_json(file, RunError, limit)
     if not isinstance(document, dict):
         raise RunError(f"{file}: a JSON mapping is expected here.")
     return document
+
+
+def _unwritable(folder: Path, why: str | None) -> RunError:
+    return RunError(f"{folder}: cannot be written ({why}). Choose another --out.")

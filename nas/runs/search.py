@@ -18,7 +18,6 @@ from nas.runs.loop import Loop, Progress
 from nas.runs.plan import Plan
 from nas.runs.problem import Problem, Subject
 from nas.runs.request import Request
-from nas.runs.request_folder import check_present, code_option, resumable
 from nas.runs.run import Run
 from nas.runs.solving import Solving
 from nas.runs.together import first_before_others, together
@@ -43,8 +42,7 @@ def carry_out(
     first = not ranks.rank()
     try:
         if not run.finished:
-            option = code_option(run.request.code) + (f" --workers {workers}" if workers else "")
-            with resumable(run.path, "nas search", option):
+            with run.resumable(f" --workers {workers}" if workers else ""):
                 try:
                     _search(run, progress, teller if first else Silent(), workers)
                 except NasError:
@@ -85,7 +83,7 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 verified = None if clock is None else partial(clock, table=problem.table)
                 run.write("result.json", conclude(run, problem, ledger, searched, evaluated, verified).to_json())
         except RunError:
-            check_present(run.path)  # where it is gone, that is what happened
+            run.check_present()  # where it is gone, that is what happened
             raise
 
 

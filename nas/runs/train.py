@@ -16,9 +16,8 @@ from nas.formats.config import Config, Pictures
 from nas.formats.weights_file import Array, plain_weights, read_file
 from nas.formats.winner import export
 from nas.runs.network import find_network
-from nas.runs.request_folder import code_option, resumable
-from nas.runs.training_folder import Folder
-from nas.runs.training_request import Request
+from nas.runs.training_folder import TrainingFolder
+from nas.runs.training_request import TrainingRequest
 from nas.system.places import public_data
 from nas.system.teller import Silent, Teller
 from nas.training.board import board
@@ -33,7 +32,7 @@ DATA_SEED = 0
 """Of the splits, whatever the training's own: inherited weights and a teacher must not have seen the test pictures."""
 
 
-def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Folder:
+def carry_out(folder: TrainingFolder, teller: Teller, tensorboard: bool = False) -> TrainingFolder:
     """Train in a folder, from wherever it stands, to its result. Raises what `fit` and `load_data` do.
 
     Of several processes only the first writes.
@@ -41,7 +40,7 @@ def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Fold
     try:
         if folder.finished:
             return folder
-        with resumable(folder.path, "nas train", code_option(folder.request.code)), joined() as team:
+        with folder.resumable(), joined() as team:
             try:
                 _train(folder, teller if team.first else Silent(), team, tensorboard)
             except NasError:
@@ -53,7 +52,7 @@ def carry_out(folder: Folder, teller: Teller, tensorboard: bool = False) -> Fold
     return folder
 
 
-def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -> None:
+def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard: bool) -> None:
     request = folder.request
     watch: Callable[[Epoch], object] = lambda epoch: None  # noqa: E731
     if tensorboard and team.first:
@@ -95,12 +94,12 @@ def _train(folder: Folder, teller: Teller, team: Processes, tensorboard: bool) -
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
 
 
-def _data(request: Request, config: Config, teller: Teller) -> Data:
+def _data(request: TrainingRequest, config: Config, teller: Teller) -> Data:
     resolution = config.architecture.height
     return load_data(request.data, resolution, seed=DATA_SEED, skip_broken=request.skip_broken, teller=teller)
 
 
-def _teacher(request: Request, data: Data) -> torch.nn.Module | None:
+def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
     if request.teacher is None:
         return None
@@ -133,7 +132,7 @@ def _of_this_network(config: Config, begin: Start) -> tuple[Config, Start]:
 
 
 def _conclude(
-    folder: Folder,
+    folder: TrainingFolder,
     config: Config,
     begin: Start,
     recipe: Recipe,

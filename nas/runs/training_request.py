@@ -1,4 +1,4 @@
-"""Request: what `nas train` was asked for, checked before anything heavy is imported."""
+"""TrainingRequest: what `nas train` was asked for, checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 from nas.errors import NasError, RunError
 from nas.system.places import is_code
 
-FORMAT = "nas-training/1"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class TrainingRequest:
     """One training. Raises `NasError` where a value is not allowed; what else there is to a recipe has its default."""
 
     config: str
@@ -53,7 +51,7 @@ class Request:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: Any) -> Request:
+    def from_json(cls, document: Any) -> TrainingRequest:
         """The inverse of `to_json`. Raises `RunError` where the document is no request."""
         try:
             request = cls(**document)

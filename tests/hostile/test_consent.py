@@ -9,8 +9,8 @@ import pytest
 from nas.errors import RunError
 from nas.runs.request import Request
 from nas.runs.run import Run
-from nas.runs.training_folder import Folder
-from nas.runs.training_request import Request as Training
+from nas.runs.training_folder import TrainingFolder
+from nas.runs.training_request import TrainingRequest
 
 CODE = "python:own.data"
 
@@ -30,12 +30,12 @@ def test_a_run(tmp_path: Path) -> None:
 
 
 def test_a_training(tmp_path: Path) -> None:
-    request = Training(config="c.json", data=CODE)
-    begun = Folder.create(tmp_path / "training", request)
+    request = TrainingRequest(config="c.json", data=CODE)
+    begun = TrainingFolder.create(tmp_path / "training", request)
     begun.release()
     with pytest.raises(RunError, match=f"If you know it, say so: --data {CODE}"):
-        Folder.resume(begun.path, {})
-    again = Folder.resume(begun.path, {"data": CODE})
+        TrainingFolder.resume(begun.path, {})
+    again = TrainingFolder.resume(begun.path, {"data": CODE})
     assert again.request == request
     again.release()
 
