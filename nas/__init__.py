@@ -14,7 +14,7 @@ system/      files, locks, signals, processes             controllers/  ask and 
 blocks/      operations, blocks, layers, architectures    solvers/      the best from factors, with a proof
 formats/     files of a network                           policies/     option chances that learn
 space/       decisions, slots, genotypes                  accuracy/     evaluators
-cost/        factors and fronts                           testing/      what plug-ins promise, as checks
+cost/        costs, factors and fronts                    testing/      what plug-ins promise, as checks
 workers/     here, or Ray                                 runs/         a search, or a training, from request to result
 devices/     what can time a network                      export/       what needs data, a device or another program
 tables/      latency tables and their block model         report/       a run as a page
@@ -38,12 +38,14 @@ _HOMES = {
     "NasError": "nas.errors",
     "Run": "nas.runs.run",
     "Space": "nas.space.space",
+    "flash": "nas.cost.counts",
     "latency": "nas.tables.table",
     "load_predictor": "nas.accuracy.predictor",
     "load_space": "nas.space.load",
     "load_table": "nas.tables.table",
     "macs": "nas.cost.counts",
     "params": "nas.cost.counts",
+    "peak": "nas.cost.counts",
     "read_archdef": "nas.formats.archdef",
     "read_config": "nas.formats.config",
 }
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from nas.accuracy.predictor import load_predictor
     from nas.blocks.architecture import Architecture
     from nas.blocks.layer import Layer
-    from nas.cost.counts import macs, params
+    from nas.cost.counts import flash, macs, params, peak
     from nas.cost.factors import Factors
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
@@ -75,12 +77,14 @@ __all__ = [
     "NasError",
     "Run",
     "Space",
+    "flash",
     "latency",
     "load_predictor",
     "load_space",
     "load_table",
     "macs",
     "params",
+    "peak",
     "read_archdef",
     "read_config",
     "search",

@@ -56,6 +56,10 @@ class Conv(Op):
             "norm.running_var": Weight(out, "o", start=1.0, trained=False),
         }
 
+    def deployed(self) -> Mapping[str, tuple[int, ...]]:
+        """See `Op`. Normalisation is folded: what is left of it is a bias."""
+        return {"conv.weight": self.weights()["conv.weight"].shape, "conv.bias": (self.out_channels,)}
+
     def macs(self, *inputs: Shape) -> int:
         """Normalisation counts nothing, as it folds away."""
         _, height, width = self.shape(*inputs)
@@ -143,6 +147,10 @@ class SqueezeExcite(Op):
     def macs(self, *inputs: Shape) -> int:
         """Of the two convolutions; they see one pixel."""
         return 2 * self.channels * self.squeezed
+
+    def held(self, *inputs: Shape) -> int:
+        """See `Op`. What is pooled becomes what is squeezed, that the gate; the gate is there when the product is."""
+        return self.channels + max(self.squeezed, prod(inputs[0]))
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         """See `Op`."""

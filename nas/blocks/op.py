@@ -88,6 +88,15 @@ class Op(ABC):
         """Multiply-accumulates for one picture."""
         return 0
 
+    def deployed(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the tensors that a deployed network keeps of it: those of `weights`, less what folds away."""
+        return {name: weight.shape for name, weight in self.weights().items()}
+
+    def held(self, *inputs: Shape) -> int:
+        """Values that it holds at once at most while it runs, its inputs aside: as a rule those that it gives.
+        Normalisation and activations are done in place."""
+        return prod(self.shape(*inputs))
+
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         """What it adds to the features of the block model (`nas.tables.model`); absent ones are 0."""
         return {"operators": 1, "traffic": sum(map(prod, inputs)) + prod(self.shape(*inputs))}

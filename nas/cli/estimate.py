@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.option("--target", required=True, help="A table's name or the path of a table folder.")
 @json_option
 def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: bool) -> None:
-    """Latency, MACs and parameters of a network: a config.json, or an arch-def file."""
+    """Latency, MACs, parameters and memory of a network: a config.json, or an arch-def file."""
+    from nas.cost.cost import COSTS
     from nas.tables.table import load_table
     from nas.tables.target import target_path
 
@@ -35,6 +36,8 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
         "networks_error": table.networks_error,
         "macs": architecture.macs,
         "params": architecture.params,
+        "flash_bytes": COSTS["flash"].of(architecture),
+        "peak_bytes": COSTS["peak"].of(architecture),
     }
     if as_json:
         print_json(result)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.blocks.layer import Layer
+from nas.cost.cost import COSTS, by_key, counted
 from nas.runs.result import Accuracy, Proof, Result
 from nas.runs.result import Found as Architecture
 from nas.space.space import Space
@@ -22,7 +23,8 @@ def search_summary(result: Result, run: Path) -> str:
     winner, accuracy, bound = result.winner, result.accuracy, result.latency_bound
     low, high = result.attainable
     asked = f"asked ≤ {_ms(bound)} ms"
-    further = "".join(f", {name} ≤ {_count(most)}" for name, most in result.bounds.items() if name != "latency_ms")
+    bounds = {by_key(key): most for key, most in result.bounds.items() if key != "latency_ms"}
+    further = "".join(f", {cost.name} ≤ {cost.amount(most)}" for cost, most in bounds.items())
     lines = [
         (
             "space",
@@ -58,7 +60,7 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
             *_checked(result.get("networks_error")),
-            ("size", f"{_count(result['macs'])} MACs · {_count(result['params'])} parameters"),
+            ("size", _sizes(result)),
         ]
     )
 
@@ -196,7 +198,7 @@ def space_summary(space: Space) -> str:
         lines.append(("decisions" if not number else "", f"{decision.name:<23} {options}"))
     for number, (name, choices) in enumerate(space.references.items()):
         network = space.decode(space.encode([choices])[0])
-        size = f"{_count(network.macs)} MACs · {_count(network.params)} parameters"
+        size = _sizes({COSTS[cost].key: COSTS[cost].of(network) for cost in counted()})
         lines.append(("reference" if not number else "", f"{name:<23} {size}"))
     return _table(lines)
 
@@ -220,10 +222,13 @@ def _searched(result: Result) -> list[tuple[str, str]]:
 
 def _figures(found: Architecture, accuracy: Accuracy) -> str:
     figure = f"{found.accuracy:.1f} ± {found.accuracy_sigma:.1f} {accuracy.unit}".rstrip()
-    return (
-        f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · "
-        f"{_count(found.macs)} MACs · {_count(found.params)} parameters"
-    )
+    return f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · {_sizes(found.costs)}"
+
+
+def _sizes(costs: Mapping[str, Any]) -> str:
+    """What there is of a network by the keys of costs, but its latency."""
+    known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in costs]
+    return " · ".join(f"{cost.amount(costs[cost.key])} {cost.words}" for cost in known)
 
 
 def _proof(proof: Proof) -> str:
@@ -264,12 +269,6 @@ def _coverage(coverage: Mapping[str, float]) -> str:
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
     return f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-
-
-def _count(count: float) -> str:
-    if count < 1e6:
-        return f"{count / 1e3:.0f} k"
-    return f"{count / 1e6:.1f} M" if count < 1e8 else f"{count / 1e6:.0f} M"
 
 
 def _ms(milliseconds: float) -> str:

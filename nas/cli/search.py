@@ -17,10 +17,15 @@ from nas.system.places import absolute_data
 @click.option("--space", help="A shipped space's name (see `nas spaces list`) or the path of a YAML file.")
 @click.option("--target", help="A table (see `nas table list`), a table folder's path, or a device: cpu, ssh:HOST, …")
 @click.option("--latency", metavar="75ms", help="Upper bound. Default: that of the space's first reference network.")
-@click.option("--at-most", multiple=True, metavar="macs=300M", help="Further upper bounds, on macs and params.")
+@click.option(
+    "--at-most",
+    multiple=True,
+    metavar="macs=300M",
+    help="Further upper bounds: macs=, params=, flash=1MiB, peak=256KiB.",
+)
 @click.option(
     "--objective",
-    help="bound, front[:macs,params], mnasnet-soft or mnasnet-hard. Default: front for nsga2, else bound.",
+    help="bound, front[:macs,peak], mnasnet-soft or mnasnet-hard. Default: front for nsga2, else bound.",
 )
 @click.option(
     "--controller",
@@ -82,7 +87,7 @@ def search(
     if latency is not None:
         asked["latency_ms"] = parse_latency(latency)
     if at_most:
-        asked["at_most"] = dict(map(parse_at_most, at_most))
+        asked["at_most"] = {name: bound for text in at_most for name, bound in parse_at_most(text).items()}
     if budget is not None:
         asked |= parse_budget(budget)
     if resume:

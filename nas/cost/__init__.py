@@ -1,5 +1,8 @@
-"""Costs of a space compiled to arrays: factors.py says how, counts.py compiles MACs and parameters."""
+"""What networks of a space cost: cost.py has the table of costs, factors.py how they compile to arrays.
 
-from nas.cost.factors import Factor, Factors
-
-__all__ = ["Factor", "Factors"]
+cost.py     name, unit and fold of each cost, and its value of a layer
+memory.py   bytes of weights and of activations
+counts.py   costs that need no latency table, by name
+factors.py  a cost of a space as small dense arrays
+front.py    which networks no other beats
+"""

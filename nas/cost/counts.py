@@ -1,18 +1,27 @@
-"""MACs and parameters of a space, as Factors."""
+"""Costs of a space that its layers alone say, as Factors."""
 
 from __future__ import annotations
 
-import numpy as np
-
+from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
 from nas.space.space import Space
 
 
 def macs(space: Space) -> Factors:
     """Multiply-accumulates of convolutions and linear layers, for one picture."""
-    return Factors.compile(space, lambda layers: np.array([layer.macs for layer in layers], dtype=np.float64))
+    return COSTS["macs"].factors(space)
 
 
 def params(space: Space) -> Factors:
     """Trainable parameters."""
-    return Factors.compile(space, lambda layers: np.array([layer.params for layer in layers], dtype=np.float64))
+    return COSTS["params"].factors(space)
+
+
+def flash(space: Space) -> Factors:
+    """Bytes of weights as they are deployed: see `nas.cost.memory.flash`."""
+    return COSTS["flash"].factors(space)
+
+
+def peak(space: Space) -> Factors:
+    """Bytes of activations held at once, at most: see `nas.cost.memory.peak_of`."""
+    return COSTS["peak"].factors(space)

@@ -1,4 +1,8 @@
-"""Bounds inside the loss: dual ascent on log(E[cost] / bound), so that one run ends at the bound."""
+"""Bounds inside the loss: dual ascent on log(E[cost] / bound), so that one run ends at the bound.
+
+A maximum, such as peak memory, has no expectation of this kind. Options that are over its bound in some place of the
+network can never be within it, whatever else is chosen: what is driven to 0 is how many such places are expected.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +25,26 @@ class Bounds:
     """Multipliers of the bounds, and the term that they add to a policy's loss.
 
     The Lagrangian of `min loss subject to E[cost_k] ≤ bound_k` with logarithms of both sides; its multiplier moves
-    along the logarithm of the excess after each step and stays at or above 0, but for latency.
+    along the logarithm of the excess after each step and stays at or above 0, but for latency. Of a maximum it is that
+    of `E[places over bound_k] = 0`.
     """
 
     def __init__(self, costs: Mapping[str, Factors], bounds: Mapping[str, float]) -> None:
         self.bounds = dict(bounds)
         self.costs = {name: costs[name] for name in bounds}
+        self._over = {name: cost.excess(bounds[name]) for name, cost in self.costs.items() if cost.fold == "max"}
         self.multipliers = dict.fromkeys(bounds, 0.0)
 
     def excesses(self, probabilities: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """log(E[cost] / bound) of each, float64 scalars with gradients; the expectation is exact."""
+        """log(E[cost] / bound) of each sum, E[places over the bound] of each maximum: float64 scalars with gradients;
+        the expectations are exact."""
         own = [p.cpu() for p in probabilities]
-        return {name: torch.log(cost.expected_cost(own) / self.bounds[name]) for name, cost in self.costs.items()}
+        return {
+            name: self._over[name].expected_cost(own)
+            if name in self._over
+            else torch.log(cost.expected_cost(own) / self.bounds[name])
+            for name, cost in self.costs.items()
+        }
 
     def term(self, excesses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the loss gets, a float64 scalar."""

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
+from nas.cost.cost import by_key
 from nas.errors import RunError
 from nas.report.axis import linear
 from nas.report.chart import SHAPES, chart, key, legend, line, line_key, mark, mark_key, vertical
 from nas.report.command import code, command_line
-from nas.report.figures import millions, milliseconds, spoken, uncertain
+from nas.report.figures import amount, milliseconds, spoken, uncertain
 from nas.report.front_chart import axes_of, front_line, front_marks, front_of
 from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
@@ -69,14 +70,17 @@ def run_names(materials: Sequence[Material]) -> list[str]:
 
 
 def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    costs = [m.result.winner.costs for m in materials]
     rows: list[tuple[str, list[str]]] = [
         ("asked", [f"≤\u00a0{milliseconds(m.result.latency_bound)}" for m in materials]),
         ("table, estimated", [milliseconds(m.result.winner.latency_ms) for m in materials]),
         ("its error", [f"± {m.result.winner.latency_error_pct:.0f} %" for m in materials]),
         ("measured", [_measured(m) for m in materials]),
         (materials[0].result.accuracy.label, [_accuracy(m) for m in materials]),
-        ("MACs, counted", [millions(m.result.winner.macs) for m in materials]),
-        ("parameters, counted", [millions(m.result.winner.params) for m in materials]),
+        *(
+            (f"{by_key(cost).words}, counted", [amount(cost, c[cost]) if cost in c else "—" for c in costs])
+            for cost in dict.fromkeys(cost for c in costs for cost in c)
+        ),
         ("controller", [m.request.controller for m in materials]),
         ("objective", [m.request.goal for m in materials]),
         ("evaluated", [f"{len(m.values):,}" for m in materials]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nas.cost.cost import by_key
 from nas.report.markup import clipped
 
 SPACE = "\u00a0"
@@ -21,6 +22,12 @@ def milliseconds(ms: float) -> str:
 def millions(count: float) -> str:
     """`400 M`, `6.4 M`, `0.04 M`."""
     return f"{count / 1e6:,.{0 if count >= 1e8 else 1 if count >= 1e6 else 2}f}{SPACE}M"
+
+
+def amount(key: str, value: float) -> str:
+    """A cost by its key in results: `400 M`, `256 KiB`. Raises `NasError` for one that is not registered."""
+    cost = by_key(key)
+    return cost.amount(value).replace(" ", SPACE) if cost.unit else millions(value)
 
 
 def score(value: float, unit: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from nas.report.figures import millions, milliseconds, share, uncertain
+from nas.cost.cost import by_key
+from nas.report.figures import amount, milliseconds, share, uncertain
 from nas.report.markup import clipped, element
 from nas.report.material import Material
 from nas.runs.result import Proof, Result
@@ -28,7 +29,7 @@ def overview(material: Material) -> Markup:
 
 
 def figures(material: Material) -> Markup:
-    """The winner in six figures."""
+    """The winner in six figures, and one for each further cost that was asked about."""
     result = material.result
     winner, accuracy, measured = result.winner, result.accuracy, result.measured
     bound = result.latency_bound
@@ -54,8 +55,10 @@ def figures(material: Material) -> Markup:
             LABELS.get(material.kind, ""),
             "",
         ),
-        _card("MACs", millions(winner.macs), "counted", _bound(result, "macs")),
-        _card("parameters", millions(winner.params), "counted", _bound(result, "params")),
+        *(
+            _card(by_key(key).words, amount(key, value), "counted", _bound(result, key))
+            for key, value in winner.costs.items()
+        ),
     ]
     return element("div", *cards, class_="cards")
 
@@ -77,7 +80,7 @@ def _kept(result: Result) -> str:
 
 
 def _bound(result: Result, name: str) -> str:
-    return f"asked ≤\u00a0{millions(result.bounds[name])}" if name in result.bounds else ""
+    return f"asked ≤\u00a0{amount(name, result.bounds[name])}" if name in result.bounds else ""
 
 
 def _asked(material: Material) -> Markup:
@@ -115,7 +118,9 @@ def definitions(rows: list[tuple[str, str]]) -> Markup:
 
 def _further(result: Result) -> str:
     return "".join(
-        f", {name} ≤\u00a0{millions(bound)}" for name, bound in result.bounds.items() if name != "latency_ms"
+        f", {by_key(key).name} ≤\u00a0{amount(key, bound)}"
+        for key, bound in result.bounds.items()
+        if key != "latency_ms"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
+from nas.cost.cost import by_key
 from nas.cost.front import pareto_front
 from nas.cost.recount import differences
 from nas.formats.config import Pictures
@@ -128,14 +129,18 @@ def _found(problem: Problem, population: Population, accuracy: NDArray[np.float6
     """Each genotype with its accuracy (as given, `float64[N]`) and its costs."""
     columns = {name: cost(population) for name, cost in problem.factors.items()}
     sigmas = problem.objective.accuracy.uncertainty(population)
+
+    def figures(row: int) -> dict[str, Any]:
+        cells = ((key, column[row]) for key, column in columns.items() if key != "latency_ms")
+        return {key: round(cell) if by_key(key).whole else float(cell) for key, cell in cells}
+
     return [
         Found(
             decisions=problem.space.choices(genotype),
             latency_ms=float(columns["latency_ms"][row]),
             accuracy=float(accuracy[row]),
             accuracy_sigma=float(sigmas[row]),
-            macs=round(columns["macs"][row]),
-            params=round(columns["params"][row]),
+            **figures(row),
         )
         for row, genotype in enumerate(population)
     ]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.accuracy.evaluator import Evaluator
+from nas.cost.cost import by_key
 from nas.cost.factors import Factors
 from nas.errors import Unattainable
 from nas.space.space import Population
 
 MNASNET_EXPONENTS = {"mnasnet-soft": (-0.07, -0.07), "mnasnet-hard": (0.0, -1.0)}
 """(alpha, beta) below and above the target: arXiv:1807.11626, section 3 and figure 3."""
-
-_SHOWN = {"latency_ms": (1.0, "ms"), "macs": (1e-6, "M MACs"), "params": (1e-6, "M parameters")}
 
 
 @dataclass(frozen=True)
@@ -83,28 +83,46 @@ class Objective:
             )
         return best
 
+    @property
+    def maxima(self) -> dict[str, tuple[Factors, float]]:
+        """The hard bounds on costs that are maxima: each leaves or forbids an architecture place by place."""
+        return {name: (self.costs[name], self.bounds[name]) for name in self.hard if self.costs[name].fold == "max"}
+
+    def cheapest(self) -> Population:
+        """For each bounded cost the architecture of the least, within the bounds on maxima: `uint8[bounds, D]`."""
+        maxima = self.maxima.values()
+        return np.stack([self.costs[name].restricted(maxima).cheapest() for name in self.bounds])
+
     def check_attainable(self) -> None:
         """Raise `Unattainable`, with the attainable range, where no architecture can meet the hard bounds.
 
-        One bound is decided exactly. Several at once are refuted where for some weights the weighted costs
-        cannot come down to the weighted bounds (Lagrangian duality); this proves the no, never the yes.
+        One bound is decided exactly, and so are all on maxima together with one on a sum. Several on sums are refuted
+        where for some weights the weighted costs cannot come down to the weighted bounds (Lagrangian duality); this
+        proves the no, never the yes.
         """
         hard = {name: self.bounds[name] for name in self.hard}
         for name, bound in hard.items():
             least, largest = self.costs[name].bounds()
             if least > bound:
-                scale, unit = _SHOWN[name]
+                told = by_key(name).told
                 raise Unattainable(
-                    f"No architecture has at most {bound * scale:.4g} {unit}: this space attains "
-                    f"{least * scale:.4g} to {largest * scale:.4g} {unit}. Ask for a bound in that range."
+                    f"No architecture has at most {told(bound)}: this space attains "
+                    f"{told(least, unit=False)} to {told(largest)}. Ask for a bound in that range."
                 )
-        relative = [self.costs[name] * (1 / bound) for name, bound in hard.items()]
-        for left in range(len(relative)):
-            for right in range(left + 1, len(relative)):
-                for weight in np.linspace(0.05, 0.95, 19):
-                    if (relative[left] * weight + relative[right] * (1 - weight)).bounds()[0] > 1:
-                        names = list(hard)
-                        raise Unattainable(
-                            f"No architecture meets the bounds on {names[left]} and {names[right]} together, "
-                            "though each alone can be met. Loosen one of them."
-                        )
+        within = {name: self.costs[name].restricted(self.maxima.values()) for name in hard}
+        for name, cost in within.items():
+            if self.maxima and cost.bounds()[0] > hard[name]:
+                raise _apart(*dict.fromkeys((*self.maxima, name)))
+        sums = [name for name in hard if name not in self.maxima]
+        for left, right in combinations(sums, 2):
+            for weight in np.linspace(0.05, 0.95, 19):
+                weighed = within[left] * (weight / hard[left]) + within[right] * ((1 - weight) / hard[right])
+                if weighed.bounds()[0] > 1:
+                    raise _apart(left, right, *self.maxima)
+
+
+def _apart(*names: str) -> Unattainable:
+    told = ", ".join(names[:-1]) + f" and {names[-1]}"
+    return Unattainable(
+        f"No architecture meets the bounds on {told} together, though each alone can be met. Loosen one of them."
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.accuracy.make import Means, default_accuracy, make_evaluator
-from nas.cost import counts
+from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
 from nas.errors import NasError
 from nas.policies import POLICIES
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from nas.data.data import Data
     from nas.supernet.shared_weights import SharedWeights
     from nas.training.processes import Processes
+
+
+SIZES = ("macs", "params")
+"""Costs that every result has, asked about or not."""
 
 
 @dataclass(frozen=True)
@@ -94,24 +98,22 @@ class Problem:
         weights = _weights(request, kind, space, data, folder, teller, processes) if data and request.inherits else None
         means = Means(data, request.seed, folder, teller, workers, weights)
         accuracy = make_evaluator(kind, space, means)
-        costs = {
-            "latency_ms": compile_latency(space, table),
-            "macs": counts.macs(space),
-            "params": counts.params(space),
-        }
+        form, _, more = request.goal.partition(":")
+        further = more.split(",") if more else []
+        told = dict.fromkeys([*SIZES, *request.at_most, *further])
+        costs = {COSTS["latency"].key: compile_latency(space, table)}
+        costs |= {COSTS[name].key: COSTS[name].factors(space) for name in told}
         references = space.encode(list(space.references.values()))
         latency = request.latency_ms
         if latency is None:
             if not len(references):
                 raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
             latency = float(costs["latency_ms"](references[:1])[0])
-        bounds = {"latency_ms": latency, **request.at_most}
-        form, _, further = request.goal.partition(":")
+        bounds = {"latency_ms": latency, **{COSTS[name].key: bound for name, bound in request.at_most.items()}}
         hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, request.latency_ms))
-        objective = Objective(accuracy, costs, bounds, hard, form, tuple(further.split(",")) if further else ())
+        objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
-        cheapest = [costs[name].cheapest() for name in objective.bounds]
-        initial = space.canonical(np.stack([*references, *cheapest]))
+        initial = space.canonical(np.concatenate([references, objective.cheapest()]))
         return cls(space, table, objective, initial, request.planned(kind), weights)
 
     @property
@@ -124,7 +126,7 @@ class Problem:
 
     @property
     def factors(self) -> Mapping[str, Factors]:
-        """Latency in ms, MACs and parameters of the space."""
+        """Costs of the space by their keys: latency, MACs, parameters, and what else was asked about."""
         return self.objective.costs
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nas.accuracy import EVALUATORS
 from nas.controllers import CONTROLLERS
+from nas.cost.cost import COSTS, COUNTS, MOST, counted, split_amount
 from nas.errors import NasError, RunError
 from nas.policies import POLICIES
 from nas.solvers import SOLVERS
@@ -16,7 +16,6 @@ from nas.system.lazy import is_own
 from nas.system.places import is_code
 
 OBJECTIVE_NAMES = ("bound", "mnasnet-soft", "mnasnet-hard", "front")
-COST_NAMES = ("macs", "params")
 
 DEFAULT_STEPS = 2_000
 """Training steps of a policy."""
@@ -27,8 +26,6 @@ MAX_BATCH = 10_000
 MAX_RESOLUTION = 4_096
 
 _PREFIXES = {name.partition(":")[0] for name in CONTROLLERS}
-_LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _TIME_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -41,9 +38,9 @@ class Request:
     latency_ms: float | None = None
     """Upper bound; None is the latency of the space's first reference network."""
     at_most: dict[str, float] = field(default_factory=dict)
-    """Further upper bounds, on `macs` and `params`."""
+    """Further upper bounds, by the names of `nas.cost.cost.COSTS`: `macs`, `params`; `flash` and `peak` in bytes."""
     objective: str | None = None
-    """None is `front` for `nsga2`, else `bound`; `front:macs,params` adds objectives to latency and accuracy."""
+    """None is `front` for `nsga2`, else `bound`; `front:macs,peak` adds objectives to latency and accuracy."""
     controller: str = "evolution"
     accuracy: str | None = None
     """None is `predictor` where one was fitted on the space, else `zero-cost`."""
@@ -70,7 +67,7 @@ class Request:
             _one_of("controller", self.controller, (*CONTROLLERS, *SOLVERS, *POLICIES), "module:Class")
         _one_of("objective", self.goal.partition(":")[0], OBJECTIVE_NAMES)
         for name in self.goal.partition(":")[2].split(",") if ":" in self.goal else ():
-            _one_of("further objective", name, COST_NAMES)
+            _one_of("further objective", name, counted())
         able = [name for name, kind in CONTROLLERS.items() if kind.front]
         if self.goal.startswith("front") and not (self.own_controller or self.controller in able):
             raise NasError(
@@ -88,8 +85,8 @@ class Request:
             if value is not None and not (_is_number(value) and 0 < value < 1e9):
                 raise NasError(f"`{name}` is a positive number, got {value!r}.")
         for name, value in self.at_most.items():
-            _one_of("at-most", name, COST_NAMES)
-            if not (_is_number(value) and 0 < value < 1e18):
+            _one_of("at-most", name, counted())
+            if not (_is_number(value) and 0 < value < MOST):
                 raise NasError(f"The bound on {name} is a positive number, got {value!r}.")
         if self.budget is not None and self.seconds is not None:
             raise NasError("A search has a budget in evaluations or in time, not both.")
@@ -196,45 +193,44 @@ class Request:
 
 def parse_latency(text: str) -> float:
     """`75ms`, `0.075s` or `900us` → milliseconds. Raises `NasError` without a unit, and for what is not positive."""
-    value, unit = _split(text)
-    if value is None or unit not in _LATENCY_UNITS or not 0 < value < 1e9:
+    value = COSTS["latency"].parse(text)
+    if value is None or not value < 1e9:
         raise NasError(f"A latency is a positive number with its unit, such as 75ms or 0.075s, got {text!r}.")
-    return value * _LATENCY_UNITS[unit]
+    return value
 
 
-def parse_at_most(text: str) -> tuple[str, float]:
-    """`macs=300M` → ("macs", 3e8). Raises `NasError`."""
-    name, sign, amount = text.partition("=")
-    value, unit = _split(amount)
-    if not sign or name not in COST_NAMES or value is None or unit not in _COUNT_UNITS or not 0 < value < 1e15:
-        raise NasError(
-            f"A further bound is {' or '.join(f'{n}=NUMBER' for n in COST_NAMES)}, such as macs=300M, got {text!r}."
-        )
-    return name, value * _COUNT_UNITS[unit]
+def parse_at_most(text: str) -> dict[str, float]:
+    """`macs=300M,peak=256KiB` → {"macs": 3e8, "peak": 262144.0}. Raises `NasError`."""
+    bounds = {}
+    for part in text.split(","):
+        name, _, amount = part.strip().partition("=")
+        value = COSTS[name].parse(amount) if name in counted() else None
+        if value is None:
+            known = ", ".join(f"{name}=" for name in counted())
+            raise NasError(
+                f"A further bound is one of {known} with an amount, such as macs=300M or peak=256KiB, got {text!r}."
+            )
+        bounds[name] = value
+    return bounds
 
 
 def parse_budget(text: str) -> dict[str, Any]:
     """`200000`, `200k` or `5m` → the request's `budget` (evaluations) and `seconds`. Raises `NasError`."""
-    value, unit = _split(text)
+    value, unit = split_amount(text)
     if value is not None and value > 0:
         if unit in _TIME_UNITS:
             return {"budget": None, "seconds": value * _TIME_UNITS[unit]}
-        if unit in _COUNT_UNITS and (value * _COUNT_UNITS[unit]).is_integer():
-            return {"budget": int(value * _COUNT_UNITS[unit]), "seconds": None}
+        if unit in COUNTS and (value * COUNTS[unit]).is_integer():
+            return {"budget": int(value * COUNTS[unit]), "seconds": None}
     raise NasError(f"A budget is a number of evaluations or a time, such as 200000, 200k, 90s or 5m, got {text!r}.")
 
 
 def parse_percent(text: str) -> float:
     """`5%` or `5` → 5.0. Raises `NasError`."""
-    value, unit = _split(text.strip().removesuffix("%"))
+    value, unit = split_amount(text.strip().removesuffix("%"))
     if value is None or unit or not 0 < value <= 100:
         raise NasError(f"A share is above 0 and at most 100 percent, such as 5%, got {text!r}.")
     return value
-
-
-def _split(text: str) -> tuple[float | None, str]:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?) ?([A-Za-z]*)", text.strip())
-    return (float(match[1]), match[2]) if match else (None, "")
 
 
 def _is_number(value: object) -> bool:

@@ -6,11 +6,13 @@ again when the result is printed; keys of later ones are kept.
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nas.cost.cost import COSTS
 from nas.errors import RunError
 
 
@@ -36,6 +38,19 @@ class Found(Part):
     """One standard deviation of the accuracy, by what the estimate rests on."""
     macs: int
     params: int
+
+    @model_validator(mode="after")
+    def _costs_are_numbers(self) -> Self:
+        for key, value in self.costs.items():
+            if type(value) not in (int, float) or not isfinite(value):
+                raise ValueError(f"{key} is a finite number")
+        return self
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Its costs by their keys, without latency: MACs, parameters, and others that were asked about."""
+        known = {"macs": self.macs, "params": self.params, **(self.model_extra or {})}
+        return {cost.key: known[cost.key] for cost in COSTS.values() if cost.key in known}
 
     @property
     def row(self) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 Maximise V(g) subject to C_k(g) ≤ c_k, where V and every C_k are Factors. `nas.solvers.relaxation` gives an upper
 bound for any part of the space. Each state of each variable is tried on its own: where its bound does not exceed the
 best known architecture, it is gone. What is left is enumerated, or split and treated again.
+
+A bound on a maximum (peak memory) is a matter of single places: what exceeds it there is gone before anything is
+relaxed. Where two variables exceed it only together, the value of both is lowered by more than all that is at stake.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from nas.controllers.evolution import Evolution
 from nas.controllers.unique import Unique
 from nas.cost.factors import Factors
 from nas.errors import NasError, Unattainable
-from nas.solvers.relaxation import Array, Relaxation, group
+from nas.solvers.maxima import allowed_states, lower
+from nas.solvers.relaxation import Array, Relaxation, Variable, group
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 
@@ -63,13 +67,20 @@ def solve(
     """
     start = perf_counter()
     limits = [(costs[name], limit) for name, limit in bounds.items()]
+    sums = [(cost, limit) for cost, limit in limits if cost.fold == "sum"]
+    maxima = [(cost, limit) for cost, limit in limits if cost.fold == "max"]
+    lowered = lower(value, maxima)
     population = _evolve(space, value, limits) if known is None else known
-    search = _Search(space, value, limits, thread_time() + seconds)
+    variables = group([lowered, *(cost for cost, _ in sums)])
+    search = _Search(space, value, limits, variables, thread_time() + seconds)
     search.meet(population)
     if search.best is None:
         search.meet(attain(space, costs, bounds, seconds=seconds)[None])
     assert search.best is not None
-    search.explore(Relaxation.of(search.variables, value, limits), search.everything())
+    relaxation, allowed = Relaxation.of(variables, lowered, sums), allowed_states(variables, maxima)
+    for variable, stays in enumerate(allowed if maxima else ()):
+        relaxation.keep(variable, stays)
+    search.explore(relaxation, [np.flatnonzero(stays) for stays in allowed])
     upper = search.value if search.complete else max(search.value, search.open_bound)
     proven = search.complete or upper <= search.value + TOLERANCE
     return Solution(search.best, search.value, upper, proven, search.nodes, perf_counter() - start)
@@ -80,18 +91,28 @@ def attain(
 ) -> NDArray[np.uint8]:
     """An architecture `uint8[D]` within all bounds, whatever its value.
 
-    Bound after bound is met by the least of that cost within the ones before, which is found, or proved to be too
-    much, far more quickly than by looking for a value. Raises `Unattainable` where nothing meets the bounds, and
-    `NasError` where neither is known after `seconds` for a bound.
+    Bounds on maxima are met first, by elimination. Then bound after bound is met by the least of that cost within the
+    ones before, which is found, or proved to be too much, far more quickly than by looking for a value. Raises
+    `Unattainable` where nothing meets the bounds, and `NasError` where neither is known after `seconds` for a bound.
     """
     met: dict[str, float] = {}
     found: NDArray[np.uint8] = space.sample(1, np.random.default_rng(0))[0]
+    maxima: list[tuple[Factors, float]] = []
     for name, bound in bounds.items():
-        if costs[name](found[None])[0] > bound:
-            least = solve(space, costs[name] * -1.0, costs, met, known=found[None], seconds=seconds)
-            found = least.genotype
+        if costs[name].fold == "max":
+            within = costs[name].restricted(maxima)
+            found = within.cheapest()
+            least = float(within(found[None])[0])
+            if least > bound:
+                raise _out_of_reach(name, least - bound, bound, met, True, seconds)
+            met[name] = bound
+            maxima.append((costs[name], bound))
+    for name, bound in bounds.items():
+        if name not in met and costs[name](found[None])[0] > bound:
+            solution = solve(space, costs[name] * -1.0, costs, met, known=found[None], seconds=seconds)
+            found = solution.genotype
             if costs[name](found[None])[0] > bound:
-                raise _out_of_reach(name, -least.value - bound, bound, met, least.proven, seconds)
+                raise _out_of_reach(name, -solution.value - bound, bound, met, solution.proven, seconds)
         met[name] = bound
     return found
 
@@ -114,7 +135,9 @@ def _out_of_reach(
 
 def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]]) -> Population:
     """The best of a short evolution, `uint8[n, D]`."""
-    start = np.stack([cost.cheapest() for cost, _ in limits]) if limits else space.sample(1, np.random.default_rng(0))
+    maxima = [(cost, limit) for cost, limit in limits if cost.fold == "max"]
+    cheapest = [cost.restricted(maxima).cheapest() for cost, _ in limits]
+    start = np.stack(cheapest) if limits else space.sample(1, np.random.default_rng(0))
     known = GenotypeIndex(space.cardinalities)
     controller = Unique(Evolution.sized(space, space.canonical(start), HEURISTIC_BUDGET), space, known)
     for batch in range(HEURISTIC_BUDGET // 500):
@@ -133,19 +156,22 @@ def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]
 class _Search:
     """The best architecture so far, and the parts of the space that are still open."""
 
-    def __init__(self, space: Space, value: Factors, limits: Sequence[tuple[Factors, float]], deadline: float) -> None:
+    def __init__(
+        self,
+        space: Space,
+        value: Factors,
+        limits: Sequence[tuple[Factors, float]],
+        variables: list[Variable],
+        deadline: float,
+    ) -> None:
         self._factors, self._limits, self._deadline = value, limits, deadline
         self._width = len(space.decisions)
-        self.variables = group([value, *(cost for cost, _ in limits)])
+        self.variables = variables
         self.best: NDArray[np.uint8] | None = None
         self.value = -np.inf
         self.nodes = 0
         self.complete = True
         self.open_bound = -np.inf
-
-    def everything(self) -> list[NDArray[np.int64]]:
-        """All states of all variables."""
-        return [np.arange(variable.size) for variable in self.variables]
 
     def meet(self, population: Population) -> None:
         """Keep the best genotype that meets the bounds."""

@@ -97,7 +97,7 @@ class Relaxation:
     @classmethod
     def of(cls, variables: list[Variable], value: Factors, limits: Sequence[tuple[Factors, float]]) -> Relaxation:
         """The whole problem, λ = 0."""
-        parts = [_tables(variables, each) for each in (value, *(cost for cost, _ in limits))]
+        parts = [tables_of(variables, each) for each in (value, *(cost for cost, _ in limits))]
         scopes = sorted({scope for _, tables in parts for scope in tables if len(scope) > 1})
         zeros = [np.zeros(variable.size) for variable in variables]
 
@@ -214,8 +214,8 @@ class Relaxation:
         self.multipliers[:, k] = multipliers
 
 
-def _tables(variables: list[Variable], factors: Factors) -> tuple[float, dict[Scope, Array]]:
-    """Constant, and one array over variable states for each scope."""
+def tables_of(variables: Sequence[Variable], factors: Factors) -> tuple[float, dict[Scope, Array]]:
+    """Constant of a sum, and one array over variable states for each scope."""
     owner = {axis: v for v, variable in enumerate(variables) for axis in variable.decisions}
     tables: dict[Scope, Array] = {}
     for term in factors.terms:

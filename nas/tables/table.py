@@ -122,12 +122,12 @@ class LatencyTable:
         rows = np.array([self.keys.get(layer.key, -1) for layer in layers], dtype=np.int64)
         known = rows >= 0
         ms[known], provenance[known] = self.latency_ms[rows[known]], self.provenance[rows[known]]
-        free = np.array([not layer.graph.nodes for layer in layers], dtype=bool) & ~known  # a skip does nothing
-        provenance[free] = PROVENANCES.index("derived")
-        unknown = np.flatnonzero(~known & ~free)
-        if len(unknown):
-            missing = [layers[int(index)] for index in unknown]
-            ms[unknown] = self._modelled(missing)
+        unknown = np.flatnonzero(~known)
+        free = np.array([not layers[int(index)].graph.nodes for index in unknown], dtype=bool)  # a skip does nothing
+        provenance[unknown[free]] = PROVENANCES.index("derived")
+        asked = unknown[~free]
+        if len(asked):
+            ms[asked] = self._modelled([layers[int(index)] for index in asked])
         return Latencies(ms, provenance)
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas.blocks.architecture import Architecture
 from nas.cost import counts
+from nas.cost.cost import COSTS, Fold, counted
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError
 from nas.space.load import load_space
@@ -40,13 +40,16 @@ def space(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return load_space(path)
 
 
-@pytest.mark.parametrize(
-    ("compiled", "counted"), [(counts.macs, Architecture.macs), (counts.params, Architecture.params)]
-)
-def test_counts_equal_decode_and_sum(space: Space, compiled: object, counted: property) -> None:
+@pytest.mark.parametrize("name", counted())
+def test_costs_equal_decode_and_fold(space: Space, name: str) -> None:
     population = space.sample(300, np.random.default_rng(0))
-    expected = [counted.fget(space.decode(genotype)) for genotype in population]
-    assert compiled(space)(population) == pytest.approx(expected, rel=1e-12)
+    expected = [COSTS[name].of(space.decode(genotype)) for genotype in population]
+    assert COSTS[name].factors(space)(population) == pytest.approx(expected, rel=1e-12)
+
+
+def test_counts_are_those_of_a_network(space: Space) -> None:
+    network = space.decode(space.sample(1, np.random.default_rng(0))[0])
+    assert (COSTS["macs"].of(network), COSTS["params"].of(network)) == (network.macs, network.params)
 
 
 def test_latency_equals_decode_and_sum() -> None:
@@ -101,14 +104,18 @@ def test_expected_cost_refuses_other_shapes() -> None:
         counts.macs(load_space("mobile")).expected_cost([torch.ones(2)])
 
 
-def test_bounds_are_exact_by_brute_force() -> None:
+@pytest.mark.parametrize("fold", ["sum", "max"])
+def test_bounds_are_exact_by_brute_force(fold: Fold) -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
         cards = tuple(int(n) for n in rng.integers(1, 5, size=6))
         scopes = [tuple(sorted(rng.choice(6, size=rng.integers(1, 4), replace=False).tolist())) for _ in range(6)]
-        factors = Factors.of(cards, 1.5, [Factor(s, rng.normal(size=[cards[a] for a in s])) for s in scopes])
+        terms = [Factor(s, rng.normal(size=[cards[a] for a in s])) for s in scopes]
+        factors = Factors.of(cards, 1.5 if fold == "sum" else -1.5, terms, fold)
         everything = np.stack(np.unravel_index(np.arange(np.prod(cards)), cards), axis=1).astype(np.uint8)
         costs = factors(everything)
+        values = [term.array[tuple(everything[:, list(term.axes)].T)] for term in terms]
+        assert costs == pytest.approx(1.5 + sum(values) if fold == "sum" else np.maximum(-1.5, np.max(values, axis=0)))
         assert factors.bounds() == pytest.approx((costs.min(), costs.max()))
         assert factors(factors.cheapest()[None])[0] == pytest.approx(costs.min())
 
@@ -119,6 +126,35 @@ def test_bounds_of_a_space_hold_for_samples_and_are_attained(space: Space) -> No
     costs = factors(space.sample(20_000, np.random.default_rng(4)))
     assert least <= costs.min() <= costs.max() <= largest
     assert factors(factors.cheapest()[None])[0] == least
+
+
+@pytest.mark.parametrize("fold", ["sum", "max"])
+def test_the_least_cost_within_a_bound_on_a_maximum(fold: Fold) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        cards = tuple(int(n) for n in rng.integers(2, 5, size=5))
+        scopes = [tuple(sorted(rng.choice(5, size=rng.integers(1, 4), replace=False).tolist())) for _ in range(10)]
+        terms = [Factor(s, rng.normal(size=[cards[a] for a in s])) for s in scopes]
+        cost, peak = Factors.of(cards, -9.0, terms[:5], fold), Factors.of(cards, -9.0, terms[5:], "max")
+        everything = np.stack(np.unravel_index(np.arange(np.prod(cards)), cards), axis=1).astype(np.uint8)
+        bound = float(np.quantile(peak(everything), 0.2))
+        expected = np.where(peak(everything) <= bound, cost(everything), np.inf)
+        within = cost.restricted([(peak, bound)])
+        assert within(everything) == pytest.approx(expected)
+        assert within.bounds()[0] == pytest.approx(expected.min())
+        assert (peak.excess(bound)(everything) > 0).tolist() == (peak(everything) > bound).tolist()
+        assert cost.restricted([(peak, peak.bounds()[0] - 1e-6)]).bounds()[0] == np.inf
+
+
+def test_a_maximum_has_no_expectation_and_is_not_added() -> None:
+    peak = Factors.of((2,), 0.0, [Factor((0,), np.array([1.0, 3.0]))], "max")
+    with pytest.raises(NasError, match="The expectation of a maximum is not compiled"):
+        peak.expected_cost([torch.tensor([0.5, 0.5])])
+    with pytest.raises(NasError, match="maxima cannot"):
+        peak + peak
+    with pytest.raises(NasError, match="scaled by a positive number"):
+        peak * -1.0
+    assert (peak * 2.0).bounds() == (2.0, 6.0)
 
 
 def test_bounds_refuse_what_elimination_cannot_do() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 from types import SimpleNamespace
 
@@ -91,6 +92,37 @@ def test_a_multiplier_of_macs_comes_back_to_0_and_stays_there() -> None:
         assert bounds.multipliers["macs"] == pytest.approx(expected)
 
 
+PEAK = Factors.of((2, 2), 0.0, [Factor((0,), np.array([1.0, 8.0])), Factor((0, 1), np.array([[2, 9], [3, 7]]))], "max")
+
+
+def test_the_excess_over_a_bound_on_a_maximum_is_how_many_places_are_expected_over_it() -> None:
+    """The first term is within that with both axes: maxima 2, 9, 8, 8. Under 8.5 one of the four is over."""
+    p = chances(0.25, 0.6)
+    excesses = Bounds({"peak_bytes": PEAK}, {"peak_bytes": 8.5}).excesses(p)
+    assert excesses["peak_bytes"].item() == pytest.approx(0.25 * 0.4)
+    (first, second) = torch.autograd.grad(excesses["peak_bytes"], p)
+    assert (first[0] > first[1], second[1] > second[0]) == (True, True)  # descent leaves the pair that does not fit
+    assert Bounds({"peak_bytes": PEAK}, {"peak_bytes": 9.0}).excesses(p)["peak_bytes"].item() == 0
+
+
+@pytest.mark.parametrize("bound", [2.5, 8.5])
+def test_a_loss_that_wants_what_does_not_fit_learns_what_does(bound: float) -> None:
+    """Of both last options the loss wants the more; within 2.5 only the first ones fit."""
+    logits = Logits(line((2, 2)))
+    bounds = Bounds({"peak_bytes": PEAK}, {"peak_bytes": bound})
+    optimiser = torch.optim.Adam(logits.parameters(), lr=0.05, betas=(0.5, 0.999))
+    for _ in range(500):
+        optimiser.zero_grad()
+        p = [v.softmax(0) for v in logits()]
+        excesses = bounds.excesses(p)
+        (bounds.term(excesses) - 0.1 * p[0][0] - 0.2 * p[1][1]).backward()
+        optimiser.step()
+        bounds.ascend(excesses)
+    likeliest = np.array([[int(v.argmax()) for v in logits()]], dtype=np.uint8)
+    assert PEAK(likeliest)[0] <= bound
+    assert excesses["peak_bytes"].item() < 0.1
+
+
 def test_dual_ascent_ends_at_the_bound() -> None:
     """A loss that wants the slow options: with the bound it ends where the expectation is the bound."""
     cards = (3,) * 6
@@ -132,6 +164,10 @@ def test_derived_networks_of_small_spaces_are_the_likeliest_of_those_allowed(see
     bounds = {"latency_ms": float(np.quantile(found["latency_ms"], rng.uniform(0.02, 1)))}
     if seed % 2:
         bounds["macs"] = float(np.quantile(found["macs"], rng.uniform(0.3, 1)))
+    if seed % 3 == 0:
+        costs["peak_bytes"] = replace(sums(cards, *[rng.uniform(0.5, 3, n).tolist() for n in cards]), fold="max")
+        found["peak_bytes"] = costs["peak_bytes"](everything)
+        bounds["peak_bytes"] = float(np.quantile(found["peak_bytes"], rng.uniform(0.3, 1)))
     policy = random_policy(space, costs["latency_ms"], seed)
     allowed = np.all([found[name] <= bound for name, bound in bounds.items()], axis=0)
     if not allowed.any():

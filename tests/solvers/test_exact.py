@@ -7,19 +7,22 @@ import pytest
 
 import nas
 from nas.cost import counts
+from nas.cost.cost import Fold
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError, Unattainable
 from nas.solvers.exact import attain, solve
 from nas.testing import line
 
 
-def random_factors(cards: tuple[int, ...], arity: int, rng: np.random.Generator, positive: bool = False) -> Factors:
+def random_factors(
+    cards: tuple[int, ...], arity: int, rng: np.random.Generator, positive: bool = False, fold: Fold = "sum"
+) -> Factors:
     terms = []
     for _ in range(len(cards) + 3):
         scope = tuple(sorted(rng.choice(len(cards), size=rng.integers(1, arity + 1), replace=False).tolist()))
         array = rng.normal(size=[cards[a] for a in scope])
         terms.append(Factor(scope, np.abs(array) + 0.1 if positive else array))
-    return Factors.of(cards, float(rng.normal()), terms)
+    return Factors.of(cards, float(rng.normal()), terms, fold)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -44,6 +47,37 @@ def test_brute_force_agrees_on_small_spaces(seed: int, monkeypatch: pytest.Monke
         assert found.upper_bound == pytest.approx(best, abs=1e-8)
         assert value(found.genotype[None])[0] == pytest.approx(best, abs=1e-8)
         assert all(costs[name](found.genotype[None])[0] <= bounds[name] for name in costs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_brute_force_agrees_with_both_folds(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One or two maxima, whose terms are of one decision to three, beside no sum or one; bounds of all tightness."""
+    monkeypatch.setattr("nas.solvers.exact.ENUMERATED", 20)
+    rng = np.random.default_rng(seed)
+    cards = tuple(int(n) for n in rng.integers(2, 5, size=rng.integers(3, 8)))
+    space, value = line(cards), random_factors(cards, 3, rng)
+    folds: dict[str, Fold] = {"peak": "max", "other": "max", "latency_ms": "sum"}
+    chosen = (["peak"], ["peak", "latency_ms"], ["latency_ms", "peak", "other"])[seed % 3]
+    costs = {name: random_factors(cards, 1 + seed % 3, rng, positive=True, fold=folds[name]) for name in chosen}
+    everything = space.enumerate()
+    columns = {name: cost(everything) for name, cost in costs.items()}
+    for share in (0.1, 0.3, 0.6, 0.95):
+        bounds = {name: float(np.quantile(column, share)) for name, column in columns.items()}
+        meets = np.all([columns[name] <= bound for name, bound in bounds.items()], axis=0)
+        if not meets.any():
+            for decide in (attain, lambda *problem: solve(space, value, *problem[1:])):
+                with pytest.raises(Unattainable, match=r"over its own\. Loosen one of them"):
+                    decide(space, costs, bounds)
+            continue
+        some = attain(space, costs, bounds)
+        assert all(costs[name](some[None])[0] <= bound for name, bound in bounds.items())
+        best = value(everything)[meets].max()
+        for known in (None, everything[:1]):
+            found = solve(space, value, costs, bounds, known=known)
+            assert found.proven
+            assert found.value == pytest.approx(best, abs=1e-8)
+            assert found.upper_bound == pytest.approx(best, abs=1e-8)
+            assert all(costs[name](found.genotype[None])[0] <= bounds[name] for name in costs)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -122,6 +156,19 @@ def test_several_bounds_at_once() -> None:
     alone = solve(space, value, {"latency_ms": costs["latency_ms"]}, {"latency_ms": 75.0})
     assert found.value < alone.value
     assert costs["macs"](found.genotype[None])[0] <= 200e6
+
+
+def test_a_bound_on_peak_memory_is_kept_and_proved() -> None:
+    space = nas.load_space("mobile", resolution=96)
+    value = nas.load_predictor("mobile").factors
+    costs = {"macs": counts.macs(space), "peak_bytes": counts.peak(space), "flash_bytes": counts.flash(space)}
+    bounds = {"macs": 300e6, "peak_bytes": 2500 << 10, "flash_bytes": 24 << 20}
+    found = solve(space, value, costs, bounds)
+    assert found.proven
+    assert all(costs[name](found.genotype[None])[0] <= bound for name, bound in bounds.items())
+    loose = solve(space, value, costs, {"macs": 300e6})
+    assert costs["peak_bytes"](loose.genotype[None])[0] > bounds["peak_bytes"]
+    assert found.value < loose.value
 
 
 def test_a_larger_bound_is_never_worse() -> None:
