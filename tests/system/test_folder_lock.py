@@ -34,7 +34,7 @@ def refused(*arguments: str, cwd: Path, why: str = BUSY) -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "nas.report.attempt_report"])
+@pytest.mark.parametrize("stage", [*STAGES, "nas.report.have_report"])
 def test_a_second_search_is_refused_at_every_stage(
     stage: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +46,7 @@ def test_a_second_search_is_refused_at_every_stage(
         then = snapshot(tmp_path)
         refused("search", "--resume", "--out", "run", cwd=tmp_path)
         refused(*small, "--budget", "20", "--out", "run", cwd=tmp_path)
-        if stage != "nas.report.attempt_report":
+        if stage != "nas.report.have_report":
             for other in (
                 ["report", "run"],
                 ["export", "run", "--out", "exported"],
