@@ -39,7 +39,7 @@ from nas.formats.weights import random_weights
 from nas.profiler.bench import attached
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
-from nas.profiler.verify import Measured, measure_networks
+from nas.profiler.verify import NetworkTimes, measure_networks
 from nas.report.axis import linear
 from nas.space.adapt import LEAST_SIDE
 from nas.space.load import load_space
@@ -192,7 +192,7 @@ def scaled(name: str, width: float) -> Architecture:
     return Architecture(3, PIXELS, PIXELS, tuple(layers))
 
 
-def measured(networks: Sequence[Architecture], table: LatencyTable) -> Measured:
+def measured(networks: Sequence[Architecture], table: LatencyTable) -> NetworkTimes:
     """Side by side on this CPU, at the pace of the table."""
     with attached("cpu") as device:
         return measure_networks(networks, table, device, Silent(), precision_pct=0.5)

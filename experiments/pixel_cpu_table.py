@@ -34,7 +34,7 @@ from scipy.optimize import nnls
 from nas.blocks import KEY_COLUMNS, Layer
 from nas.formats.archdef import parse_archdef
 from nas.space.load import load_space
-from nas.tables.model import FEATURES, BlockModel, Range, features, fit
+from nas.tables.model import FEATURES, BlockModel, Range, features, fit_coefficients
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "latency_tables" / "pixel-cpu"
@@ -221,7 +221,7 @@ def fit_blocks(rows: Sequence[Measured], stem: Layer, top: Layer) -> dict[str, f
     """Coefficients from measured blocks; stem and head enter as one row, which settles the classifier's weights."""
     work = np.vstack([features([row.layer for row in rows]), features([stem, top]).sum(axis=0)])
     times = np.array([*(row.ms for row in rows), REMAINDER_MS])
-    return fit(work, times, given={"depthwise7": 0, "gated": 0, "gates": 0})
+    return fit_coefficients(work, times, given={"depthwise7": 0, "gated": 0, "gates": 0})
 
 
 def predict(layers: Iterable[Layer], coefficients: dict[str, float]) -> NDArray[np.float64]:

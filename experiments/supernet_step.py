@@ -32,6 +32,7 @@ from torch.nn.functional import cross_entropy
 from nas.space.load import load_space
 from nas.supernet.multi_path import MultiPath
 from nas.supernet.rules import ends
+from nas.supernet.shares import shares_of
 from nas.supernet.superkernel import Superkernel
 
 PATHS = 8
@@ -54,7 +55,7 @@ class Bench:
         self.count = 0
         superkernel = Superkernel(space).to(self.device)
         chances = [torch.full((int(n),), 1 / int(n), device=self.device) for n in space.cardinalities]
-        shares = [choice.shares(chances) for choice in superkernel.choices]
+        shares = [shares_of(choice, chances) for choice in superkernel.choices]
         alone = [superkernel.standalone(genotype).train() for genotype in paths]
         half = [torch.tensor(0.5, device=self.device)] * len(superkernel.choices)
         module: nn.Module
@@ -148,7 +149,7 @@ def main() -> None:
                 "threads": arguments.threads,
                 "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU",
                 "compiled": arguments.compile,
-                "candidates": max(len(c.candidates) for c in MultiPath(load_space(arguments.space)).choices),
+                "candidates": max(len(c.chains) for c in MultiPath(load_space(arguments.space)).choices),
                 "ms": {name: round(1e3 * float(np.median(times)), 1) for name, times in seconds.items()},
                 "ratio": {title: ratio(seconds[one], seconds[other]) for title, (one, other) in pairs.items()},
                 "peak_mb": memory,

@@ -42,7 +42,7 @@ STOP_S = 60.0
 
 
 class Halving:
-    """A batch of networks is one run of Tune; see `nas.accuracy.short_training.Method`."""
+    """The method by which a batch of networks is one run of Tune."""
 
     version = "asha/1"
     label = "ASHA top-1"
@@ -52,18 +52,15 @@ class Halving:
         self._teller = teller
 
     def described(self, epochs: str) -> str:
-        """See `Method`."""
         return (
             f"each network trained for up to {epochs}, and left off on the way where it was behind in its batch (ASHA; "
             "the figure is that of its last epoch, and not reproducible)"
         )
 
     def at_once(self) -> int:
-        """See `Method`."""
         return self._ray.at_once(GPU)
 
     def trained(self, training: Training, networks: Sequence[Architecture]) -> Generator[tuple[int, Curve], None, None]:
-        """See `Method`."""
         if not networks:
             return
         self._ray.start()
@@ -173,20 +170,18 @@ class _Watcher(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """See `ray.tune.Callback`."""
         if "refused" in result:
             self._ends.put(NasError(result["refused"]))
         else:
             self._curves[trial.config["network"]][result["epoch"]] = result["top1"]
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """See `ray.tune.Callback`; also called where the scheduler ended the trial."""
+        """Also called where the scheduler ended the trial."""
         network = trial.config["network"]
         if not self.stopper.told and self._curves[network]:
             self._ends.put((network, tuple(top1 for _, top1 in sorted(self._curves[network].items()))))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """See `ray.tune.Callback`."""
         number = trial.config["network"] + 1
         self._curves.pop(trial.config["network"], None)
         self._teller.say(
@@ -195,7 +190,6 @@ class _Watcher(tune.Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """See `ray.tune.Callback`."""
         why = str(trial.get_error() or "").strip().splitlines()
         self._ends.put(
             NasError(

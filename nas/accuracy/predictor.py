@@ -41,12 +41,10 @@ class Predictor:
 
     @property
     def label(self) -> str:
-        """What the figure is."""
         return "proxy top-1"
 
     @property
     def provenance(self) -> str:
-        """One line on what the estimate rests on."""
         return (
             f"predictor fitted on {self.meta['networks']:,} networks of this space trained on ImageNet "
             f"({self.label}; 10-fold tau {self.meta['kendall_tau']:.3f}, "
@@ -57,20 +55,14 @@ class Predictor:
         return self.factors(population)
 
     def uncertainty(self, population: Population) -> NDArray[np.float64]:
-        """One standard deviation of the error, in points."""
         return np.exp(self.log_variance(population) / 2)
 
 
+@cache  # a search asks whether there is a predictor before it takes it
 def load_predictor(name: str) -> Predictor:
     """The shipped predictor of a space, by the space's name. Raises `NasError` where there is none."""
     if name not in _shipped():
         raise NasError(f"No accuracy predictor named {name!r}; shipped: {', '.join(_shipped())}.")
-    return _read(name)
-
-
-@cache
-def _read(name: str) -> Predictor:
-    """One file, read once a process: a search asks whether there is a predictor before it takes it."""
     content = (FOLDER / f"{name}.npz").read_bytes()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         meta = json.loads(str(arrays["meta"]))

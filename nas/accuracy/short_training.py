@@ -79,7 +79,7 @@ class Method(Protocol):
 
     @property
     def label(self) -> str:
-        """See `Evaluator`."""
+        """What the accuracy is, as it is shown beside it."""
 
     def described(self, epochs: str) -> str:
         """What becomes of each network, as part of a sentence; `epochs` is their number in words."""
@@ -101,53 +101,46 @@ class Whole:
         self._workers = workers
 
     def described(self, epochs: str) -> str:
-        """See `Method`."""
         return f"each network trained for {epochs}"
 
     def at_once(self) -> int:
-        """See `Method`."""
         return self._workers.at_once(GPU)
 
     def trained(self, training: Training, networks: Sequence[Architecture]) -> Generator[tuple[int, Curve], None, None]:
-        """See `Method`."""
         return self._workers.map(training, networks, gpu=GPU)
 
 
+@dataclass(eq=False)
 class ShortTraining:
     """Accuracy on held-out pictures after training from scratch; calling it gives `float64[N]`, in percent."""
 
     unit: ClassVar[str] = "%"
 
-    def __init__(self, space: Space, training: Training, method: Method, folder: Path | None, teller: Teller) -> None:
-        """What is trained is kept in `folder`, from one process to the next."""
-        self.space = space
-        self.training = training
-        self.method = method
-        self._folder = folder
-        self._teller = teller
+    space: Space
+    training: Training
+    method: Method
+    folder: Path | None
+    """Where it is kept what was trained, from one process to the next."""
+    teller: Teller
 
     @property
     def label(self) -> str:
-        """See `Evaluator`."""
         return self.method.label
 
     @property
     def provenance(self) -> str:
-        """One line on what the estimate rests on."""
         data, epochs = self.training.data, self.training.recipe.epochs
         method = self.method.described(f"{epochs} epoch{'s' if epochs > 1 else ''}")
         return f"{method} on {data.name} at {data.resolution} px, on {len(data.validation):,} pictures held out"
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that an accuracy depends on."""
         recipe, data = self.training.recipe.to_json(), self.training.data.fingerprint
         parts = (self.method.version, recipe, self.training.seed, self.space.fingerprint, data, torch.__version__)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
     def at_once(self) -> int:
-        """See `nas.accuracy.evaluator.Spread`."""
         return self.method.at_once()
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
@@ -169,14 +162,14 @@ class ShortTraining:
                 for done, (index, curve) in enumerate(trained, 1):
                     self._known.add(canonical[rows[index]], curve)
                     if len(rows) > 1:
-                        self._teller.progress(done, len(rows), "networks")
+                        self.teller.progress(done, len(rows), "networks")
         except Interrupted:
             raise Interrupted(f"{len(self._known):,} trainings are kept.") from None
         return self._known.of(canonical)
 
     @cached_property
     def _known(self) -> Trainings:
-        return Trainings(self.space, None if self._folder is None else self._folder / FILE, self.fingerprint)
+        return Trainings(self.space, None if self.folder is None else self.folder / FILE, self.fingerprint)
 
 
 def epochs_of(name: str, argument: str, usual: int) -> int:

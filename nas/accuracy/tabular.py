@@ -31,7 +31,7 @@ from nas.system.files import lines, read_text
 
 DEFAULT_COLUMNS = ("accuracy", "mean_acc")
 MAX_ROWS = 1_000_000
-MAX_BYTES = 128 << 20
+MAX_TABULAR_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,6 @@ class Tabular:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the genotypes and their figures."""
         parts = (self.index.genotypes(), self.accuracy, self.std)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
@@ -115,7 +114,7 @@ def _separator(space: Space) -> str:
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     """Column names and rows, all of one length."""
     try:
-        reader = csv.reader(lines(read_text(path, NasError, MAX_BYTES), path, NasError), strict=True)
+        reader = csv.reader(lines(read_text(path, NasError, MAX_TABULAR_BYTES), path, NasError), strict=True)
         names, rows = next(reader, []), list[list[str]]()
         for line, row in enumerate(reader, 2):
             if len(row) != len(names):

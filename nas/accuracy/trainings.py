@@ -22,7 +22,7 @@ from nas.space.space import Population, Space
 
 FILE = "trainings.jsonl"
 FORMAT = "nas-trainings/1"
-MAX_BYTES = 1 << 28
+MAX_TRAININGS_BYTES = 1 << 28
 
 Curve = tuple[float, ...]
 """Top-1 in percent after each epoch, at least one."""
@@ -77,8 +77,8 @@ class Trainings:
 
     def _read(self, path: Path, head: dict[str, str]) -> int:
         """Take in the whole lines; returns their bytes."""
-        if path.stat().st_size > MAX_BYTES:
-            raise RunError(f"{path}: at most {MAX_BYTES:,} bytes of trainings are read.")
+        if path.stat().st_size > MAX_TRAININGS_BYTES:
+            raise RunError(f"{path}: at most {MAX_TRAININGS_BYTES:,} bytes of trainings are read.")
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
         lines = data[:whole].splitlines()

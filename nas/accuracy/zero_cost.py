@@ -90,7 +90,6 @@ class ZeroCost:
 
     @property
     def provenance(self) -> str:
-        """One line on what the estimate rests on."""
         counted = Counter(self.names)
         names = [_TITLES.get(name, name) + (f" ×{n}" if n > 1 else "") for name, n in counted.items()]
         return (
@@ -100,12 +99,10 @@ class ZeroCost:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that a score depends on."""
         settings = (VERSION, self.names, PICTURES, MOST_PIXELS, SAMPLE, REPEATED, SEED, version("torch"))
         return hashlib.sha256(repr((settings, self.space.fingerprint)).encode()).hexdigest()
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
-        """Scores, `float64[N]`."""
         return self._score(self.raw(population))
 
     def uncertainty(self, population: Population) -> NDArray[np.float64]:
@@ -144,7 +141,6 @@ class ZeroCost:
 
     @property
     def at_once(self) -> int:
-        """See `nas.accuracy.evaluator.Spread`."""
         return self._workers.at_once(gpu=False)
 
     def _score(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,14 +21,14 @@ A block is a frozen dataclass of whole numbers, words and flags, with a method `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from importlib import import_module
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from nas.blocks.graph import Graph, Wire
 from nas.errors import ArchitectureError
+from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
@@ -68,8 +68,7 @@ def block_class(kind: str) -> Any:
     if found is None:
         raise ArchitectureError(f"`kind` of a layer is one of {', '.join(BLOCKS)}, got {kind!r}.")
     if isinstance(found, str):
-        module, _, name = found.partition(":")
-        found = BLOCKS[kind] = getattr(import_module(module), name)
+        found = BLOCKS[kind] = load(found)
     return found
 
 
@@ -175,11 +174,3 @@ def absent(name: str) -> Any:
     """What a column holds for a layer of a kind that has no such field. Raises `KeyError` for an unknown column."""
     column = _STANDARD.get(name)
     return (column or further_columns()[name]).absent
-
-
-def check_names(kind: str, names: Iterable[str]) -> None:
-    """Raise `ArchitectureError` for a setting that no block has."""
-    known = {*_STANDARD, *further_columns()}
-    for name in names:
-        if name not in known:
-            raise ArchitectureError(f"No block has a setting {name!r}, got it for a {kind} layer.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 from torch import nn
 
@@ -11,20 +10,13 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
 from nas.blocks.modules import Wired
 from nas.blocks.op import Op
-
-
-def module_class(op: Op) -> type[nn.Module]:
-    """The class of an op's torch module."""
-    found = op.module
-    if isinstance(found, str):
-        module, _, name = found.partition(":")
-        found = getattr(import_module(module), name)
-    return found  # type: ignore[no-any-return]
+from nas.system.lazy import load
 
 
 def build_op(op: Op) -> nn.Module:
     """The torch module of one op."""
-    return module_class(op)(**op.arguments())
+    made: type[nn.Module] = load(op.module) if isinstance(op.module, str) else op.module
+    return made(**op.arguments())
 
 
 def build_layer(layer: Layer) -> nn.Sequential:

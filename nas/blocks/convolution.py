@@ -32,7 +32,6 @@ class Conv(Op):
         return self.groups > 1 and self.groups == self.in_channels == self.out_channels
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         ((channels, height, width),) = inputs
         if channels != self.in_channels:
             raise ArchitectureError(f"A convolution of {self.in_channels} channels does not take {channels}.")
@@ -44,7 +43,7 @@ class Conv(Op):
         return self.out_channels, -(-height // self.stride), -(-width // self.stride)
 
     def weights(self) -> Mapping[str, Weight]:
-        """See `Op`. A depthwise convolution has no input channels to choose among; one in groups has no slices."""
+        """A depthwise convolution has no input channels to choose among; one in groups has no slices."""
         kernel = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
         axes = "oikk" if self.groups == 1 else "o.kk" if self.depthwise else "..kk"
         out = (self.out_channels,)
@@ -87,7 +86,6 @@ class Conv(Op):
         }
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         shape = self.weights()["conv.weight"].shape
         value = graph.node(
             "Conv",
@@ -102,7 +100,7 @@ class Conv(Op):
         return graph.activation(self.activation, value)
 
     def larger(self, other: Op) -> Conv | None:
-        """See `Op`. Depthwise ones have as many groups as channels; others in groups are no slices."""
+        """Depthwise ones have as many groups as channels; others in groups are no slices."""
         if isinstance(other, Conv) and self.depthwise and other.depthwise:
             widest = max(self.groups, other.groups)
             one, another = (replace(op, in_channels=widest, out_channels=widest, groups=widest) for op in (self, other))
@@ -131,12 +129,11 @@ class SqueezeExcite(Op):
     sizes: ClassVar[tuple[str, ...]] = ("channels", "squeezed")
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         (shape,) = inputs
         return shape
 
     def weights(self) -> Mapping[str, Weight]:
-        """See `Op`: `m` is the inner width."""
+        """`m` is the inner width."""
         return {
             "squeeze.weight": Weight((self.squeezed, self.channels, 1, 1), "mi..", gain=2.0),
             "squeeze.bias": Weight((self.squeezed,), "m"),
@@ -153,11 +150,9 @@ class SqueezeExcite(Op):
         return self.channels + max(self.squeezed, prod(inputs[0]))
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """See `Op`."""
         return {"gates": 1, "gated": prod(inputs[0]), "linear": 2 * self.channels * self.squeezed}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         (value,) = values
         inner = graph.node("GlobalAveragePool", [value])
         inner = graph.node("Relu", [self._pointwise(graph, f"{name}.squeeze", inner, self.squeezed, self.channels)])

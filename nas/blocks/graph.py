@@ -55,7 +55,7 @@ class Graph:
         return Wire(len(self.nodes) - 1, shape)
 
     def closed(self, kind: str, output: Wire) -> None:
-        """Its block is written. Raises `ArchitectureError` unless its last op gives `output`."""
+        """Check a finished graph. Raises `ArchitectureError` unless its last op gives `output`."""
         if output.place != (len(self.nodes) - 1 if self.nodes else -1):
             raise ArchitectureError(f"A {kind} block gives what its last op gives, or its input where it has none.")
 

@@ -12,30 +12,26 @@ from nas.blocks.linear import Linear, Pool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
-    """1×1 convolution to `mid_channels`, pooling, classifier."""
+class _Head:
+    """What both have."""
 
     out_channels: int
     mid_channels: int
     activation: Activation = "relu"
     head: ClassVar[bool] = True
 
+
+class Head(_Head):
+    """1×1 convolution to `mid_channels`, pooling, classifier."""
+
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         y = g.add("conv", Conv(x.channels, self.mid_channels, activation=self.activation), x)
         return g.add("classifier", Linear(self.mid_channels, self.out_channels), g.add("pool", Pool(), y))
 
 
-@dataclass(frozen=True, kw_only=True)
-class PooledHead:
+class PooledHead(_Head):
     """Pooling first, then two fully connected layers (MobileNetV3, arXiv:1905.02244, section 5.1)."""
 
-    out_channels: int
-    mid_channels: int
-    activation: Activation = "relu"
-    head: ClassVar[bool] = True
-
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         y = g.add("features", Linear(x.channels, self.mid_channels, self.activation), g.add("pool", Pool(), x))
         return g.add("classifier", Linear(self.mid_channels, self.out_channels), y)

@@ -45,7 +45,6 @@ class SepConv(_Inverted):
     expands: ClassVar[bool] = False
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         width = x.channels
         if self.mid_channels != width:
             raise ArchitectureError(
@@ -64,7 +63,6 @@ class MBConv(_Inverted):
     family: ClassVar[str] = "inverted bottleneck"
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         width = self.mid_channels
         y = g.add("expand", Conv(x.channels, width, 1, 1, self.groups, self.activation), x)
         y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width, self.activation), y)
@@ -76,6 +74,5 @@ class FusedMBConv(_Inverted):
     """Fused inverted bottleneck (arXiv:2003.02838, section 3.1): one full convolution expands."""
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         y = g.add("expand", Conv(x.channels, self.mid_channels, self.kernel, self.stride, 1, self.activation), x)
         return self._end(g, x, y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar
 
 from nas.blocks.op import OnnxGraph, Op, Shape
@@ -18,43 +19,38 @@ def _agreed(name: str, inputs: tuple[Shape, ...], first: int = 0) -> Shape:
 
 
 @dataclass(frozen=True)
-class Add(Op):
+class _Folded(Op):
+    """One value of several of one shape, two at a time."""
+
+    what: ClassVar[str]
+    node: ClassVar[str]
+    """ONNX's operator."""
+
+    def shape(self, *inputs: Shape) -> Shape:
+        return _agreed(self.what, inputs)
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        return reduce(lambda total, value: graph.node(self.node, [total, value]), values)
+
+
+@dataclass(frozen=True)
+class Add(_Folded):
     """The sum of its inputs: a residual, or where branches meet."""
 
     module: ClassVar[str] = "nas.blocks.modules:Add"
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
-        return _agreed("A sum", inputs)
+    what, node = "A sum", "Add"
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         """One call more for each input more; its traffic is hardly seen where the values are still in the cache."""
         return {"operators": len(inputs) - 1}
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
-        total, *others = values
-        for value in others:
-            total = graph.node("Add", [total, value])
-        return total
-
 
 @dataclass(frozen=True)
-class Multiply(Op):
+class Multiply(_Folded):
     """The product of its inputs, value by value."""
 
     module: ClassVar[str] = "nas.blocks.modules:Multiply"
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
-        return _agreed("A product", inputs)
-
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
-        total, *others = values
-        for value in others:
-            total = graph.node("Mul", [total, value])
-        return total
+    what, node = "A product", "Mul"
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,7 @@ class Concat(Op):
     module: ClassVar[str] = "nas.blocks.modules:Concat"
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         return (sum(shape[0] for shape in inputs), *_agreed("A concatenation", inputs, first=1)[1:])
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         return graph.node("Concat", [*values], axis=1)

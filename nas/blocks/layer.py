@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from nas.blocks.block import (
@@ -15,7 +15,6 @@ from nas.blocks.block import (
     Column,
     absent,
     block_class,
-    check_names,
     columns_of,
     further_columns,
 )
@@ -45,7 +44,7 @@ class Layer:
 
     Written flat, `Layer(kind="conv", in_channels=3, out_channels=16, kernel=3, height=32, width=32)`: the settings are
     the fields of the block. A layer of several inputs has a tuple of `in_channels`; all are of one height and width.
-    Settings of other kinds are read at what they are where there are none, so that all layers have the same columns.
+    A setting that the kind does not have reads as its default, so that all layers have the same columns.
     Raises `ArchitectureError` for an unknown kind, and for a setting of the wrong type, of an absurd size or of another
     kind.
     """
@@ -77,11 +76,12 @@ class Layer:
             if name in columns:
                 columns[name].check(kind, value)
             else:
-                check_names(kind, [name])
-                if value != absent(name):
-                    raise ArchitectureError(
-                        f"A {kind} layer has no `{name}` (it stays {absent(name)!r}), got {value!r}."
-                    )
+                try:
+                    usual = absent(name)
+                except KeyError:
+                    raise ArchitectureError(f"No block has a setting {name!r}, got it for a {kind} layer.") from None
+                if value != usual:
+                    raise ArchitectureError(f"A {kind} layer has no `{name}` (it stays {usual!r}), got {value!r}.")
         widths = in_channels if isinstance(in_channels, tuple) else (in_channels,)
         for name, number in (*(("in_channels", width_) for width_ in widths), ("height", height), ("width", width)):
             _SIZE[name].check(kind, number)
@@ -182,7 +182,7 @@ class Layer:
         return hash(self._key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _layer, (self.settings,)
+        return partial(Layer, **self.settings), ()
 
     def __repr__(self) -> str:
         """In the words of version 0.1, whose fingerprints of spaces are of this text."""
@@ -192,8 +192,4 @@ class Layer:
 @lru_cache(maxsize=1 << 16, typed=True)
 def shared_layer(**settings: Any) -> Layer:
     """`Layer(**settings)`, one object for equal settings: a space asks for the same few again and again."""
-    return Layer(**settings)
-
-
-def _layer(settings: dict[str, Any]) -> Layer:
     return Layer(**settings)

@@ -17,16 +17,13 @@ class Pool(Op):
     module: ClassVar[str] = "nas.blocks.modules:Pool"
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         ((channels, _, _),) = inputs
         return (channels,)
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """See `Op`."""
         return {"operators": 1, "traffic": prod(inputs[0])}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         return graph.node("Flatten", [graph.node("GlobalAveragePool", [*values])])
 
 
@@ -42,11 +39,9 @@ class Linear(Op):
     sizes: ClassVar[tuple[str, ...]] = ("in_features", "out_features")
 
     def shape(self, *inputs: Shape) -> Shape:
-        """See `Op`."""
         return (self.out_features,)
 
     def weights(self) -> Mapping[str, Weight]:
-        """See `Op`."""
         gain = 1.0 if self.activation == "none" else 2.0
         return {
             "linear.weight": Weight((self.out_features, self.in_features), "oi", gain=gain, masked="o"),
@@ -54,15 +49,12 @@ class Linear(Op):
         }
 
     def macs(self, *inputs: Shape) -> int:
-        """Of the product."""
         return self.in_features * self.out_features
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """See `Op`."""
         return {"operators": 1, "linear": self.in_features * self.out_features}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        """See `Op`."""
         weight = graph.weight(f"{name}.linear.weight", self.out_features, self.in_features)
         bias = graph.weight(f"{name}.linear.bias", self.out_features)
         return graph.activation(self.activation, graph.node("Gemm", [*values, weight, bias], transB=1))

@@ -22,7 +22,6 @@ class ConvBlock:
     residual: bool = False
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
         y = g.add("conv", op, x)
         return g.add("add", Add(), x, y) if self.residual else y
@@ -36,7 +35,6 @@ class Identity:
     stride: int = 1
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        """See `Block`."""
         if self.stride == 1 and x.channels == self.out_channels:
             return x
         return g.add("project", Conv(x.channels, self.out_channels, 1, self.stride), x)

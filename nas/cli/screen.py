@@ -15,7 +15,7 @@ from nas.tables.header import DeviceHeader
 from nas.tables.table import PROVENANCES, LatencyTable, describe
 
 if TYPE_CHECKING:
-    from nas.devices.listing import Found
+    from nas.devices.listing import Listed
 
 
 def search_summary(result: Result, run: Path) -> str:
@@ -153,7 +153,7 @@ def check_summary(result: Mapping[str, Any]) -> str:
     return _table(lines)
 
 
-def devices_summary(found: Sequence[Found]) -> str:
+def devices_summary(found: Sequence[Listed]) -> str:
     """What can be measured, a line each, then what cannot and why."""
     width = max(len(device.target) for device in found)
     ordered = sorted(found, key=lambda device: not device.usable)

@@ -66,7 +66,7 @@ class Kernel:
         return CONSTANT + self.amplitude
 
 
-def fit(features: Array, values: Array, owners: NDArray[np.int64]) -> Kernel:
+def fit_kernel(features: Array, values: Array, owners: NDArray[np.int64]) -> Kernel:
     """The kernel of largest posterior density for values `float64[N]` of mean about 0 and variance about 1.
 
     Log-normal priors: s² about 5 and rates about 0.5 / D, so that main effects lead and pairs follow; noise about

@@ -59,7 +59,6 @@ class OptunaSampler:
 
     @classmethod
     def sized(cls, name: str, space: Space, initial: Population, budget: int | None) -> OptunaSampler:
-        """Samplers know no budget."""
         return cls(name, space, initial)
 
     def ask(self, n: int, rng: Generator) -> Population:
@@ -80,19 +79,16 @@ class OptunaSampler:
         sampler = self._sampler(self._told)
         self._study.sampler = sampler if isinstance(sampler, BaseGASampler) else RandomSampler(seed=0)
         for genotype, value, violation in zip(population, values, violations, strict=True):
-            params, constraints = self._space.choices(genotype), {"bounds": float(violation)}
+            params = self._space.choices(genotype)
             if isinstance(sampler, BaseGASampler):  # it marks trials with their generation, open ones alone
                 self._study.enqueue_trial(params)
                 trial = self._open()
                 sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[trial.number])
-                for name, excess in constraints.items():
-                    trial.set_constraint(name, excess)
+                trial.set_constraint("bounds", float(violation))
                 self._study.tell(trial, value.tolist())
             else:
-                finished = optuna.create_trial(
-                    params=params, distributions=self._options, values=value.tolist(), constraints=constraints
-                )
-                self._study.add_trial(finished)
+                told = {"values": value.tolist(), "constraints": {"bounds": float(violation)}}
+                self._study.add_trial(optuna.create_trial(params=params, distributions=self._options, **told))
         self._told += len(population)
         if isinstance(sampler, BaseGASampler):  # parents are chosen now, by the history, not in some later ask
             self._study.tell(self._open(), state=TrialState.FAIL)

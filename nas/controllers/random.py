@@ -16,11 +16,9 @@ class Random:
 
     @classmethod
     def sized(cls, space: Space, initial: Population, budget: int | None) -> Random:
-        """Nothing depends on what is worth asking for, or on the budget."""
         return cls(space)
 
     def ask(self, n: int, rng: Generator) -> Population:
-        """`n` random genotypes in canonical form."""
         return self._space.canonical(self._space.sample(n, rng))
 
     def tell(self, population: Population, values: Values, violations: Values) -> None:

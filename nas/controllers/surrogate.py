@@ -18,7 +18,7 @@ from scipy.special import erfcx, log_ndtr, ndtr
 from threadpoolctl import ThreadpoolController
 
 from nas.controllers.controller import Values, ranking
-from nas.controllers.gaussian_process import Array, Encoding, Posterior, Process, default_kernel, fit
+from nas.controllers.gaussian_process import Array, Encoding, Posterior, Process, default_kernel, fit_kernel
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 
@@ -138,12 +138,12 @@ class Surrogate:
         points, sample = (self._encoding(self._index.genotypes(part)) for part in (rows, few))
         owners = self._encoding.owners
         pool = self._encoding(self._everything if self._space.size <= SMALL else self._initial[:0])
-        kernel = fit(sample, warped(values[few], violations[few]), owners)
+        kernel = fit_kernel(sample, warped(values[few], violations[few]), owners)
         value = Posterior.of(Process.prior(kernel).extended(points), pool)
         if not violations.any():
             return _Model(level, rows, _Beliefs(value, None))
         prior = Process.prior(default_kernel(owners)).extended(sample)
-        kernel = fit(sample, censored(prior, violations[few]), owners)
+        kernel = fit_kernel(sample, censored(prior, violations[few]), owners)
         violation = Posterior.of(Process.prior(kernel).extended(points), pool)
         return _Model(level, rows, _Beliefs(value, violation))
 

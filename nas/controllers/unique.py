@@ -50,7 +50,6 @@ class Unique:
         return everything[np.arange(max(n, len(everything))) % len(everything)]
 
     def tell(self, population: Population, values: Values, violations: Values) -> None:
-        """Passed on."""
         self._inner.tell(population, values, violations)
 
     @cached_property

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from nas.data.source import printable
 from nas.errors import DataError
 from nas.system.files import open_plain
+from nas.system.text import printable
 
 MAX_MEMBERS = 2_000_000
 MAX_NAME = 4_096

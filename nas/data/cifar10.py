@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.archive import members
-from nas.data.source import Source, array_source, printable
+from nas.data.source import Source, array_source
 from nas.errors import DataError
 from nas.system.files import read_bytes
+from nas.system.text import printable
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
@@ -25,7 +26,7 @@ PIXELS = 3 * SIDE * SIDE
 BATCH = re.compile(r"(data_batch_[0-9]|test_batch)\.bin")
 PICKLE = re.compile(r"data_batch_[0-9]|test_batch")
 META = "batches.meta.txt"
-MAX_BYTES = 64 << 20
+MAX_BATCH_BYTES = 64 << 20
 """Of one file; those of the real thing have 31 MB."""
 MAX_ALL = 256 << 20
 """Of all files together."""
@@ -91,7 +92,7 @@ def _files(path: Path) -> dict[str, bytes]:
         except OSError as problem:
             raise DataError(f"{problem.filename}: cannot be read ({problem.strerror}).") from None
     elif path.is_file() and path.suffix == ".bin":
-        take(path.name, read_bytes(path, DataError, MAX_BYTES), MAX_BYTES)
+        take(path.name, read_bytes(path, DataError, MAX_BATCH_BYTES), MAX_BATCH_BYTES)
     elif path.is_file():
         for member in members(path):
             name = member.parts[-1] if member.parts else ""
@@ -105,7 +106,7 @@ def _files(path: Path) -> dict[str, bytes]:
 
 
 def _most(name: str) -> int:
-    return MAX_META if name == META else MAX_BYTES
+    return MAX_META if name == META else MAX_BATCH_BYTES
 
 
 def _read(place: str, data: bytes, classes: int) -> Records:

@@ -104,7 +104,7 @@ def _processors() -> int:
 
 
 def _serve() -> None:
-    """Signals to end, which a terminal sends to all, are for the process that waits for this one; it ends with that."""
+    """Ignore what a terminal sends to all processes: the parent answers it, and this worker ends with the parent."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.source import Encoded, Source, printable
+from nas.data.source import Encoded, Source
 from nas.data.splits import SPELLINGS, named_parts
 from nas.errors import DataError
+from nas.system.text import one_line, printable
 
 LABELS = ("label", "labels")
 
@@ -78,7 +79,7 @@ def _load(datasets: Any, place: str, argument: str) -> Any:
             return datasets.load_from_disk(str(folder))
         return datasets.load_dataset(name, configuration or None)
     except Exception as problem:  # of the network, the hub, the files
-        why = printable(" ".join(str(problem).split()), 300).rstrip(".")
+        why = one_line(problem).rstrip(".")
         raise DataError(f"{place}: cannot be loaded ({type(problem).__name__}: {why}).") from problem
 
 

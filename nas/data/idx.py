@@ -24,7 +24,7 @@ from nas.system.files import open_plain
 PARTS = {"train": "train", "t10k": "test", "test": "test"}
 NAME = re.compile(r"(?:.*-)?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
 DIMENSIONS = {"images": 3, "labels": 1}
-MAX_BYTES = 1 << 30
+MAX_IDX_BYTES = 1 << 30
 """Of one file's pictures."""
 GZIP_MOST = 1_032
 """Times its size that gzip unpacks a file to at most."""
@@ -86,8 +86,8 @@ def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
                 raise DataError(f"{path}: begins with 00 00 08 0{dimensions}, got {head[:4].hex(' ') or 'nothing'}.")
             shape = tuple(np.frombuffer(head, ">u4", dimensions, 4).tolist())
             size = int(np.prod(shape, dtype=object))
-            if not 0 < size <= MAX_BYTES:
-                raise DataError(f"{path}: holds 1 to {MAX_BYTES:,} bytes of pictures, got the lengths {shape}.")
+            if not 0 < size <= MAX_IDX_BYTES:
+                raise DataError(f"{path}: holds 1 to {MAX_IDX_BYTES:,} bytes of pictures, got the lengths {shape}.")
             data = file.read(size) if size <= most else b""  # a lie is not waited for
             if len(data) < size or file.read(1):
                 more = "more" if len(data) == size else f"{len(data):,}"

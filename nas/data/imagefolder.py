@@ -19,10 +19,11 @@ from stat import S_ISDIR, S_ISREG
 import numpy as np
 
 from nas.data.archive import MAX_DEPTH, MAX_MEMBERS, members
-from nas.data.pictures import MAX_BYTES, SUFFIXES
-from nas.data.source import Encoded, Source, printable
+from nas.data.pictures import MAX_PICTURE_BYTES, SUFFIXES
+from nas.data.source import Encoded, Source
 from nas.data.splits import SPELLINGS, named_parts
 from nas.errors import DataError
+from nas.system.text import printable
 
 MAX_FOLDERS = 1_000_000
 
@@ -159,7 +160,9 @@ def _source(path: Path, listing: _Listing) -> Source:
         classes=tuple(map(printable, classes)),
         labels=np.array(labels, dtype=np.int64),
         parts={part: np.array(numbers, dtype=np.int64) for part, numbers in rows.items()},
-        read=_folder_reader(path, kept) if path.is_dir() else _archive_reader(path, listing, kept),
+        read=_archive_reader(path, listing, kept)
+        if path.is_file()
+        else lambda: enumerate(path.joinpath(*n) for n in kept),
         title=lambda row: f"{path}: {printable('/'.join(kept[row]))}",
         fingerprint=_fingerprint(listing, kept, top),
         notes=notes,
@@ -205,17 +208,13 @@ def _hidden(name: Name) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name)
 
 
-def _folder_reader(path: Path, names: list[Name]) -> Callable[[], Iterator[tuple[int, Encoded]]]:
-    return lambda: ((row, path.joinpath(*name)) for row, name in enumerate(names))
-
-
 def _archive_reader(path: Path, listing: _Listing, names: list[Name]) -> Callable[[], Iterator[tuple[int, Encoded]]]:
     rows = {listing.pictures[name][2]: row for row, name in enumerate(names)}
 
     def read() -> Iterator[tuple[int, Encoded]]:
         for position, member in enumerate(members(path)):
             if position in rows:
-                yield rows[position], member.read(MAX_BYTES + 1)
+                yield rows[position], member.read(MAX_PICTURE_BYTES + 1)
 
     return read
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from nas.data.source import Encoded, printable
+from nas.data.source import Encoded
 from nas.system.files import open_plain
+from nas.system.text import printable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-MAX_BYTES = 64 << 20
+MAX_PICTURE_BYTES = 64 << 20
 """Of one picture's file."""
 PADDED = 64
 """Up to this resolution pictures are stored at it, and padded for training."""
@@ -55,8 +56,8 @@ def decode(data: bytes) -> Image.Image:
     """The RGB picture in a file's bytes, the right way up, on white. Raises `BrokenPicture`."""
     if not data:
         raise BrokenPicture("the file is empty")
-    if len(data) > MAX_BYTES:
-        raise BrokenPicture(f"a file of {len(data):,} bytes, at most {MAX_BYTES:,} are read")
+    if len(data) > MAX_PICTURE_BYTES:
+        raise BrokenPicture(f"a file of {len(data):,} bytes, at most {MAX_PICTURE_BYTES:,} are read")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of metadata that nothing here reads
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -103,7 +104,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _file_bytes(path: Path) -> bytes:
     try:
         with open_plain(path) as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(MAX_PICTURE_BYTES + 1)
     except OSError as problem:
         raise BrokenPicture(f"cannot be read ({problem.strerror})") from None
 

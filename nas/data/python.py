@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.data.pictures import to_rgb
-from nas.data.source import Source, array_source, printable
+from nas.data.source import Source, array_source
 from nas.errors import DataError
 from nas.system.lazy import current_folder
+from nas.system.text import printable
 
 PARTS = ("train", "validation", "test")
 OPTIONS = ("classes", "mirrors")

@@ -68,8 +68,3 @@ def array_source(
         mirrors=mirrors,
         notes=notes,
     )
-
-
-def printable(name: str, most: int = 160) -> str:
-    """A name from outside as a message may show it: one line, nothing that moves the cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)[:most]

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,16 +65,9 @@ class Stored:
     about: About
 
 
-class _Canvas(Protocol):
-    """Where the pictures of a split are put, row by row."""
-
-    def put(self, row: int, picture: NDArray[np.uint8]) -> None: ...
-
-    def finish(self, kept: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The pictures of these rows only."""
-
-
 class _Memory:
+    """Where the pictures of a split are put, row by row; `finish` gives those of some rows only."""
+
     def __init__(self, count: int, side: int) -> None:
         self.pictures = np.empty((count, side, side, 3), np.uint8)
 
@@ -86,7 +79,7 @@ class _Memory:
 
 
 class _File:
-    """An .npy file. It is written, not mapped: on a full disk a write fails, where a map ends the process."""
+    """The same as an .npy file, written rather than mapped: on a full disk a write fails, a map ends the process."""
 
     def __init__(self, file: BinaryIO, count: int, side: int) -> None:
         self.file, self.shape = file, (count, side, side, 3)
@@ -152,7 +145,7 @@ def _fill(
     source: Source,
     rows: tuple[NDArray[np.int64], ...],
     resolution: int,
-    canvases: Sequence[_Canvas],
+    canvases: Sequence[_Memory | _File],
     skip_broken: bool,
     teller: Teller,
     alone: bool = False,

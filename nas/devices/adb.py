@@ -69,7 +69,7 @@ def adb_device(serial: str, *, threads: int = 1, silence_s: float = SILENCE_S) -
 
 
 class Adb:
-    """A device with Android on 64-bit Arm, in a folder of its own under `/data/local/tmp`; see `Transport`."""
+    """A device with Android on 64-bit Arm, in a folder of its own under `/data/local/tmp`."""
 
     def __init__(self, serial: str) -> None:
         """Make the folder. Raises `Fault`."""
@@ -86,7 +86,6 @@ class Adb:
             raise Fault(f"{serial}: no folder could be made in /data/local/tmp, got {folder[:60]!r}.")
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
-        """See `Transport`."""
         with tempfile.TemporaryDirectory(prefix="nas-adb-") as place:
             staged = [Path(place) / name for name in files]
             try:
@@ -101,7 +100,6 @@ class Adb:
             self._adb("push", *map(str, staged), f"{self._place()}/", silence_s=patience)
 
     def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
-        """See `Transport`."""
         ended = False
         words = ("shell", f"cd {self._place()} && {shlex.join(argv)} && echo {shlex.quote(_ENDED)}")
         try:
@@ -116,7 +114,6 @@ class Adb:
             raise self._told(fault) from None
 
     def close(self) -> None:
-        """See `Transport`."""
         if self._folder is not None:
             with suppress(Fault):
                 self._shell(f"rm -rf {self._folder}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from nas.errors import NasError
+from nas.system.text import short
 
 MAX_RUNS = 10_000
 MAX_LINE = 1 << 20
@@ -61,7 +62,6 @@ class DeviceInfo:
         return hashlib.sha256(json.dumps([getattr(self, name) for name in names]).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON mapping."""
         return asdict(self)
 
     @classmethod
@@ -69,21 +69,21 @@ class DeviceInfo:
         """What a device said of itself, checked: known names, right types, short text. Raises `Fault`."""
         known = {field.name: str(field.type) for field in fields(cls)}
         if not isinstance(document, dict) or not document.keys() <= known.keys():
-            raise Fault(f"a device tells {', '.join(known)}, got {_short(document)}.")
+            raise Fault(f"a device tells {', '.join(known)}, got {short(document)}.")
         for name, value in document.items():
             if value is None and "None" in known[name]:
                 continue
             if type(value).__name__ != known[name].removesuffix(" | None"):
-                raise Fault(f"`{name}` of a device is {known[name]}, got {_short(value)}.")
+                raise Fault(f"`{name}` of a device is {known[name]}, got {short(value)}.")
             if isinstance(value, str) and not (len(value) <= 200 and value.isprintable()):
-                raise Fault(f"`{name}` of a device is up to 200 printable characters, got {_short(value)}.")
+                raise Fault(f"`{name}` of a device is up to 200 printable characters, got {short(value)}.")
             if isinstance(value, int) and not 0 <= value < 2**40:
-                raise Fault(f"`{name}` of a device is a whole number of at least 0, got {_short(value)}.")
+                raise Fault(f"`{name}` of a device is a whole number of at least 0, got {short(value)}.")
         try:
             return cls(**document)
         except TypeError:
             missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in document]
-            raise Fault(f"a device tells its {', '.join(missing)} too, got {_short(document)}.") from None
+            raise Fault(f"a device tells its {', '.join(missing)} too, got {short(document)}.") from None
 
 
 @dataclass(frozen=True)
@@ -139,22 +139,22 @@ class Sample:
     def read(cls, document: Any, probes: Mapping[str, Probe]) -> Sample:
         """What a device sent, checked. Raises `Fault` with the first rule that it breaks."""
         if not isinstance(document, dict) or document.keys() != _FIELDS:
-            raise Fault(f"a sample has exactly {', '.join(sorted(_FIELDS))}, got {_short(document)}.")
+            raise Fault(f"a sample has exactly {', '.join(sorted(_FIELDS))}, got {short(document)}.")
         probe, session, ns = document["probe"], document["session"], document["ns"]
         if not isinstance(probe, str) or probe not in probes:
-            raise Fault(f"a sample is of a probe that was asked for, got {_short(probe)}.")
+            raise Fault(f"a sample is of a probe that was asked for, got {short(probe)}.")
         if not (isinstance(session, str) and 0 < len(session) <= 64 and session.isascii() and session.isalnum()):
-            raise Fault(f"a session is named by up to 64 letters and digits, got {_short(session)}.")
+            raise Fault(f"a session is named by up to 64 letters and digits, got {short(session)}.")
         for name, most in (("slice", MAX_RUNS), ("batch", 10**6)):
             if type(document[name]) is not int or not 0 <= document[name] <= most:
-                raise Fault(f"`{name}` of a sample is a whole number up to {most}, got {_short(document[name])}.")
+                raise Fault(f"`{name}` of a sample is a whole number up to {most}, got {short(document[name])}.")
         for name in ("at_s", "checksum"):
             if not _is_number(document[name]) or not 0 <= document[name] < 1e12:
-                raise Fault(f"`{name}` of a sample is a finite number of at least 0, got {_short(document[name])}.")
+                raise Fault(f"`{name}` of a sample is a finite number of at least 0, got {short(document[name])}.")
         if not (isinstance(ns, list) and 1 <= len(ns) <= MAX_RUNS and all(map(_is_number, ns))):
-            raise Fault(f"`ns` of a sample is a list of 1 to {MAX_RUNS:,} finite numbers, got {_short(ns)}.")
+            raise Fault(f"`ns` of a sample is a list of 1 to {MAX_RUNS:,} finite numbers, got {short(ns)}.")
         if not all(0 < value < 1e12 for value in ns) or document["batch"] < 1:
-            raise Fault(f"a run takes more than 0 and less than 1,000 seconds, got {_short(ns)} ns.")
+            raise Fault(f"a run takes more than 0 and less than 1,000 seconds, got {short(ns)} ns.")
         return cls(
             probe,
             session,
@@ -185,7 +185,7 @@ class Remark:
         """What a device sent, checked. Raises `Fault`."""
         kind, value = document.get("remark"), document.get("value")
         if kind not in ("load", "stolen", "throttled") or not _is_number(value) or not 0 <= value < 1e9:
-            raise Fault(f"a remark is `load`, `stolen` or `throttled` and a number, got {_short(document)}.")
+            raise Fault(f"a remark is `load`, `stolen` or `throttled` and a number, got {short(document)}.")
         return cls(kind, float(value))
 
 
@@ -216,13 +216,3 @@ class Lasting(Protocol):
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float) and abs(value) < 1e300  # type: ignore[arg-type] # isfinite() fails on long ints
-
-
-def one_line(text: str, most: int = 300) -> str:
-    """What a device said, in one line and without what moves a cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:most]
-
-
-def _short(value: object, most: int = 60) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample, one_line
+from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
 from nas.devices.transport import Transport
+from nas.system.text import one_line
 
 SILENCE_S = 60.0
 """Longest that a device may say nothing: a session of a large model is opened in less."""
@@ -34,25 +35,21 @@ def python_runner(python: str) -> Runner:
     return Runner((python, "worker.py"), {"worker.py": WORKER})
 
 
+@dataclass(eq=False)
 class Hosted:
     """A device that is reached by a transport and times models with a runner."""
 
-    def __init__(
-        self,
-        transport: Callable[[], Transport],
-        runner: Runner,
-        *,
-        threads: int = 1,
-        provider: str = "CPUExecutionProvider",
-        silence_s: float = SILENCE_S,
-    ) -> None:
-        self._connect = transport
+    transport: Callable[[], Transport]
+    """Connects."""
+    runner: Runner
+    _: KW_ONLY
+    threads: int = 1
+    provider: str = "CPUExecutionProvider"
+    silence_s: float = SILENCE_S
+
+    def __post_init__(self) -> None:
         self._transport: Transport | None = None
         self._there: set[str] = set()
-        self.runner = runner
-        self.threads = threads
-        self.provider = provider
-        self.silence_s = silence_s
         self._info: DeviceInfo | None = None
 
     @property
@@ -68,7 +65,6 @@ class Hosted:
         return self._info
 
     def measure(self, plan: Plan) -> Iterator[Sample | Remark]:
-        """Have the models there, run the job, check what comes; see `Device`."""
         with _system_errors_as_faults():
             yield from self._measure(plan)
 
@@ -102,7 +98,7 @@ class Hosted:
 
     def _link(self) -> Transport:
         if self._transport is None:
-            self._transport = self._connect()
+            self._transport = self.transport()
         return self._transport
 
     def _put(self, files: Mapping[str, bytes | Path]) -> None:

@@ -21,7 +21,7 @@ NEXT_STEP = {
 
 
 @dataclass(frozen=True)
-class Found:
+class Listed:
     """A device, or a way to one."""
 
     target: str
@@ -31,30 +31,31 @@ class Found:
     """What it is; or why it cannot be used, and the next step."""
 
 
-def list_devices() -> list[Found]:
+def list_devices() -> list[Listed]:
     """Everything that could be a target, usable or not; named devices are asked, for some seconds each."""
-    return [*_providers(), *_named(), *_ssh_hosts(), *_phones(), _browser(), _fake()]
+    fake = Listed("fake", True, "computed times, for tutorials: nothing is measured")
+    return [*_providers(), *_named(), *_ssh_hosts(), *_phones(), _browser(), fake]
 
 
-def _providers() -> Iterator[Found]:
+def _providers() -> Iterator[Listed]:
     import onnxruntime as ort
 
     for kind, provider in PROVIDERS.items():
         if provider in ort.get_available_providers():
             yield _asked(DeviceName(kind, kind, "", 1), kind)
         else:
-            yield Found(kind, False, f"the onnxruntime installed here has no {provider}: {NEXT_STEP[kind]}")
+            yield Listed(kind, False, f"the onnxruntime installed here has no {provider}: {NEXT_STEP[kind]}")
 
 
-def _named() -> list[Found]:
+def _named() -> list[Listed]:
     names = [name for text in named_devices() if (name := device_name(text)) is not None]
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda name: _asked(name, name.text), names))
 
 
-def _asked(name: DeviceName, target: str) -> Found:
+def _asked(name: DeviceName, target: str) -> Listed:
     if name.kind == "browser":
-        return Found(target, True, "by invitation: it prints the address of a page to open")
+        return Listed(target, True, "by invitation: it prints the address of a page to open")
     try:
         device = open_device(name, Ways())
         try:
@@ -62,11 +63,11 @@ def _asked(name: DeviceName, target: str) -> Found:
         finally:
             device.close()
     except (Fault, NasError) as problem:
-        return Found(target, False, str(problem))
-    return Found(target, True, f"{info.model}, {info.runtime} {info.runtime_version}, {info.cores} cores")
+        return Listed(target, False, str(problem))
+    return Listed(target, True, f"{info.model}, {info.runtime} {info.runtime_version}, {info.cores} cores")
 
 
-def _ssh_hosts() -> Iterator[Found]:
+def _ssh_hosts() -> Iterator[Listed]:
     """Hosts of the user's ssh config by their aliases, without patterns; they are not asked."""
     try:
         lines = Path("~/.ssh/config").expanduser().read_text("utf-8", "replace").splitlines()
@@ -74,34 +75,30 @@ def _ssh_hosts() -> Iterator[Found]:
         lines = []
     hosts = [word for line in lines if line.strip().lower().startswith("host ") for word in line.split()[1:]]
     for host in dict.fromkeys(host for host in hosts if not set(host) & set("*?!")):
-        yield Found(f"ssh:{host}", True, "in your ssh config; not asked")
+        yield Listed(f"ssh:{host}", True, "in your ssh config; not asked")
     if not hosts:
-        yield Found("ssh:HOST", True, "any board that `ssh HOST` reaches without a password (docs/ssh.md)")
+        yield Listed("ssh:HOST", True, "any board that `ssh HOST` reaches without a password (docs/ssh.md)")
 
 
-def _phones() -> Iterator[Found]:
+def _phones() -> Iterator[Listed]:
     from nas.devices.adb import adb_devices
 
     try:
         attached = adb_devices()
     except Fault as problem:
-        yield Found("adb:SERIAL", False, str(problem))
+        yield Listed("adb:SERIAL", False, str(problem))
         return
     for phone in attached:
-        yield Found(f"adb:{phone.serial}", not phone.why, phone.why or phone.model or "Android")
+        yield Listed(f"adb:{phone.serial}", not phone.why, phone.why or phone.model or "Android")
     if not attached:
-        yield Found("adb:SERIAL", False, "no phone is attached: plug one in with USB debugging on (docs/android.md)")
+        yield Listed("adb:SERIAL", False, "no phone is attached: plug one in with USB debugging on (docs/android.md)")
 
 
-def _browser() -> Found:
+def _browser() -> Listed:
     from nas.devices.browser.runtime import runtime_folder
 
     try:
         runtime_folder()
     except NasError as problem:
-        return Found("browser", False, str(problem))
-    return Found("browser", True, "by invitation: it prints the address of a page to open")
-
-
-def _fake() -> Found:
-    return Found("fake", True, "computed times, for tutorials: nothing is measured")
+        return Listed("browser", False, str(problem))
+    return Listed("browser", True, "by invitation: it prints the address of a page to open")

@@ -24,7 +24,7 @@ PROVIDERS = {
     "xnnpack": "XnnpackExecutionProvider",
 }
 """Devices of this machine, by the ONNX Runtime provider that runs them."""
-KINDS = (*PROVIDERS, "ssh", "adb", "browser", "fake")
+DEVICE_KINDS = (*PROVIDERS, "ssh", "adb", "browser", "fake")
 _WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[!-~]{0,180}))?")
 _THREADS = re.compile(r"(?:(?P<place>.+):)?(?P<threads>[1-9][0-9]{0,3})t")
 
@@ -36,7 +36,7 @@ class DeviceName:
     text: str
     """As it was written: `cpu:4t`, or a name in devices.yaml."""
     kind: str
-    """One of `KINDS`."""
+    """One of `DEVICE_KINDS`."""
     place: str
     """Host, serial number, `webgpu`; empty where the kind says it all."""
     threads: int
@@ -51,7 +51,7 @@ def device_name(target: str) -> DeviceName | None:
 
 def _parse(text: str, word: str) -> DeviceName | None:
     match = _WORD.fullmatch(word)
-    if match is None or match["kind"] not in KINDS:
+    if match is None or match["kind"] not in DEVICE_KINDS:
         return None
     kind, rest = match["kind"], match["rest"] or ""
     counted = _THREADS.fullmatch(rest)
@@ -76,7 +76,7 @@ def named_devices() -> dict[str, str]:
     if not isinstance(document, dict):
         raise NasError(f"{file}: a line a device, such as `pi: ssh:pi@board`.")
     for name, word in document.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name) or name in KINDS:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name) or name in DEVICE_KINDS:
             raise NasError(f"{file}: a device's name is a word of letters, digits, `_` and `-`, got {name!r}.")
         try:
             known = isinstance(word, str) and _parse(word, word) is not None
@@ -84,6 +84,6 @@ def named_devices() -> dict[str, str]:
             raise NasError(f"{file}: {name}: {problem}") from None
         if not known:
             raise NasError(
-                f"{file}: {name}: a device is one of {', '.join(KINDS)}, such as ssh:pi@board, got {word!r}."
+                f"{file}: {name}: a device is one of {', '.join(DEVICE_KINDS)}, such as ssh:pi@board, got {word!r}."
             )
     return document

@@ -72,7 +72,7 @@ class _Job:
 
 
 class Pool:
-    """See `nas.devices.device.Device`."""
+    """Several boards as one device."""
 
     def __init__(self, boards: Mapping[str, Callable[[], Device]], workers: OnRay, teller: Teller) -> None:
         """How each board is opened, by its name; the functions are pickled. Nothing is opened yet."""
@@ -149,7 +149,6 @@ class Pool:
                 self._drop(job.board)
 
     def close(self) -> None:
-        """Let go of all boards; see `Device`."""
         for board in self._boards:
             if board.actor is not None:
                 with suppress(exceptions.RayError):

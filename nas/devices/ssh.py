@@ -24,6 +24,7 @@ from typing import cast
 from nas.devices.device import Fault
 from nas.devices.hosted import SILENCE_S, WORKER, Hosted, Runner
 from nas.devices.stream import stream
+from nas.system.text import printable
 
 CONNECT_S = 60.0
 """Longest silence until the work folder is there, and of whatever is quick."""
@@ -97,7 +98,7 @@ TROUBLE = {
 
 
 class Ssh:
-    """A work folder on a board; see `nas.devices.transport.Transport`."""
+    """A work folder on a board, as a transport."""
 
     def __init__(self, host: str, *, config: Path | None = None) -> None:
         """Connect. `host` is what `ssh` takes, an alias too; `config` stands for ~/.ssh/config. Raises `Fault`."""
@@ -121,7 +122,7 @@ class Ssh:
             raise
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
-        """One tar archive, unpacked there; see `Transport`."""
+        """One tar archive, unpacked there."""
         with tempfile.NamedTemporaryFile(prefix="nas-", suffix=".tar") as archive:
             try:
                 with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -138,11 +139,11 @@ class Ssh:
             next(self._ssh(PUT, (self.folder,), limit_s, stdin=Path(archive.name)), None)
 
     def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
-        """See `Transport`. The program there is killed when the generator ends, or this process, or the connection."""
+        """The program there is killed when the generator ends, or this process, or the connection."""
         return self._ssh(RUN, (self.folder, *argv), silence_s)
 
     def close(self) -> None:
-        """See `Transport`. Where the connection is dead, the board finds out and does it by itself."""
+        """Where the connection is dead, the board finds out and does it by itself."""
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1
@@ -179,8 +180,7 @@ class Ssh:
             reason = " ".join((*lost, *own.splitlines()[-1:])) or said
         if not begun:
             reason = next((hint for sign, hint in TROUBLE.items() if re.search(sign, own + said)), reason)
-        line = f"{self.host}: {reason.replace('{host}', self.host)}"[:400]
-        return "".join(c if c.isprintable() else "?" for c in line)
+        return printable(f"{self.host}: {reason.replace('{host}', self.host)}", 400)
 
 
 def ssh_device(

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from nas.devices.device import MAX_LINE, Fault, one_line
+from nas.devices.device import MAX_LINE, Fault
+from nas.system.text import one_line
 
 
 def stream(argv: Sequence[str], silence_s: float, cwd: Path | None = None) -> Iterator[str]:

@@ -32,7 +32,6 @@ class Local:
         self.folder = Path(tempfile.mkdtemp(prefix="nas-device-"))
 
     def put(self, files: Mapping[str, bytes | Path]) -> None:
-        """Copies; see `Transport`."""
         try:
             for name, content in files.items():
                 if isinstance(content, Path):
@@ -43,9 +42,7 @@ class Local:
             raise Fault(f"{problem.filename or self.folder}: {problem.strerror}.") from None
 
     def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
-        """See `Transport`."""
         return stream(argv, silence_s, cwd=self.folder)
 
     def close(self) -> None:
-        """See `Transport`."""
         shutil.rmtree(self.folder, ignore_errors=True)

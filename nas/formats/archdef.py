@@ -45,16 +45,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
-from nas.formats.blockstring import ACTIVATIONS, KINDS, Block, Rounding, make_divisible, parse_block
+from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
 from nas.system.files import read_json, read_model
+from nas.system.strict import Strict
 
 PAGE = "docs/architectures.md"
-MAX_BYTES = 1 << 20
+MAX_ARCHDEF_BYTES = 1 << 20
 MAX_SHRINK = 32
 """timm dilates instead of shrinking a picture further than this."""
 
@@ -70,12 +71,12 @@ _SPELLINGS = {
     "hard-sigmoid": "hard-sigmoid",
     "hard_sigmoid": "hard-sigmoid",
 }
-_LETTERS = {name: letter for letter, name in KINDS.items()}
+_LETTER_OF = {name: letter for letter, name in LETTERS.items()}
 
 
 def read_archdef(path: Path) -> Architecture:
     """The network in an arch-def file. Raises `ArchitectureError` naming the file, the place, the rule, the value."""
-    document = read_json(path, ArchitectureError, MAX_BYTES)
+    document = read_json(path, ArchitectureError, MAX_ARCHDEF_BYTES)
     return parse_archdef(document, path)
 
 
@@ -143,10 +144,8 @@ Activation = Annotated[str, Field(max_length=20), AfterValidator(_activation)]
 Text = Annotated[str, Field(min_length=2, max_length=100)]
 
 
-class _ArchDefFile(BaseModel):
+class _ArchDefFile(Strict):
     """An arch-def file; widths of stem and head are exact, those of blocks are rounded."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     resolution: Size
     stem: Size
@@ -316,8 +315,8 @@ class _Strings:
 
     def parts(self, layer: Layer) -> list[str]:
         """The parts of a block string that stands for one layer."""
-        if layer.kind not in _LETTERS:
-            raise _Inexpressible(f"it has blocks of kind {', '.join(KINDS.values())}, got {layer.kind}")
+        if layer.kind not in _LETTER_OF:
+            raise _Inexpressible(f"it has blocks of kind {', '.join(LETTERS.values())}, got {layer.kind}")
         if layer.activation == "none":
             raise _Inexpressible(f"every block has an activation, got a {layer.kind} without")
         if layer.stride > 2:
@@ -325,7 +324,7 @@ class _Strings:
         self.shrink *= layer.stride
         if self.shrink > MAX_SHRINK:
             raise _Inexpressible(f"all strides together are at most {MAX_SHRINK}, got {self.shrink}")
-        kind = _LETTERS[layer.kind]
+        kind = _LETTER_OF[layer.kind]
         parts = [kind, "r1", f"k{layer.kernel}", f"s{layer.stride}"]
         expansion = _expansion(layer) if kind in {"ir", "er"} else "1"
         if kind != "cn":

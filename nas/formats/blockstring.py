@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 
-KINDS = {"ds": "sepconv", "ir": "mbconv", "er": "fused", "cn": "conv"}
+LETTERS = {"ds": "sepconv", "ir": "mbconv", "er": "fused", "cn": "conv"}
 ACTIVATIONS = {"re": "relu", "r6": "relu6", "hs": "hard-swish", "sw": "swish"}
 
 _NEEDED = {"ds": "rksc", "ir": "rksec", "er": "rksec", "cn": "rksc"}
@@ -95,8 +95,8 @@ class Block:
 def parse_block(text: str) -> Block:
     """A block string taken apart. Raises `ArchitectureError` that names the string and what is wrong in it."""
     kind, *parts = text.split("_")
-    if kind not in KINDS:
-        raise ArchitectureError(f"{text!r}: the type of a block is one of {', '.join(KINDS)}, got {kind!r}.")
+    if kind not in LETTERS:
+        raise ArchitectureError(f"{text!r}: the type of a block is one of {', '.join(LETTERS)}, got {kind!r}.")
     numbers: dict[str, float] = {}
     activation: str | None = None
     skip: bool | None = None
@@ -124,7 +124,7 @@ def parse_block(text: str) -> Block:
             raise ArchitectureError(f"{text!r}: `{kind}` needs `{letter}`.")
     _check(text, kind, numbers)
     return Block(
-        kind=KINDS[kind],
+        kind=LETTERS[kind],
         repeats=int(numbers["r"]),
         kernel=int(numbers["k"]),
         stride=int(numbers["s"]),

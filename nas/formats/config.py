@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.layer import MAX_DIMENSION, Layer
 from nas.errors import ArchitectureError
 from nas.system.files import read_json, read_model
+from nas.system.strict import Strict
 
 FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
-MAX_BYTES = 4 << 20
+MAX_CONFIG_BYTES = 4 << 20
 
 Weights = Literal["random", "supernet", "trained"]
 """Where the weights that belong to a config come from."""
@@ -88,7 +89,7 @@ def _row(layer: Layer) -> dict[str, Any]:
 def read_config(path: Path) -> Config:
     """The config in a file. Raises `ArchitectureError` naming the file, the place in it, the rule and the value."""
     rule = f"a config is a mapping with `format: {FORMAT}`"
-    document = read_json(path, ArchitectureError, MAX_BYTES)
+    document = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
     file = read_model(_ConfigFile, document, path, ArchitectureError, rule=rule, page=PAGE)
     try:
         architecture = file.architecture()
@@ -105,17 +106,13 @@ def _option(value: Any) -> Any:
     return value
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class _Input(_Strict):
+class _Input(Strict):
     channels: Size
     height: Size
     width: Size
 
 
-class _Row(_Strict):
+class _Row(Strict):
     """The columns that every Layer has; further ones, and what they may be together, are the Layer's own business."""
 
     model_config = ConfigDict(extra="allow")
@@ -143,7 +140,7 @@ class _Row(_Strict):
         return found
 
 
-class _Pictures(_Strict):
+class _Pictures(Strict):
     mean: list[float] = Field(max_length=MAX_DIMENSION)
     std: list[Annotated[float, Field(gt=0)]] = Field(max_length=MAX_DIMENSION)
     classes: list[Name] = Field(max_length=MAX_DIMENSION)
@@ -157,7 +154,7 @@ class _Pictures(_Strict):
                 )
 
 
-class _ConfigFile(_Strict):
+class _ConfigFile(Strict):
     format: Literal["nas-architecture/1"]
     input: _Input
     num_classes: Size

@@ -48,7 +48,6 @@ class Inline:
     weights: Weights
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
-        """See `Tensors`."""
         return numpy_helper.from_array(np.ascontiguousarray(self.weights[name]), name)
 
     def norm_epsilon(self, fan_in: int, activated: bool) -> float:
@@ -98,29 +97,24 @@ class _Graph:
         self.initializers: list[onnx.TensorProto] = []
 
     def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        """See `OnnxGraph`."""
         output = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{len(self.nodes)}", **attributes))
         return output
 
     def weight(self, name: str, *shape: int) -> str:
-        """See `OnnxGraph`."""
         self.initializers.append(self.tensors.tensor(name, shape))
         return name
 
     def scalar(self, name: str, value: float) -> str:
-        """See `OnnxGraph`."""
         if all(tensor.name != name for tensor in self.initializers):
             self.initializers.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
         return name
 
     def integers(self, name: str, values: Sequence[int]) -> str:
-        """See `OnnxGraph`."""
         self.initializers.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
         return name
 
     def activation(self, kind: str, value: str) -> str:
-        """See `OnnxGraph`."""
         if kind == "none":
             return value
         if kind == "relu6":
@@ -131,7 +125,6 @@ class _Graph:
         return self.node(operator, [value], **attributes)
 
     def normalised(self, name: str, value: str, channels: int, fan_in: int, activated: bool) -> str:
-        """See `OnnxGraph`."""
         parts = ("weight", "bias", "running_mean", "running_var")
         norm = [self.weight(f"{name}.{part}", channels) for part in parts]
         return self.node("BatchNormalization", [value, *norm], epsilon=self.tensors.norm_epsilon(fan_in, activated))

@@ -30,11 +30,6 @@ if __name__ == "__main__":
 """
 
 
-def _tail(shape: Mapping[str, int], outputs: tuple[int, ...] | None) -> str:
-    one = "tuple(network(picture).shape)"
-    return _TAIL.format(**shape, shape=one if outputs is None else "[tuple(value.shape) for value in network(picture)]")
-
-
 def to_python(
     architecture: Architecture,
     *,
@@ -46,6 +41,7 @@ def to_python(
     shape = {"channels": architecture.channels, "height": architecture.height, "width": architecture.width}
     layers = "".join(_layer(index, layer) for index, layer in enumerate(architecture.layers))
     takes, outputs = architecture.takes, architecture.outputs
+    told = "[tuple(value.shape) for value in network(picture)]" if outputs else "tuple(network(picture).shape)"
     wires = [f"        takes={takes},\n"] if takes or outputs else []
     wires += [f"        outputs={outputs},\n"] if outputs else []
     return (
@@ -54,7 +50,7 @@ def to_python(
         f"def model() -> nn.Sequential:\n"
         f'    """The network: float32 N,C,H,W with C,H,W = {_by(*shape.values(), sign=",")} in."""\n'
         f"    return {'Wired' if wires else 'nn.Sequential'}(\n{layers}{''.join(wires)}    )\n\n"
-        f"{_tail(shape, outputs)}"
+        f"{_TAIL.format(**shape, shape=told)}"
     )
 
 

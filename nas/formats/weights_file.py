@@ -20,6 +20,7 @@ from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError
 from nas.formats.weights import weight_shapes
 from nas.system.tensors import open_tensors
+from nas.system.text import short
 
 FILE = "model.safetensors"
 MAX_HEADER = 8 << 20
@@ -82,7 +83,7 @@ def _read(file: Any, architecture: Architecture) -> dict[str, Array]:
     names = set(file.keys())
     for name in names:
         if name not in shapes and not name.endswith(f".{COUNTER}"):
-            raise ArchitectureError(f"this network has no weights {_short(name)}: the file is of another one.")
+            raise ArchitectureError(f"this network has no weights {short(name, 80)}: the file is of another one.")
     weights: dict[str, Array] = {}
     for name, shape in shapes.items():
         if name not in names:
@@ -90,13 +91,8 @@ def _read(file: Any, architecture: Architecture) -> dict[str, Array]:
         stored = file.get_slice(name)
         dtype, found = stored.get_dtype(), stored.get_shape()
         if (dtype, found) != ("F32", list(shape)):
-            raise ArchitectureError(f"{name!r} is F32 {list(shape)} in this network, got {dtype} {_short(found)}.")
+            raise ArchitectureError(f"{name!r} is F32 {list(shape)} in this network, got {dtype} {short(found, 80)}.")
         weights[name] = values = file.get_tensor(name)
         if not np.isfinite(values).all() or (name.endswith("running_var") and (values < 0).any()):
             raise ArchitectureError(f"{name!r} has values that no training gives: not finite, or a negative variance.")
     return weights
-
-
-def _short(value: object, most: int = 80) -> str:
-    text = " ".join(ascii(value).split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"

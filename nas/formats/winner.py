@@ -33,17 +33,15 @@ class Origin:
     weights_from: Weights = "random"
     pictures: Pictures | None = None
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What every description of the network tells."""
+        return {"decisions": self.decisions, "space": self.space, "pictures": self.pictures}
+
 
 def config(architecture: Architecture, origin: Origin) -> str:
     """config.json: everything that a command needs to know of the network."""
-    content = to_config(
-        architecture,
-        decisions=origin.decisions,
-        space=origin.space,
-        metrics=origin.metrics,
-        weights=origin.weights_from,
-        pictures=origin.pictures,
-    )
+    content = to_config(architecture, **origin.told, metrics=origin.metrics, weights=origin.weights_from)
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -76,21 +74,14 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
 
 def torch(architecture: Architecture, origin: Origin) -> str:
     """model.py: plain torch with no import of nas."""
-    return to_python(architecture, decisions=origin.decisions, space=origin.space, pictures=origin.pictures)
+    return to_python(architecture, **origin.told)
 
 
 def card(architecture: Architecture, origin: Origin) -> str:
     """README.md: a model card."""
     from nas.formats.card import to_card
 
-    return to_card(
-        architecture,
-        decisions=origin.decisions,
-        space=origin.space,
-        metrics=origin.metrics,
-        weights_from=origin.weights_from,
-        pictures=origin.pictures,
-    )
+    return to_card(architecture, **origin.told, metrics=origin.metrics, weights_from=origin.weights_from)
 
 
 @dataclass(frozen=True)

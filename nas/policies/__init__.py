@@ -38,9 +38,8 @@ POLICIES = {
 
 def check_policy(name: str, space: Space) -> None:
     """Raise `NasError` where a policy adds feature maps and those of the space's networks differ in size."""
-    from nas.supernet.choices import choices_of, of_one_size
-
-    if POLICIES[name].mixes and not of_one_size(choices_of(space)):
+    sizes = {layers[0].height for layers in space.candidates[0].chains if layers}
+    if POLICIES[name].mixes and len(sizes) > 1:
         raise NasError(
             f"{space.name} has several resolutions, whose feature maps cannot be mixed. Name one with --resolution, or "
             "use --controller reinforce."

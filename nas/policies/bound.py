@@ -47,7 +47,7 @@ class Bounds:
         }
 
     def term(self, excesses: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """What the loss gets, a float64 scalar."""
+        """The term that is added to the loss, a float64 scalar."""
         total = torch.zeros((), dtype=torch.float64)
         for name, excess in excesses.items():
             squared = excess if name == TWO_SIDED else excess.clamp_min(0)
@@ -55,7 +55,7 @@ class Bounds:
         return total
 
     def ascend(self, excesses: Mapping[str, torch.Tensor]) -> None:
-        """Move the multipliers."""
+        """One step of dual ascent for each multiplier."""
         for name, excess in excesses.items():
             moved = self.multipliers[name] + RATE * float(excess.detach())
             self.multipliers[name] = moved if name == TWO_SIDED else max(0.0, moved)

@@ -73,7 +73,7 @@ class Descent:
     def __init__(
         self, training: WeightTraining, policy: Policy, bounds: Bounds, settings: PolicySettings | None = None
     ) -> None:
-        """It stands where the training's checkpoint does, if there is one. Raises `RunError` as `restore` does."""
+        """Continues from the training's checkpoint, if there is one. Raises `RunError` as `Stepper.restore` does."""
         self.training = training
         self.policy = policy
         self.bounds = bounds
@@ -232,11 +232,10 @@ def derive(space: Space, policy: Policy, costs: Mapping[str, Factors], bounds: M
 
 def _skipping(space: Space, training: WeightTraining) -> Factors:
     """Mean over the slots that can be left out or skipped of whether they are, as Factors."""
-    skips = [np.array([float(_skips(candidate)) for candidate in c.candidates]) for c in training.supernet.choices]
+    skips = [
+        np.array([float(all(layer.kind == "identity" for layer in chain)) for chain in choice.chains])
+        for choice in training.supernet.choices
+    ]
     able = [(c, s) for c, s in zip(training.supernet.choices, skips, strict=True) if 0 < s.sum() < len(s)]
     terms = [Factor(choice.decisions, skip[choice.code] / len(able)) for choice, skip in able]
     return Factors.of([int(n) for n in space.cardinalities], 0.0, terms)
-
-
-def _skips(layers: tuple[Any, ...]) -> bool:
-    return not layers or all(layer.kind == "identity" for layer in layers)

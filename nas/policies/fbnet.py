@@ -10,9 +10,10 @@ from numpy.random import Generator
 from torch.nn.functional import cross_entropy
 
 from nas.cost.factors import Factors
-from nas.policies.policy import Logits, Policy
+from nas.policies.policy import FreePolicy
 from nas.space.space import Space
 from nas.supernet.multi_path import MultiPath
+from nas.supernet.shares import shares_of
 from nas.supernet.supernet import Supernet
 
 ALPHA, BETA = 0.2, 0.6
@@ -23,7 +24,7 @@ LEAST_SHARE = 0.01
 """Branches that a draw leaves less than this are not computed: when it is cold, that is most of them."""
 
 
-class FBNet(Policy):
+class FBNet(FreePolicy):
     """Weights and logits follow the loss of the whole mixture.
 
     The loss is `CE · α log(LAT)^β` (eq. 2), LAT in microseconds, so that the logarithm is positive for whatever takes
@@ -36,21 +37,14 @@ class FBNet(Policy):
 
     def __init__(self, space: Space, latency: Factors) -> None:
         super().__init__(space)
-        self.free = Logits(space)
         self.latency = latency
         self.temperature = HOTTEST
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> FBNet:
-        """As a search makes it."""
         return cls(space, latency)
 
-    def logits(self) -> list[torch.Tensor]:
-        """See `Policy`."""
-        return self.free()  # type: ignore[no-any-return]
-
     def begin_step(self, progress: float) -> None:
-        """Cool down."""
         self.temperature = HOTTEST * (COLDEST / HOTTEST) ** progress
 
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
@@ -69,7 +63,7 @@ class FBNet(Policy):
     def _mixture_loss(
         self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, chances: list[torch.Tensor]
     ) -> torch.Tensor:
-        shares = [choice.shares(chances) for choice in supernet.choices]
+        shares = [shares_of(choice, chances) for choice in supernet.choices]
         return cross_entropy(cast(MultiPath, supernet).mixed(x, shares, LEAST_SHARE), y)
 
     def _relaxed(self, rng: Generator) -> list[torch.Tensor]:

@@ -39,7 +39,7 @@ class Policy(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Policy:
-        """Of a space and its supernet, for a latency and its bound in ms."""
+        """The policy for a space and its supernet, given the latency and its bound in ms."""
 
     @abstractmethod
     def logits(self) -> list[torch.Tensor]:
@@ -67,7 +67,7 @@ class Policy(nn.Module, ABC):
 
     @torch.no_grad()
     def sample(self, rng: Generator) -> Genotype:
-        """A genotype `uint8[D]` of these chances."""
+        """A genotype `uint8[D]`, drawn from these probabilities."""
         return np.array(
             [np.searchsorted(_cumulative(p), rng.random(), side="right") for p in self.probabilities()], dtype=np.uint8
         )
@@ -83,6 +83,17 @@ class Policy(nn.Module, ABC):
         chances = [p.double().clamp_min(LEAST).log().cpu().numpy() for p in self.probabilities()]
         terms = [Factor((decision,), chance) for decision, chance in enumerate(chances)]
         return Factors.of([len(chance) for chance in chances], 0.0, terms)
+
+
+class FreePolicy(Policy):
+    """A policy whose logits are its parameters."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.free = Logits(space)
+
+    def logits(self) -> list[torch.Tensor]:
+        return self.free()  # type: ignore[no-any-return]
 
 
 class Logits(nn.Module):

@@ -7,12 +7,12 @@ from numpy.random import Generator
 from torch.nn.functional import cross_entropy
 
 from nas.cost.factors import Factors
-from nas.policies.policy import Logits, Policy
+from nas.policies.policy import FreePolicy
 from nas.space.space import Space
 from nas.supernet.supernet import Genotype, Supernet
 
 
-class Proxyless(Policy):
+class Proxyless(FreePolicy):
     """The logits follow the loss of two networks at once, each slot weighted by their probabilities.
 
     The paper samples two different candidates a layer; here, where a decision may settle several layers, two genotypes
@@ -21,25 +21,14 @@ class Proxyless(Policy):
     total chance stays what it was.
     """
 
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
-        self.free = Logits(space)
-
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Proxyless:
-        """As a search makes it."""
         return cls(space)
 
-    def logits(self) -> list[torch.Tensor]:
-        """See `Policy`."""
-        return self.free()  # type: ignore[no-any-return]
-
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
-        """Of one sampled network."""
         return cross_entropy(supernet(x, self.sample(rng)), y)
 
     def policy_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
-        """Of two."""
         chances = self.probabilities()
         first = self.sample(rng)
         second = self._other(first, chances, rng)

@@ -7,7 +7,7 @@ import torch
 from numpy.random import Generator
 
 from nas.cost.factors import Factors
-from nas.policies.policy import LEAST, Logits, Policy
+from nas.policies.policy import LEAST, FreePolicy
 from nas.space.space import Space
 from nas.supernet.supernet import Supernet
 
@@ -17,7 +17,7 @@ BETA = -0.07
 """Of the absolute reward, section 3.2."""
 
 
-class Reinforce(Policy):
+class Reinforce(FreePolicy):
     """REINFORCE (Williams 1992) on the reward `accuracy + β |latency / target - 1|` (eq. 3).
 
     The paper has one sample a step and a moving average for a baseline. On small batches, accuracy varies more from
@@ -27,21 +27,14 @@ class Reinforce(Policy):
 
     def __init__(self, space: Space, latency: Factors, target_ms: float) -> None:
         super().__init__(space)
-        self.free = Logits(space)
         self.latency = latency
         self.target_ms = target_ms
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Reinforce:
-        """As a search makes it."""
         return cls(space, latency, target_ms)
 
-    def logits(self) -> list[torch.Tensor]:
-        """See `Policy`."""
-        return self.free()  # type: ignore[no-any-return]
-
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
-        """Of one sampled network."""
         return torch.nn.functional.cross_entropy(supernet(x, self.sample(rng)), y)
 
     def policy_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:

@@ -22,8 +22,9 @@ from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.layer import Layer
 from nas.cost.factors import Factors
 from nas.policies.policy import Policy
+from nas.space.candidates import Candidates
 from nas.space.space import Space
-from nas.supernet.choices import Choice
+from nas.supernet.shares import shares_of
 from nas.supernet.superkernel import Superkernel
 from nas.supernet.supernet import Supernet
 
@@ -63,11 +64,10 @@ class SinglePath(Policy):
 
     @classmethod
     def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> SinglePath:
-        """As a search makes it."""
         return cls(space, cast(Superkernel, supernet))
 
     def logits(self) -> list[torch.Tensor]:
-        """See `Policy`; differentiable in the thresholds and in the supernet's weights."""
+        """Differentiable in the thresholds and in the supernet's weights."""
         result = []
         for decision, norms in enumerate(self._norms()):
             options = len(self.space.decisions[decision].options)
@@ -84,11 +84,10 @@ class SinglePath(Policy):
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
         """Cross-entropy of a sampled network, differentiable in weights and thresholds."""
         chances = self.probabilities()
-        shares = [choice.shares(chances) for choice in supernet.choices]
+        shares = [shares_of(choice, chances) for choice in supernet.choices]
         return cross_entropy(cast(Superkernel, supernet).gated(x, self.sample(rng), shares, LEAST_SHARE), y)
 
     def policy_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:
-        """None of its own: see `weights_loss`."""
         return torch.zeros(())
 
     def _norms(self) -> list[torch.Tensor]:
@@ -134,7 +133,7 @@ def _gates_of(decision: int, options: int, supernet: Superkernel) -> Iterator[_G
 
 
 def _additions(
-    decision: int, options: int, slot: int, choice: Choice, supernet: Superkernel
+    decision: int, options: int, slot: int, choice: Candidates, supernet: Superkernel
 ) -> Iterator[tuple[tuple[int, ...], tuple[Slice, ...]]]:
     """Features of a slot that the options of a decision change: the reach of each option, and slices by level."""
     codes = np.moveaxis(choice.code, choice.decisions.index(decision), 0).reshape(options, -1)
@@ -154,17 +153,17 @@ def _additions(
             yield reach, tuple(parts(low, high) for low, high in pairwise(steps))
 
 
-def _largest(choice: Choice, candidates: set[int]) -> Layer | None:
+def _largest(choice: Candidates, candidates: set[int]) -> Layer | None:
     """The largest layer among candidates by each field; None where all are skips."""
-    layers = [layer for index in candidates for layer in choice.candidates[index] if layer.kind != "identity"]
+    layers = [layer for index in candidates for layer in choice.chains[index] if layer.kind != "identity"]
     return max(layers, key=lambda la: (la.mid_channels or la.out_channels, la.kernel, la.se_channels), default=None)
 
 
-def _slices(slot: int, choice: Choice, supernet: Superkernel) -> Mapping[str, Callable[[int, int], Slice]]:
+def _slices(slot: int, choice: Candidates, supernet: Superkernel) -> Mapping[str, Callable[[int, int], Slice]]:
     """For each feature, the weights between two of its sizes; of the operation that mixes pixels, as in the paper."""
     banks = [
         (bank, op)
-        for index, candidate in enumerate(choice.candidates)
+        for index, candidate in enumerate(choice.chains)
         if candidate and candidate[0].kind != "identity"
         for bank, op in supernet.banks_of(slot, index)
     ]

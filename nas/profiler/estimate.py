@@ -123,22 +123,18 @@ def _drift(slices: Slices, logs: NDArray[np.float64], networks: NDArray[np.bool_
     passes, place = np.unique(2 * slices.passed + networks, return_inverse=True)
     factors, told = np.zeros(len(passes)), np.bincount(place, minlength=len(passes)) >= LEAST_IN_PASS
     for _ in range(_SWEEPS if told.any() else 0):
-        usual = _grouped_median(logs - factors[place], slices.probe, len(slices.names))
-        factors = np.where(told, _grouped_median(logs - usual[slices.probe], place, len(passes)), 0.0)
+        usual = _grouped_quantile(logs - factors[place], slices.probe, len(slices.names), 0.5)
+        factors = np.where(told, _grouped_quantile(logs - usual[slices.probe], place, len(passes), 0.5), 0.0)
         for kind in (0, 1):
             alike = told & (passes % 2 == kind)
             factors[alike] -= np.median(factors[alike]) if alike.any() else 0.0
     return factors[place]
 
 
-def _grouped_median(values: NDArray[np.float64], groups: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Median of the values of each group 0..count-1, none of them empty."""
-    return _grouped_quantile(values, groups, count, 0.5)
-
-
 def _grouped_quantile(
     values: NDArray[np.float64], groups: NDArray[np.int64], count: int, share: float
 ) -> NDArray[np.float64]:
+    """That quantile of the values of each group 0..count-1, none of them empty."""
     order = np.lexsort((values, groups))
     ranked = values[order]
     sizes = np.bincount(groups, minlength=count)

@@ -62,7 +62,7 @@ def features(layers: Sequence[Layer], alone_ms: NDArray[np.float64]) -> NDArray[
     return np.column_stack([values, alone_ms, alone_ms * residual, alone_ms * gated])
 
 
-def fit(
+def in_network(
     layers: Sequence[Layer],
     alone_ms: NDArray[np.float64],
     networks: NDArray[np.float64],
@@ -70,32 +70,23 @@ def fit(
     noise_ms: NDArray[np.float64],
 ) -> Fit:
     """Times in a network of L layers measured alone, from N networks (`counts`), their times and standard errors."""
-    fits = [_posterior(layers, alone_ms, networks, network_ms, noise_ms, s, c) for s in DEVIATIONS for c in REACHES]
-    return max(fits, key=lambda found: found[0])[1]
-
-
-def _posterior(
-    layers: Sequence[Layer],
-    alone_ms: NDArray[np.float64],
-    networks: NDArray[np.float64],
-    network_ms: NDArray[np.float64],
-    noise_ms: NDArray[np.float64],
-    s: float,
-    c: float,
-) -> tuple[float, Fit]:
-    """Log marginal likelihood of the networks, and the layers' posterior."""
     columns = features(layers, alone_ms)
     scale = np.abs(columns).mean(axis=0)
-    columns = columns[:, scale > 0] / scale[scale > 0] * alone_ms.mean() * c
-    prior = columns @ columns.T + np.diag((s * alone_ms) ** 2)
+    columns = columns[:, scale > 0] / scale[scale > 0] * alone_ms.mean()
     noise = np.maximum(noise_ms, LEAST_NOISE * network_ms)
-    joint = networks @ prior
-    covariance = joint @ networks.T + np.diag(noise**2)
     surprise = network_ms - networks @ alone_ms
-    lower = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(lower, surprise)
-    gain = np.linalg.solve(lower, joint)
-    likelihood = -0.5 * white @ white - np.log(np.diag(lower)).sum()
-    ms = np.maximum(alone_ms + gain.T @ white, LEAST_SHARE * alone_ms)
-    variance = np.diag(prior) - (gain**2).sum(axis=0)
-    return float(likelihood), Fit(ms, np.sqrt(np.maximum(variance, 0.0)), s, c)
+
+    def posterior(s: float, c: float) -> tuple[float, Fit]:
+        """Log marginal likelihood of the networks, and the layers' posterior."""
+        reach = columns * c
+        prior = reach @ reach.T + np.diag((s * alone_ms) ** 2)
+        joint = networks @ prior
+        lower = np.linalg.cholesky(joint @ networks.T + np.diag(noise**2))
+        white = np.linalg.solve(lower, surprise)
+        gain = np.linalg.solve(lower, joint)
+        likelihood = -0.5 * white @ white - np.log(np.diag(lower)).sum()
+        ms = np.maximum(alone_ms + gain.T @ white, LEAST_SHARE * alone_ms)
+        variance = np.diag(prior) - (gain**2).sum(axis=0)
+        return float(likelihood), Fit(ms, np.sqrt(np.maximum(variance, 0.0)), s, c)
+
+    return max((posterior(s, c) for s in DEVIATIONS for c in REACHES), key=lambda found: found[0])[1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nas.blocks.block import is_head
 from nas.blocks.convolution import Conv
 from nas.blocks.layer import Layer
-from nas.tables.model import FEATURES, BlockModel, Range, features, fit, work
+from nas.tables.model import BANDS, FEATURES, BlockModel, Range, features, fit_coefficients, work
 
 T = TypeVar("T", int, str)
 
@@ -26,15 +26,14 @@ BAND_SHARE = 0.9
 
 
 def interpolator(layers: Sequence[Layer], ms: NDArray[np.float64], resolution: int) -> tuple[BlockModel, float]:
-    """The model of measured layers, and its mean error in percent on those left out; None where it does not fit."""
+    """The model of measured layers, and its mean error in percent on those left out."""
     names = tuple(dict.fromkeys((*FEATURES, *(name for layer in layers for name in work(layer)))))
     asked = features(layers, names)
     errors = _left_out(asked, ms, names)
-    band = {"block": float(np.quantile(errors, BAND_SHARE)), "width": OUTSIDE_PCT}
-    parts = {name: band.get(name, 0.0) for name in ("block", "expansion1", "kernel7", "gate", "width", "plain")}
-    return BlockModel(coefficients=fit(asked, ms, {}, names), range=_range(layers, resolution), band_pct=parts), float(
-        errors.mean()
-    )
+    parts = dict.fromkeys(BANDS, 0.0) | {"block": float(np.quantile(errors, BAND_SHARE)), "width": OUTSIDE_PCT}
+    coefficients = fit_coefficients(asked, ms, {}, names)
+    model = BlockModel(coefficients=coefficients, range=_range(layers, resolution), band_pct=parts)
+    return model, float(errors.mean())
 
 
 def _left_out(asked: NDArray[np.float64], ms: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
@@ -45,7 +44,7 @@ def _left_out(asked: NDArray[np.float64], ms: NDArray[np.float64], names: Sequen
         out = folds == fold
         if out.all():
             return np.full(len(ms), 100.0)
-        coefficients = fit(asked[~out], ms[~out], {}, names)
+        coefficients = fit_coefficients(asked[~out], ms[~out], {}, names)
         errors[out] = 100 * np.abs(asked[out] @ [coefficients[name] for name in names] / ms[out] - 1)
     return errors
 

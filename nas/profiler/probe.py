@@ -67,7 +67,6 @@ class _Slices:
         self.next = 0
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
-        """See `nas.formats.onnx_graph.Tensors`."""
         size = prod(shape)
         if size > NORMALS:
             raise ArchitectureError(f"A probe's tensor has at most {NORMALS:,} values, `{name}` has {size:,}.")

@@ -25,7 +25,7 @@ from nas.blocks.layer import Layer
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
 from nas.profiler.estimate import Estimates, estimate
-from nas.profiler.fit import Fit, counts, fit
+from nas.profiler.fit import Fit, counts, in_network
 from nas.profiler.interpolate import interpolator
 from nas.profiler.networks import calibrating, random_networks
 from nas.profiler.probe import write_weights
@@ -45,7 +45,7 @@ from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
 
 PROFILE = "profile.json"
-"""Whose table a folder holds; written first."""
+"""Names the device and the space of a folder's table; written first."""
 CALIBRATING = 40
 CHECKING = 20
 REFERENCES = 8
@@ -69,7 +69,7 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
 
 
 def _measured(space: Space, target: str, device: Device, folder: Path, effort: Effort, teller: Teller) -> LatencyTable:
-    """The table of a folder that is ours."""
+    """Measure, and write the table into a folder that is claimed."""
     info, survey = device.info, Survey.of(space)
     workload = survey.workload
     samples = Samples(folder / "samples.jsonl")
@@ -105,7 +105,6 @@ class Survey:
 
     @classmethod
     def of(cls, space: Space) -> Survey:
-        """The survey of a space."""
         calibrated = calibrating(space, CALIBRATING, np.random.default_rng([SEED, 0]))
         drawn = random_networks(space, 3 * CHECKING, np.random.default_rng([SEED, 1]))
         checking = [network for network in drawn if network not in set(calibrated)] or drawn
@@ -136,7 +135,7 @@ def _check_name(folder: Path) -> None:
 
 
 def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
-    """Make the folder, which is locked, that of this device and space, or see that it is."""
+    """Claim a locked folder for this device and space, or check that it is theirs."""
     file = folder / PROFILE
     mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint}
     if file.is_file():
@@ -191,7 +190,7 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
     blocks, calibrating, checking = rows[: len(layers)], rows[len(layers) : first], rows[first:]
     errors = _standard_errors(found)
     has = survey.counts(survey.calibrating)
-    fitted = fit(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
+    fitted = in_network(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
     error = error_of(survey.counts(survey.checking) @ fitted.ms, found.ms[checking], found.split_half_pct)
     provenance = "simulated" if info.emulated else "measured"
     table_rows = [
@@ -204,14 +203,12 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
     }
     resolution = survey.checking[0].height
     header = _header(folder.name, space, target, info, resolution, found, fitted, error)
-    if (completed := interpolator(layers, fitted.ms, resolution)) is not None:
-        model, left_out = completed
-        bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
-        error_header = header.error.model_copy(
-            update={"band_pct": bands, "leave_one_out": {"mean_pct": left_out, "p90_pct": model.band_pct["block"]}}
-        )
-        header = header.model_copy(update={"model": model.to_header(), "error": error_header})
-    return write_table(folder, header.model_copy(update={"references": write_references(folder, kept)}), table_rows)
+    model, left_out = interpolator(layers, fitted.ms, resolution)
+    bands = header.error.band_pct.model_copy(update={"interpolated": model.band_pct["block"]})
+    left_out_pct = {"mean_pct": left_out, "p90_pct": model.band_pct["block"]}
+    errors_told = header.error.model_copy(update={"band_pct": bands, "leave_one_out": left_out_pct})
+    completed = {"model": model.to_header(), "error": errors_told, "references": write_references(folder, kept)}
+    return write_table(folder, header.model_copy(update=completed), table_rows)
 
 
 def _standard_errors(found: Estimates) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from nas.devices.device import CHECKSUM_TOLERANCE, MAX_LINE, Fault, Probe, Sampl
 from nas.errors import TableError
 from nas.system.files import open_plain
 
-MAX_BYTES = 128 << 20
+MAX_SAMPLES_BYTES = 128 << 20
 """Each sample takes some ten times its length in memory."""
 
 
@@ -48,8 +48,10 @@ def read_samples(path: Path) -> tuple[list[tuple[int, Sample]], int]:
     Raises `TableError` with the first line that is no sample.
     """
     with open_plain(path, links=False) as file:
-        if os.fstat(file.fileno()).st_size > MAX_BYTES:
-            raise TableError(f"{path}: at most {MAX_BYTES:,} bytes of samples are read. Profile into a new --out.")
+        if os.fstat(file.fileno()).st_size > MAX_SAMPLES_BYTES:
+            raise TableError(
+                f"{path}: at most {MAX_SAMPLES_BYTES:,} bytes of samples are read. Profile into a new --out."
+            )
         taken, whole = list[tuple[int, Sample]](), 0
         for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), b""), 1):
             if not line.endswith(b"\n"):

@@ -35,7 +35,7 @@ SECONDS_PER_NETWORK = 1.5
 
 
 @dataclass(frozen=True)
-class Measured:
+class NetworkTimes:
     """N whole networks on a device."""
 
     ms: NDArray[np.float64]
@@ -55,7 +55,7 @@ class Measured:
 
 def measure_networks(
     networks: Sequence[Architecture], table: LatencyTable, device: Device, teller: Teller, precision_pct: float = 1.0
-) -> Measured:
+) -> NetworkTimes:
     """Measure whole networks on the device of a table.
 
     Raises `TableError` where the device is another one than the table's, and `NasError` where it gives up.
@@ -79,7 +79,7 @@ def measure_networks(
     mine = rows[: len(networks)]
     low, high = quantiles(slices, 0.1)[mine], quantiles(slices, 0.9)[mine]
     raw = found.ms[mine]
-    return Measured(
+    return NetworkTimes(
         raw / drift,
         raw,
         low / drift,

@@ -191,7 +191,7 @@ def check_present(folder: Path) -> None:
         raise RunError(f"{folder}: this folder was removed, and what was done so far with it. Start again.")
 
 
-def read_mapping(file: Path, limit: int = files.MAX_BYTES) -> dict[str, Any]:
+def read_mapping(file: Path, limit: int = files.MAX_FILE_BYTES) -> dict[str, Any]:
     """The JSON mapping in a file of at most `limit` bytes. Raises `RunError` for anything else."""
     document = files.read_json(file, RunError, limit)
     if not isinstance(document, dict):

@@ -15,13 +15,23 @@ from nas.blocks.layer import Layer
 class Candidates:
     """The different chains of layers at a slot, in the order of first appearance; () where it is left out."""
 
+    name: str
+    """Of the slot."""
+    decisions: tuple[int, ...]
+    """That the slot depends on."""
     chains: tuple[tuple[Layer, ...], ...]
     code: NDArray[np.int64]
     """The chain for each combination of options, one axis a decision of the slot."""
 
     @classmethod
-    def of(cls, chains: Iterable[tuple[Layer, ...]], shape: tuple[int, ...]) -> Candidates:
+    def of(
+        cls, name: str, decisions: tuple[int, ...], chains: Iterable[tuple[Layer, ...]], shape: tuple[int, ...]
+    ) -> Candidates:
         """From the chain of every combination, in the order of a C array of this shape."""
         found: dict[tuple[Layer, ...], int] = {}
         code = np.fromiter((found.setdefault(chain, len(found)) for chain in chains), dtype=np.int64)
-        return cls(tuple(found), code.reshape(shape))
+        return cls(name, decisions, tuple(found), code.reshape(shape))
+
+    def candidate(self, genotype: NDArray[np.uint8]) -> int:
+        """Which of the chains a genotype `uint8[D]` has here."""
+        return int(self.code[tuple(genotype[list(self.decisions)])])

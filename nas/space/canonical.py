@@ -53,13 +53,13 @@ class Effect:
     matters: tuple[Condition, ...]
 
     @classmethod
-    def of(cls, decision: int, places: Sequence[tuple[tuple[int, ...], Candidates]]) -> Effect | None:
-        """It matters where another option gives another chain at some slot; None: everywhere."""
+    def of(cls, decision: int, slots: Sequence[Candidates]) -> Effect | None:
+        """It matters where another option gives another chain at a slot that depends on it; None: everywhere."""
         found: dict[tuple[int, ...], NDArray[np.bool_]] = {}
-        for decisions, candidates in places:
-            axis = decisions.index(decision)
-            changes = (candidates.code != candidates.code.take([0], axis)).any(axis)
-            condition = Condition.least([*decisions[:axis], *decisions[axis + 1 :]], changes)
+        for slot in slots:
+            axis = slot.decisions.index(decision)
+            changes = (slot.code != slot.code.take([0], axis)).any(axis)
+            condition = Condition.least([*slot.decisions[:axis], *slot.decisions[axis + 1 :]], changes)
             found[condition.decisions] = found.get(condition.decisions, False) | condition.holds
         matters = [Condition.least(*condition) for condition in found.items()]
         if any(not condition.decisions and condition.holds for condition in matters):
@@ -99,14 +99,14 @@ class Canonical:
     exchanges: tuple[Exchange, ...]
 
     @classmethod
-    def of(cls, slots: Sequence[tuple[int, ...]], candidates: Sequence[Candidates], decisions: int) -> Canonical:
-        """From the decisions of every slot, and what it can be."""
-        places: list[list[tuple[tuple[int, ...], Candidates]]] = [[] for _ in range(decisions)]
-        for slot, found in zip(slots, candidates, strict=True):
-            for decision in slot:
-                places[decision].append((slot, found))
-        effects = (Effect.of(decision, depending) for decision, depending in enumerate(places))
-        return cls(tuple(filter(None, effects)), tuple(_exchanges(slots, candidates)))
+    def of(cls, slots: Sequence[Candidates], decisions: int) -> Canonical:
+        """From what every slot can be."""
+        depending: list[list[Candidates]] = [[] for _ in range(decisions)]
+        for slot in slots:
+            for decision in slot.decisions:
+                depending[decision].append(slot)
+        effects = (Effect.of(decision, found) for decision, found in enumerate(depending))
+        return cls(tuple(filter(None, effects)), tuple(_exchanges(slots)))
 
     @cached_property
     def _readers(self) -> dict[int, set[int]]:
@@ -159,18 +159,18 @@ class _Position:
         return Condition.least((*self.shared, *self.own), self.code == self.chains.index(()))
 
 
-def _exchanges(slots: Sequence[tuple[int, ...]], candidates: Sequence[Candidates]) -> Iterator[Exchange]:
+def _exchanges(slots: Sequence[Candidates]) -> Iterator[Exchange]:
     """Every run of slots that are interchangeable."""
-    uses = Counter(decision for slot in slots for decision in slot)
+    uses = Counter(decision for slot in slots for decision in slot.decisions)
     runs: list[list[_Position]] = [[]]
-    for slot, found in zip(slots, candidates, strict=True):
-        own = tuple(decision for decision in sorted(slot) if uses[decision] == 1)
-        if not own or () not in found.chains:
+    for slot in slots:
+        own = tuple(decision for decision in sorted(slot.decisions) if uses[decision] == 1)
+        if not own or () not in slot.chains:
             runs.append([])
             continue
-        shared = tuple(decision for decision in sorted(slot) if uses[decision] > 1)
-        code = found.code.transpose([slot.index(decision) for decision in (*shared, *own)])
-        position = _Position(shared, own, found.chains, code)
+        shared = tuple(decision for decision in sorted(slot.decisions) if uses[decision] > 1)
+        code = slot.code.transpose([slot.decisions.index(decision) for decision in (*shared, *own)])
+        position = _Position(shared, own, slot.chains, code)
         if not runs[-1] or not runs[-1][-1].like(position):
             runs.append([])
         runs[-1].append(position)

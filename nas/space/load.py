@@ -14,8 +14,9 @@ from nas.errors import ArchitectureError, SpaceError
 from nas.space.adapt import adapted
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
-from nas.system.files import read_model, read_yaml, short
+from nas.system.files import read_model, read_yaml
 from nas.system.places import space_path
+from nas.system.text import short
 
 ORDER = ("kernel", "expansion", "se", "groups", "residual", "activation")
 """In which decisions of one stage are numbered; other settings follow in the order of the blocks' fields. Every stage

@@ -129,6 +129,8 @@ class Space:
         """What each slot can be."""
         return tuple(
             Candidates.of(
+                slot.name,
+                slot.decisions,
                 (slot.layers(*options) for options in self.combinations(slot)),
                 tuple(len(self.decisions[axis].options) for axis in slot.decisions),
             )
@@ -229,7 +231,7 @@ class Space:
     @cached_property
     def canonical_form(self) -> Canonical:
         """What makes no difference to a network: options without effect, and which of equal slots are left out."""
-        return Canonical.of([slot.decisions for slot in self.slots], self.candidates, len(self.decisions))
+        return Canonical.of(self.candidates, len(self.decisions))
 
     def enumerate(self) -> Population:
         """Every network once, as canonical genotypes in ascending order. Raises `SpaceError` for large spaces."""

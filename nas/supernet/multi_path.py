@@ -11,9 +11,9 @@ from torch import nn
 from nas.blocks.build import build_layer
 from nas.blocks.op import Op
 from nas.errors import NasError
+from nas.space.candidates import Candidates
 from nas.space.space import Space
 from nas.supernet.banks import batch_statistics
-from nas.supernet.choices import Choice
 from nas.supernet.supernet import Supernet, scale_of, widened
 
 MAX_BRANCHES = 64
@@ -29,23 +29,21 @@ class MultiPath(Supernet):
         super().__init__(space)
         check_branches(space, self.choices)
         self.branches = nn.ModuleList(
-            nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.candidates)
+            nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.chains)
             for choice in self.choices
         )
         batch_statistics(self.branches)
         for slot, choice in enumerate(self.choices):
-            for index, candidate in enumerate(choice.candidates):
+            for index, candidate in enumerate(choice.chains):
                 for layer, module in zip(candidate, self._branch(slot, index).children(), strict=True):
                     for op, part in zip(layer.graph.ops(), module.children(), strict=True):
                         first_values(part, op)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
-        """See `Supernet`."""
         return self._branch(slot, candidate)(x)  # type: ignore[no-any-return]
 
     def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
-        """See `Supernet`."""
         for layer in self._branch(slot, candidate).children():
             yield dict(layer.named_parameters())
 
@@ -55,7 +53,7 @@ class MultiPath(Supernet):
         Candidates of a share below `least`, which is less than the largest can have, are left out.
         """
         for slot, choice in enumerate(self.choices):
-            if len(choice.candidates) == 1:
+            if len(choice.chains) == 1:
                 x = self.run(slot, 0, self.fitted(x, slot, 0))
                 continue
             present = torch.nonzero(shares[slot] >= least).flatten().tolist()
@@ -79,11 +77,11 @@ def first_values(module: nn.Module, op: Op) -> None:
             nn.init.constant_(own[name], weight.start)
 
 
-def check_branches(space: Space, choices: Sequence[Choice]) -> None:
+def check_branches(space: Space, choices: Sequence[Candidates]) -> None:
     """Raise `NasError` where a slot has more branches than fit."""
-    most = max(choices, key=lambda choice: len(choice.candidates))
-    if len(most.candidates) > MAX_BRANCHES:
+    most = max(choices, key=lambda choice: len(choice.chains))
+    if len(most.chains) > MAX_BRANCHES:
         raise NasError(
             f"A multi-path supernet has at most {MAX_BRANCHES} branches a slot; {most.name} of {space.name} has "
-            f"{len(most.candidates)}. Use a superkernel: --controller single-path, proxyless or reinforce."
+            f"{len(most.chains)}. Use a superkernel: --controller single-path, proxyless or reinforce."
         )

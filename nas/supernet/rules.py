@@ -35,7 +35,7 @@ def fair(supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator, p
     (FairNAS, arXiv:1907.01845, section 3.2). Fewer options than networks come again, in an order of their own."""
     cards = supernet.space.cardinalities
     paths = int(cards.max(initial=1))
-    columns = [np.resize(rng.permutation(n), paths) if n == paths else _repeated(n, paths, rng) for n in cards]
+    columns = [_repeated(n, paths, rng) for n in cards]
     total = 0.0
     for genotype in np.array(columns, np.uint8).reshape(len(cards), paths).T:
         loss = cross_entropy(supernet(x, genotype), y) / paths

@@ -32,7 +32,7 @@ class Superkernel(Supernet):
         self._places: list[list[list[list[str]]]] = []  # slot, candidate, layer, op: the name of its bank
         for slot, choice in enumerate(self.choices):
             places = []
-            for candidate in choice.candidates:
+            for candidate in choice.chains:
                 places.append(
                     [
                         [place_of(slot, place, layer, node.name, node.op) for node in layer.graph.nodes]
@@ -49,8 +49,8 @@ class Superkernel(Supernet):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
-        """See `Supernet`: every op uses a slice of its superkernel."""
-        for layer, names in zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True):
+        """Every op uses a slice of its superkernel."""
+        for layer, names in zip(self.choices[slot].chains[candidate], self._places[slot][candidate], strict=True):
             values = {-1: x}
             for place, (name, node) in enumerate(zip(names, layer.graph.nodes, strict=True)):
                 taken = (values[source] for source in node.takes)
@@ -59,8 +59,7 @@ class Superkernel(Supernet):
         return x
 
     def weights_of(self, slot: int, candidate: int) -> Iterator[dict[str, torch.Tensor]]:
-        """See `Supernet`."""
-        for layer, names in zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True):
+        for layer, names in zip(self.choices[slot].chains[candidate], self._places[slot][candidate], strict=True):
             yield {
                 f"{place}.{name}": value
                 for place, (bank, op) in enumerate(zip(names, layer.graph.ops(), strict=True))
@@ -68,10 +67,9 @@ class Superkernel(Supernet):
             }
 
     def former_names(self) -> dict[str, str]:
-        """See `Supernet`."""
         names: dict[str, str] = {}
         for slot, choice in enumerate(self.choices):
-            for candidate, places in zip(choice.candidates, self._places[slot], strict=True):
+            for candidate, places in zip(choice.chains, self._places[slot], strict=True):
                 for place, (layer, banks) in enumerate(zip(candidate, places, strict=True)):
                     for bank, former in zip(banks, former_names(slot, place, layer), strict=True):
                         names |= {old: f"banks.{bank}.{name.replace('.', '_')}" for name, old in former.items()}
@@ -97,17 +95,17 @@ class Superkernel(Supernet):
 
     def banks_of(self, slot: int, candidate: int) -> list[tuple[Bank, Op]]:
         """The superkernels of a candidate with what it uses of them."""
-        layers = zip(self.choices[slot].candidates[candidate], self._places[slot][candidate], strict=True)
+        layers = zip(self.choices[slot].chains[candidate], self._places[slot][candidate], strict=True)
         pairs = [pair for layer, names in layers for pair in zip(names, layer.graph.ops(), strict=True)]
         return [(cast(Bank, self.banks[name]), op) for name, op in pairs if op.params]
 
     @cached_property
     def _forms(self) -> list[list[Form]]:
         """Of every slot."""
-        return [forms_of(slot, choice.candidates) for slot, choice in enumerate(self.choices)]
+        return [forms_of(slot, choice.chains) for slot, choice in enumerate(self.choices)]
 
     def _gated_slot(self, slot: int, chosen: int, shares: torch.Tensor, x: torch.Tensor, least: float) -> torch.Tensor:
-        candidates = self.choices[slot].candidates
+        candidates = self.choices[slot].chains
         if len(candidates) == 1:
             return self.run(slot, chosen, self.fitted(x, slot, chosen))
         forms = self._forms[slot]

@@ -17,7 +17,6 @@ from nas.blocks.architecture import MAX_PARAMS
 from nas.blocks.build import build
 from nas.errors import SpaceError
 from nas.space.space import Space
-from nas.supernet.choices import choices_of
 
 Genotype = NDArray[np.uint8]
 """uint8[D]"""
@@ -36,13 +35,11 @@ class Supernet(nn.Module, ABC):
     def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
-        self.choices = choices_of(space)
-        held = sum(
-            max(sum(layer.params for layer in layers) for layers in choice.candidates) for choice in self.choices
-        )
+        self.choices = space.candidates
+        held = sum(max(sum(layer.params for layer in layers) for layers in choice.chains) for choice in self.choices)
         if held > MAX_PARAMS:
             raise SpaceError(f"{space.name}: a network has at most {MAX_PARAMS:,} parameters, got up to {held:,}.")
-        self._largest = max(layers[0].height for layers in self.choices[0].candidates if layers)
+        self._largest = max(layers[0].height for layers in self.choices[0].chains if layers)
 
     @abstractmethod
     def run(self, slot: int, candidate: int, x: torch.Tensor) -> torch.Tensor:
@@ -105,12 +102,12 @@ class Supernet(nn.Module, ABC):
 
     def fitted(self, x: torch.Tensor, slot: int, candidate: int) -> torch.Tensor:
         """The input that a candidate takes: the first of its channels, where another path had more or less."""
-        layers = self.choices[slot].candidates[candidate]
+        layers = self.choices[slot].chains[candidate]
         return fitted(x, layers[0].in_channels) if layers else x
 
     def _sized(self, x: torch.Tensor, stem: int) -> torch.Tensor:
         """Pictures in proportion to the resolution that a network is for, where the space has several."""
-        layers = self.choices[0].candidates[stem]
+        layers = self.choices[0].chains[stem]
         if not layers or layers[0].height == self._largest:
             return x
         size = [max(1, round(side * layers[0].height / self._largest)) for side in x.shape[2:]]

@@ -38,44 +38,44 @@ class WeightSettings:
         return cls(batch=supernet.batch, learning_rate=cls.learning_rate * supernet.batch / cls.batch)
 
 
+@dataclass(eq=False)
 class WeightTraining:
     """A supernet with its optimiser and its data.
 
     Several processes do the same steps, each on its part of the pictures, with the mean of their gradients.
     """
 
-    def __init__(
-        self,
-        supernet: Supernet,
-        data: Data,
-        planned: int,
-        seed: int,
-        settings: WeightSettings | None = None,
-        processes: Processes | None = None,
-        path: Path | None = None,
-        fingerprint: str = "",
-    ) -> None:
-        """`path` is that of its checkpoint, `fingerprint` of everything that this one depends on."""
-        self.team = processes or alone()
+    supernet: Supernet
+    data: Data
+    planned: int
+    """Steps."""
+    seed: int
+    given: WeightSettings | None = None
+    """None: those of the supernet's kind."""
+    processes: Processes | None = None
+    path: Path | None = None
+    """Of its checkpoint."""
+    fingerprint: str = ""
+    """Of everything that the checkpoint depends on."""
+
+    def __post_init__(self) -> None:
+        self.team = self.processes or alone()
         self.device = self.team.device
-        self.supernet = supernet.to(self.device)
-        self.team.share([parameter.detach() for parameter in supernet.parameters()])
-        self.data = data
-        self.planned = planned
-        self.seed = seed
-        self.settings = settings or WeightSettings.of(supernet)
+        self.supernet = self.supernet.to(self.device)
+        self.team.share([parameter.detach() for parameter in self.supernet.parameters()])
+        self.settings = self.given or WeightSettings.of(self.supernet)
         self.stepper = Stepper(
-            network=supernet,
-            optimiser=sgd(supernet, self.settings.momentum, self.settings.weight_decay),
+            network=self.supernet,
+            optimiser=sgd(self.supernet, self.settings.momentum, self.settings.weight_decay),
             rate=self.rate,
             clip=self.settings.clip,
-            planned=planned,
+            planned=self.planned,
             batch=self.settings.batch,
             team=self.team,
-            path=path,
-            identity={"space, data set or seed": fingerprint},
+            path=self.path,
+            identity={"space, data set or seed": self.fingerprint},
             names=("weight/", "momentum/"),
-            former=supernet.former_names(),
+            former=self.supernet.former_names(),
             diverged="Start again with another --seed, or with more --budget, in which the learning rate falls slower.",
             short="Lower --proxy-resolution, or search with a superkernel (--controller single-path, proxyless or "
             "reinforce) rather than with fbnet.",
@@ -86,15 +86,13 @@ class WeightTraining:
         return np.random.default_rng([self.seed, 2, step, purpose])
 
     def batch(self, step: int, split: Split | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """This process's pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split unless told
-        otherwise."""
+        """This process's pictures float32[N,3,S,S] and labels int64[N] of a step; of the training split by default."""
         x, y = self.team.part(*train_batch(self.data, step, self.settings.batch, self.seed, Augmentation(), split))
         return x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
 
     def step(self, step: int, backward: Callable[[], float]) -> float:
-        """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns. Both
-        are means over processes. Raises `NasError` where one is not finite.
-        """
+        """One step along the gradient that `backward` computes; returns the loss that it returns. Both are means over
+        processes. Raises `NasError` where one is not finite."""
         return self.stepper.follow(step, lambda: self.team.mean(self.supernet.parameters(), backward()))
 
     def rate(self, step: int) -> float:

@@ -19,8 +19,9 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from nas.errors import NasError
+from nas.system.text import one_line, short
 
-MAX_BYTES = 32 << 20
+MAX_FILE_BYTES = 32 << 20
 MAX_VALUES = 2_000_000
 """Of a JSON document; each takes up to a hundred bytes of memory."""
 MAX_YAML_VALUES = 50_000
@@ -69,7 +70,9 @@ def check_plain_folder(folder: Path, what: str, error: Callable[[str], NasError]
                 raise error(f"{entry.path}: {what} holds plain files and folders, this is {kind}. Remove it.")
 
 
-def read_bytes(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES, *, links: bool = True) -> bytes:
+def read_bytes(
+    path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES, *, links: bool = True
+) -> bytes:
     """The content of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
     try:
         with open_plain(path, links=links) as file:
@@ -84,7 +87,7 @@ def read_bytes(path: Path, error: Callable[[str], NasError], limit: int = MAX_BY
     return data
 
 
-def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> str:
+def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES) -> str:
     """The text of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
     try:
         return read_bytes(path, error, limit).decode("utf-8")
@@ -106,7 +109,7 @@ def lines(text: str, path: Path, error: Callable[[str], NasError]) -> Iterator[s
         begin = end
 
 
-def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYTES) -> Any:
+def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES) -> Any:
     """The document in a JSON file; NaN, infinities, repeated keys and what is past a bound are errors."""
     text = read_text(path, error, limit)
     _few(sum(map(text.count, ",[{")), MAX_VALUES, path, error)
@@ -139,7 +142,7 @@ def read_json(path: Path, error: Callable[[str], NasError], limit: int = MAX_BYT
     except RecursionError:
         raise error(f"{path}: not valid JSON: {_DEEP}.") from None
     except ValueError as problem:
-        raise error(f"{path}: not valid JSON: {_one_line(problem)}.") from None
+        raise error(f"{path}: not valid JSON: {_told(problem)}.") from None
 
 
 _LONG = f"a whole number has at most {MAX_DIGITS} digits"
@@ -177,7 +180,6 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_yaml_int(node)
 
     def construct_yaml_float(self, node: Any) -> float:
-        """As YAML has it."""
         if len(node.value) > 2 * MAX_DIGITS:
             raise ConstructorError(None, None, f"a number has at most {2 * MAX_DIGITS} letters", node.start_mark)
         return super().construct_yaml_float(node)
@@ -219,9 +221,9 @@ def parse_yaml(text: str, path: Path, error: Callable[[str], NasError]) -> Any:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         where = f"line {mark.line + 1}: " if mark else ""
-        raise error(f"{path}: {where}not valid YAML: {_one_line(problem.problem or problem)}.") from None
+        raise error(f"{path}: {where}not valid YAML: {_told(problem.problem or problem)}.") from None
     except (yaml.YAMLError, ValueError, OverflowError) as problem:
-        raise error(f"{path}: not valid YAML: {_one_line(problem)}.") from None
+        raise error(f"{path}: not valid YAML: {_told(problem)}.") from None
 
 
 def read_model(
@@ -236,24 +238,17 @@ def read_model(
         raise error(_explain(path, problem, page)) from None
 
 
+def _told(problem: object) -> str:
+    return one_line(problem, 160).rstrip(".")
+
+
 def _explain(path: Path, problem: ValidationError, page: str) -> str:
     """One pydantic error as `file: path.in.it: rule, got value`; the number of further ones is told."""
     errors = problem.errors(include_url=False)
     first = errors[0]
-    place = _one_line(".".join(str(part) for part in first["loc"])).removesuffix(".choice.0") or "document"
+    place = _told(".".join(map(str, first["loc"]))).removesuffix(".choice.0") or "document"
     rule = {"missing": "this key is required", "extra_forbidden": "no such key"}.get(first["type"], first["msg"])
     rule = rule.removeprefix("Value error, ").rstrip(".")
     got = "" if first["type"] in {"missing", "extra_forbidden"} else f", got {short(first['input'])}"
     more = f" ({len(errors) - 1} more like it.)" if len(errors) > 1 else ""
     return f"{path}: {place}: {rule}{got}. See {page}.{more}"
-
-
-def _one_line(problem: object, most: int = 160) -> str:
-    line = " ".join(str(problem).split())[:most].rstrip(".")
-    return "".join(letter if letter.isprintable() else "?" for letter in line)  # nothing that moves the cursor
-
-
-def short(value: object, most: int = 60) -> str:
-    """A value that came from elsewhere, on one line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"

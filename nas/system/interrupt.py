@@ -15,12 +15,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """What came while steps are made. Calling it tells whether to end, to be asked between two steps."""
+    """Signals received while steps are made. Calling it says whether to stop; call it between two steps."""
 
     def __init__(self) -> None:
         self.received: list[int] = []
         self.asked = 0
-        """How many of them had come when they were last asked for."""
+        """How many had been received at the last call."""
         self.pauses = 0
         """How often the process was stopped (Ctrl-Z, SIGSTOP) and then continued."""
 
@@ -29,7 +29,7 @@ class Signals:
         return bool(self.received)
 
     def note(self, number: int, frame: object) -> None:
-        """A signal to end. The same once more is answered at once."""
+        """Take note of a signal to end. The same signal once more ends the process at once."""
         self.received.append(number)
         if self.received.count(number) > 1:  # torchrun sends SIGTERM after a Ctrl-C: that is one wish
             raise KeyboardInterrupt
@@ -61,14 +61,14 @@ class Stopwatch:
 
 
 _open: list[Signals] = []
-"""Of the contexts that are open, the innermost one last."""
+"""One for each open context, the innermost last."""
 
 
 @contextmanager
 def interruptible() -> Iterator[Signals]:
-    """Signals that wait for the end of a step, in the main thread; in others they are the main thread's.
+    """Hold signals back until the end of a step, in the main thread; other threads receive none.
 
-    What came too late to be asked for is handed on to the context around this one, if there is one.
+    Those received after the last call are handed to the enclosing context, if there is one.
     """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
@@ -97,18 +97,15 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def _handled(end: Callable[[int, object], None], go_on: Callable[[int, object], None] | None = None) -> Iterator[None]:
-    handlers = {} if go_on is None else {signal.SIGCONT: go_on}
+    handlers = {}
     if threading.current_thread() is threading.main_thread():
-        handlers |= {number: end for number in SIGNALS if not _ignored(number)}
-    else:
-        handlers = {}
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        handlers = {number: end for number in SIGNALS if not (ignored and number == signal.SIGHUP)}
+        if go_on is not None:
+            handlers[signal.SIGCONT] = go_on
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ignored(number: int) -> bool:
-    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

@@ -29,14 +29,18 @@ class Lazy(Generic[T]):
     """Arguments before all others."""
 
     def __call__(self, *arguments: Any) -> T:
-        """What it makes of these."""
         made: T = self.load()(*self.given, *arguments)
         return made
 
     def load(self) -> Any:
         """The function or class itself."""
-        module, _, attribute = self.place.partition(":")
-        return attrgetter(attribute)(import_module(module))
+        return load(self.place)
+
+
+def load(place: str) -> Any:
+    """What stands at `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    return attrgetter(attribute)(import_module(module))
 
 
 def is_own(name: str) -> bool:
@@ -49,10 +53,9 @@ def load_own(place: str, what: str, needs: tuple[str, ...]) -> Any:
 
     Raises `NasError` where there is none, it lacks one of them, or importing it fails.
     """
-    module, _, attribute = place.partition(":")
     with current_folder():
         try:
-            found = attrgetter(attribute)(import_module(module))
+            found = load(place)
         except ModuleNotFoundError as problem:
             raise NasError(f"{what} {place}: {problem}, neither installed nor in the folder {Path.cwd()}.") from None
         except AttributeError as problem:

@@ -32,7 +32,7 @@ def check_named(folder: Path | None) -> None:
 
 @contextmanager
 def told_once() -> Iterator[None]:
-    """What all processes meet, the first one tells; the others end as it does, without a word."""
+    """An error that all processes meet is raised by the first; the others exit with its code, silently."""
     try:
         yield
     except (NasError, Interrupted) as problem:

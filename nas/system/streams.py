@@ -34,8 +34,8 @@ class Stream(io.FileIO):
 def open_streams() -> Stream | None:
     """Replace the process's stdout and stderr by such streams; returns stdout's, where it is the process's own.
 
-    Of the three standard handles those that are closed lead nowhere from now on: otherwise the next file that is
-    opened would get one of their numbers, and with it whatever a library prints.
+    A standard handle that is closed is opened on the null device: otherwise the next file that is opened would get its
+    number, and with it whatever a library prints.
     """
     for handle in STANDARD:
         try:

@@ -86,7 +86,7 @@ def _header(a: TableHeader, b: TableHeader) -> TableHeader:
     unmeasured: dict[str, Any] = {"networks": None, "whole_networks": [], "source_scales": {}}
     return a.model_copy(
         update={
-            **{name: _shared(getattr(a, name), getattr(b, name)) for name in ("target", "space", "resolution")},
+            **{name: None for name in ("target", "space", "resolution") if getattr(a, name) != getattr(b, name)},
             **{name: _joined(getattr(a, name), getattr(b, name)) for name in ("estimator", "source", "calibration")},
             "date": a.date if a.date == b.date else _joined(str(a.date), str(b.date)),
             "licence": _joined(a.licence, b.licence) if a.licence and b.licence else a.licence or b.licence,
@@ -94,10 +94,6 @@ def _header(a: TableHeader, b: TableHeader) -> TableHeader:
             "references": [],
         }
     )
-
-
-def _shared(a: Any, b: Any) -> Any:
-    return a if a == b else None
 
 
 def _joined(a: str, b: str) -> str:

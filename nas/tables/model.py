@@ -13,7 +13,7 @@ and, as plain counts,
     operators       operations that a runtime is called for, without those of squeeze-and-excitation
 
 `BlockModel` holds a coefficient for each and the range in which it answers. It is data in the header of a latency
-table, fitted by `fit` from the measured rows of a device.
+table, fitted by `fit_coefficients` from the measured rows of a device.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _foreign(row: Mapping[str, int], names: Sequence[str]) -> str | None:
     return f"This block model knows {', '.join(names)}, got {other}."
 
 
-def fit(
+def fit_coefficients(
     work: NDArray[np.float64],
     measured_ms: NDArray[np.float64],
     given: Mapping[str, float],

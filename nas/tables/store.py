@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from nas.devices.names import KINDS, named_devices
+from nas.devices.names import DEVICE_KINDS, named_devices
 from nas.errors import NasError, TableError
 from nas.formats.archdef import read_archdef
 from nas.system.atomic import write_atomic
@@ -67,7 +67,7 @@ def _check_free(name: str) -> None:
     """Refuse names that mean something else: a foreign table must not be found as the table of a device here."""
     if (shipped_folder("latency_tables") / name).exists():
         raise TableError(f"The name {name!r} is that of a table that comes with nas. Add yours with --name.")
-    for device in (*KINDS, "device", *named_devices()):
+    for device in (*DEVICE_KINDS, "device", *named_devices()):
         if name == device or name.startswith(f"{device}-"):
             raise TableError(
                 f"The name {name!r} is kept for tables of your own device {device!r}. Add this one with --name."

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from nas.devices.names import KINDS, DeviceName, device_name
+from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
 from nas.errors import TableError
 from nas.system.places import is_path, own_tables_folder, table_path
 
@@ -27,7 +27,7 @@ def check_target(target: str) -> None:
         except TableError as problem:
             if is_path(target):
                 raise
-            raise TableError(f"{problem} Or a device: {', '.join(KINDS)} (see `nas devices`).") from None
+            raise TableError(f"{problem} Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).") from None
 
 
 def target_path(target: str, space: str | None) -> Path:

@@ -82,25 +82,26 @@ def fit(
     return Fitted(training.average.network, tuple(training.history))
 
 
+@dataclass(eq=False)
 class _Training:
     """One training under way."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        data: Data,
-        recipe: Recipe,
-        seed: int,
-        folder: Path | None,
-        teacher: nn.Module | None,
-        team: Processes,
-    ) -> None:
+    network: nn.Module
+    data: Data
+    recipe: Recipe
+    seed: int
+    folder: Path | None
+    teacher: nn.Module | None
+    team: Processes
+
+    def __post_init__(self) -> None:
+        recipe, team = self.recipe, self.team
         team.check_batch(recipe.batch)
-        self.data, self.recipe, self.seed, self.folder, self.team = data, recipe, seed, folder, team
-        self.network = _placed(network, team.device)
-        self.teacher = None if teacher is None else _placed(teacher, team.device).eval().requires_grad_(False)
+        self.network = _placed(self.network, team.device)
+        if self.teacher is not None:
+            self.teacher = _placed(self.teacher, team.device).eval().requires_grad_(False)
         self.average = Average(self.network, recipe.average)
-        self.per_epoch = batches_per_epoch(len(data.train), recipe.batch)
+        self.per_epoch = batches_per_epoch(len(self.data.train), recipe.batch)
         self.steps = recipe.epochs * self.per_epoch
         self.history: list[Epoch] = []
         self.totals = torch.zeros(2, dtype=torch.float64, device=team.device)  # this epoch's: loss × pictures, right
@@ -112,8 +113,8 @@ class _Training:
             planned=self.steps,
             batch=recipe.batch,
             team=team,
-            path=folder and folder / CHECKPOINT,
-            identity=self.identity() if folder else {},
+            path=self.folder and self.folder / CHECKPOINT,
+            identity=self.identity() if self.folder else {},
             names=("network.", "momentum."),
             diverged=f"Learning rate {recipe.learning_rate:g} is too high for this network: train anew with a lower "
             "--lr and another --out.",
@@ -135,7 +136,7 @@ class _Training:
         }
 
     def run(self, teller: Teller, interrupted: Signals, watch: Callable[[Epoch], object]) -> None:
-        """From the step at which it stands to the last one."""
+        """Make the steps that are left."""
         model, batches = self.team.wrapped(self.network), self.batches()
         for step in self.stepper.steps(teller, interrupted, self.state):
             self.update(model, step, *next(batches))
@@ -166,7 +167,7 @@ class _Training:
         self.totals += torch.stack([shown.double() * len(x), right.sum().double()])
 
     def end_epoch(self, step: int, watch: Callable[[Epoch], object]) -> None:
-        """What there is to tell after the last step of an epoch."""
+        """Evaluate, record and report after the last step of an epoch."""
         clock = self.stepper.clock
         clock.lap()
         loss, right = self.team.sums(self.totals.tolist())
@@ -232,7 +233,7 @@ class _Training:
         }
 
     def take(self, state: dict[str, Any]) -> None:
-        """Stand where it says."""
+        """Continue from what a checkpoint holds beside tensors."""
         self.stepper.clock.seconds = float(state["seconds"])
         self.history = [Epoch(**row) for row in state["history"]]
         if self.team.first:  # the others begin at zero, so that the sum over all is right

@@ -45,17 +45,17 @@ class Processes:
         return [float(value) for value in tensor]
 
     def share(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Give everyone what the first one has in these tensors."""
+        """Copy these tensors from the first process to all."""
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
     def any(self, flag: bool) -> bool:
-        """Whether one of them says so."""
+        """Whether the flag is set in any process."""
         return self.sums([float(flag)])[0] > 0
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes are here."""
         if self.count > 1:
             dist.barrier(group=self.patient)
 
@@ -99,7 +99,7 @@ class Processes:
         return nn.parallel.DistributedDataParallel(network, device_ids=places)
 
     def leave(self) -> None:
-        """All go on by themselves from here."""
+        """End the group: each process continues alone."""
         if self.count > 1:
             dist.destroy_process_group()
 

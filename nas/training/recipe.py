@@ -56,7 +56,6 @@ class Recipe:
             raise NasError("`learning_rate` of a training is above 0.")
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON mapping."""
         return asdict(self)
 
 

@@ -21,7 +21,7 @@ CORRECT = 5
 
 @dataclass(frozen=True)
 class Score:
-    """Of a network on so many pictures."""
+    """Accuracy and loss of a network on `count` pictures."""
 
     top1: float
     """Percent of pictures whose class has the highest score."""
@@ -36,7 +36,6 @@ class Score:
         return standard_error(self.top1, self.count)
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON mapping."""
         return asdict(self) | {"standard_error": self.standard_error}
 
 

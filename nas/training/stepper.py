@@ -100,7 +100,7 @@ class Stepper:
                 self.clock.restart()
 
     def follow(self, step: int, backward: Callable[[], Loss]) -> Loss:
-        """Let the weights follow the gradient that `backward` leaves in them; returns the loss that it returns."""
+        """One step of the optimiser along the gradient that `backward` computes; returns the loss that it returns."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(step)
         self.optimiser.zero_grad()
@@ -110,7 +110,7 @@ class Stepper:
         return loss
 
     def expect_finite(self, *values: Tensor | float) -> None:
-        """Look at a loss, or the norm of its gradient: now where every step is looked at, else at the next look."""
+        """Note whether these are finite; checked now where every step is looked at, else at the next look."""
         for value in values:
             self._finite &= torch.as_tensor(value, device=self._finite.device).isfinite()
         if self.look == 1:
@@ -162,7 +162,7 @@ class Stepper:
         self._saved = monotonic()
 
     def restore(self, take: Callable[[dict[str, Any]], None] = lambda state: None) -> None:
-        """Stand where the checkpoint does, if there is one; `take` is called with its JSON.
+        """Continue from the checkpoint, if there is one; `take` is called with its JSON.
 
         Raises `RunError` where it is of another training.
         """

@@ -10,12 +10,11 @@ from nas.workers.workers import Item, Result
 
 
 class Here:
-    """See `Workers`."""
+    """This process as a worker."""
 
     option = ""
 
     def at_once(self, gpu: bool) -> int:
-        """One."""
         return 1
 
     def map(

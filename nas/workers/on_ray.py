@@ -44,7 +44,7 @@ IDLE_S = 20.0
 
 
 class OnRay:
-    """See `Workers`. Started, or connected to, when first used."""
+    """Ray as workers: started here, or connected to, when first used."""
 
     def __init__(self, address: str | None, teller: Teller) -> None:
         """`address` is `HOST:PORT` of a cluster's head, or `auto` on one of its machines; None starts Ray here."""
@@ -62,7 +62,6 @@ class OnRay:
     def map(
         self, work: Callable[[Item], Result], items: Sequence[Item], *, gpu: bool = False
     ) -> Generator[tuple[int, Result], None, None]:
-        """A task a piece; see `Workers`."""
         if not items:
             return
         self.start()

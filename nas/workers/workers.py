@@ -14,7 +14,7 @@ class Workers(Protocol):
 
     @property
     def option(self) -> str:
-        """What a command that goes on has to be given besides: ` --workers ray`, or nothing."""
+        """The option that a resuming command needs: ` --workers ray`, or nothing."""
 
     def at_once(self, gpu: bool) -> int:
         """How many pieces are done at the same time, at least 1. Raises `NasError` where the workers are not there."""

@@ -22,6 +22,7 @@ from nas.formats.onnx_graph import Inline, to_onnx
 from nas.formats.plain import to_python
 from nas.formats.weights import random_weights
 from nas.space.load import load_space
+from nas.supernet.shares import shares_of
 from nas.supernet.superkernel import Superkernel
 from nas.system.places import shipped_folder
 from nas.tables.table import load_table
@@ -112,7 +113,7 @@ def test_a_space_and_its_supernet(registered: Layer) -> None:
         for genotype in space.sample(8, rng):
             assert torch.allclose(supernet(x, genotype), supernet.standalone(genotype)(x), atol=1e-5, rtol=0)
         uniform = [torch.full((int(n),), 1 / int(n)) for n in space.cardinalities]
-        shares = [choice.shares(uniform) for choice in supernet.choices]
+        shares = [shares_of(choice, uniform) for choice in supernet.choices]
         genotype = space.sample(1, rng)[0]
         assert torch.allclose(supernet.gated(x, genotype, shares), supernet(x, genotype), atol=1e-4, rtol=0)
 

@@ -6,7 +6,16 @@ from scipy.stats import norm
 
 import nas
 from nas.accuracy.tabular import Tabular
-from nas.controllers.gaussian_process import CONSTANT, JITTER, Encoding, Kernel, Posterior, Process, default_kernel, fit
+from nas.controllers.gaussian_process import (
+    CONSTANT,
+    JITTER,
+    Encoding,
+    Kernel,
+    Posterior,
+    Process,
+    default_kernel,
+    fit_kernel,
+)
 from nas.controllers.surrogate import Surrogate, SurrogateConfig, censored, log_improvement, warped
 from nas.controllers.unique import Unique
 from nas.space.index import GenotypeIndex
@@ -60,7 +69,7 @@ def test_the_fit_finds_what_matters_and_how_noisy_it_is() -> None:
     signal = (signal - signal.mean()) / signal.std()
     noise = np.random.default_rng(1).normal(size=200)
     for deviation in (0.05, 0.5):
-        found = fit(encoding(population), signal + deviation * noise, encoding.owners)
+        found = fit_kernel(encoding(population), signal + deviation * noise, encoding.owners)
         assert found.rates[:9].min() > 2 * found.rates[9:].max()
         assert found.noise == pytest.approx(deviation**2, rel=0.5)
 

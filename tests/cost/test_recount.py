@@ -7,36 +7,32 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nas.blocks import Architecture, Layer, kinds
+from nas.blocks import Architecture, Layer
+from nas.blocks.convolution import Conv
 from nas.cli import cli
 from nas.cost.recount import differences
 from nas.formats.winner import export
 
-NETWORK = Architecture(
-    channels=3,
-    height=8,
-    width=8,
-    layers=(
-        Layer(kind="conv", in_channels=3, out_channels=5, kernel=3, stride=2, height=8, width=8),
-        Layer(kind="conv", in_channels=5, out_channels=7, height=4, width=4),
-    ),
-)
+
+def network() -> Architecture:
+    first = Layer(kind="conv", in_channels=3, out_channels=5, kernel=3, stride=2, height=8, width=8)
+    return Architecture(3, 8, 8, (first, Layer(kind="conv", in_channels=5, out_channels=7, height=4, width=4)))
 
 
 @pytest.fixture
 def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arithmetic forgets that a pointwise convolution is one."""
-    right = kinds.macs
-    monkeypatch.setattr(kinds, "macs", lambda layer: right(layer) if layer.kernel > 1 else 0)
+    right = Conv.macs
+    monkeypatch.setattr(Conv, "macs", lambda op, *inputs: right(op, *inputs) if op.kernel > 1 else 0)
 
 
 def test_counts_that_agree_are_not_told() -> None:
-    assert differences(NETWORK) == []
+    assert differences(network()) == []
 
 
 def test_a_difference_is_told_with_both_numbers_and_its_layer(wrong: None) -> None:
     first, second = 5 * 3 * 9 * 16, 7 * 5 * 16  # out, in, kernel, 4 x 4 outputs
-    (line,) = differences(NETWORK)
+    (line,) = differences(network())
     assert line.startswith(
         f"fvcore counts {first + second:,} MACs in the torch module, nas {first:,}. 1 layer(s) differ"
     )
@@ -44,7 +40,7 @@ def test_a_difference_is_told_with_both_numbers_and_its_layer(wrong: None) -> No
 
 
 def test_an_export_tells_it_on_stderr(wrong: None, tmp_path: Path) -> None:
-    export(NETWORK, tmp_path / "in", ["config"])
+    export(network(), tmp_path / "in", ["config"])
     words = ["export", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format"]
     told = CliRunner().invoke(cli, [*words, "torch"])
     assert told.exit_code == 0

@@ -228,7 +228,7 @@ def test_a_split_of_broken_pictures_is_an_error(folder: Make) -> None:
 
 def test_large_members_are_broken(archive: Make, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("nas.data.pictures", "nas.data.imagefolder"):
-        monkeypatch.setattr(f"{module}.MAX_BYTES", 1000)
+        monkeypatch.setattr(f"{module}.MAX_PICTURE_BYTES", 1000)
     files = {f"{kind}/{n}.png": png(n) for kind in "ab" for n in range(5)}
     with pytest.raises(DataError, match=r"b/x\.png: a file of 1,001 bytes, at most 1,000 are read"):
         load(archive({**files, "b/x.png": bytes(5000)}))

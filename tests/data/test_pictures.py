@@ -162,7 +162,7 @@ def test_broken_pictures_say_why(data: bytes, reason: str) -> None:
 
 
 def test_files_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MAX_BYTES", 100)
+    monkeypatch.setattr(pictures, "MAX_PICTURE_BYTES", 100)
     path = tmp_path / "a.png"
     path.write_bytes(bytes(200))
     with pytest.raises(BrokenPicture, match="a file of 101 bytes, at most 100 are read"):

@@ -211,7 +211,7 @@ MALFORMED = {
     "no repeats": (archdef(["ir_r0_k3_s1_e2_c16"]), "`r` is more than 0, got 0"),
     "too deep": (archdef(["ir_r1000000000_k3_s1_e2_c16"]), "at most 1,000 layers, got 1,000,000,002"),
     "too many stages": (archdef(*[GOOD] * 1001), "blocks: "),
-    "too wide": (archdef(["ir_r1_k3_s1_e60000_c16"]), "lies in 0..65536, got 960000"),
+    "too wide": (archdef(["ir_r1_k3_s1_e60000_c16"]), "lies in 1..65536, got 960000"),
     "stride": (archdef(["ir_r1_k3_s3_e2_c16"]), "`s` is 1 or 2, got 3"),
     "late stride": (archdef([*GOOD, "ir_r1_k3_s2_e2_c16"]), "only the first string of a stage has a stride"),
     "dilated by timm": (archdef(*[["ds_r1_k3_s2_c16"]] * 5), "are at most 32"),

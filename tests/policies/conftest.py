@@ -11,7 +11,6 @@ from torch import nn
 
 from nas.space.load import load_space
 from nas.space.space import Space
-from nas.supernet.choices import choices_of
 from nas.supernet.supernet import Genotype
 
 TINY = """
@@ -52,7 +51,7 @@ class Oracle(nn.Module):
     def __init__(self, space: Space, best: Genotype) -> None:
         super().__init__()
         self.space = space
-        self.choices = choices_of(space)
+        self.choices = space.candidates
         self.best = best
         self.weight = nn.Parameter(torch.ones(()))
         self.seen: list[Genotype] = []

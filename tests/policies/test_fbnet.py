@@ -14,6 +14,7 @@ from nas.policies.fbnet import FBNet
 from nas.policies.policy import Policy
 from nas.space.space import Space
 from nas.supernet.multi_path import MultiPath
+from nas.supernet.shares import shares_of
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -43,7 +44,7 @@ def test_the_loss_is_ce_times_alpha_log_latency_to_the_beta(
     with torch.no_grad():
         loss = float(policy.policy_loss(supernet, x, y, np.random.default_rng(4)))
         chances = draw(policy, 4)
-        shares = [choice.shares(chances) for choice in supernet.choices]
+        shares = [shares_of(choice, chances) for choice in supernet.choices]
         entropy = float(cross_entropy(supernet.mixed(x, shares), y))
         ms = float(policy.latency.expected_cost(chances))
         weights = float(policy.weights_loss(supernet, x, y, np.random.default_rng(4)))

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nas.blocks.layer import Layer
-from nas.profiler.fit import DEVIATIONS, LEAST_SHARE, REACHES, Fit, counts, features, fit
+from nas.profiler.fit import DEVIATIONS, LEAST_SHARE, REACHES, Fit, counts, features, in_network
 from nas.profiler.networks import random_networks
 from nas.profiler.profile import Survey
 from nas.space.load import load_space
@@ -56,7 +56,7 @@ def fitted(layer_ms: NDArray[np.float64], seed: int = 0) -> Fit:
     here = mobile()
     clean = here.calibrating @ layer_ms
     measured = clean * (1 + NOISE * np.random.default_rng([seed, 1]).standard_normal(len(clean)))
-    return fit(here.layers, here.alone_ms, here.calibrating, measured, NOISE * measured)
+    return in_network(here.layers, here.alone_ms, here.calibrating, measured, NOISE * measured)
 
 
 def mape(ms: NDArray[np.float64], layer_ms: NDArray[np.float64]) -> float:
@@ -111,7 +111,7 @@ def test_networks_make_layers_surer() -> None:
     layers = [Layer(kind="conv", in_channels=8, out_channels=8 * n, height=8, width=8) for n in (1, 2, 3, 4)]
     alone = np.full(4, 1.0)
     networks = np.array([[1.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0]])
-    found = fit(layers, alone, networks, networks @ (1.2 * alone), np.full(3, 0.001))
+    found = in_network(layers, alone, networks, networks @ (1.2 * alone), np.full(3, 0.001))
     assert found.ms[0] == pytest.approx(1.2, abs=0.01)
     assert found.ms[1] + found.ms[2] == pytest.approx(2.4, abs=0.02)
     assert found.ms[3] > 1.1  # by its features
@@ -123,7 +123,7 @@ def test_never_negative() -> None:
     here = mobile()
     networks = here.calibrating @ here.alone_ms
     for nothing in (1e-6 * networks, np.linspace(1e-6, 0.5, 40) * networks):
-        found = fit(here.layers, here.alone_ms, here.calibrating, nothing, 0.01 * nothing)
+        found = in_network(here.layers, here.alone_ms, here.calibrating, nothing, 0.01 * nothing)
         assert (found.ms >= LEAST_SHARE * here.alone_ms).all()
         assert np.isfinite(found.ms).all()
         assert (found.deviation >= 0).all()
@@ -137,13 +137,13 @@ def test_features_that_no_layer_has_are_harmless() -> None:
     assert not features(layers, alone)[:, 4:].any()
     rng = np.random.default_rng(0)
     networks = rng.integers(0, 2, (30, 20)).astype(float)
-    found = fit(layers, alone, networks, networks @ (1.1 * alone), np.full(30, 1e-3))
+    found = in_network(layers, alone, networks, networks @ (1.1 * alone), np.full(30, 1e-3))
     np.testing.assert_allclose(found.ms, 1.1 * alone, rtol=0.04)
 
 
 def test_one_layer_and_one_network() -> None:
     layer = Layer(kind="conv", in_channels=8, out_channels=8, height=8, width=8)
-    found = fit([layer], np.array([2.0]), np.array([[3.0]]), np.array([7.2]), np.array([0.01]))
+    found = in_network([layer], np.array([2.0]), np.array([[3.0]]), np.array([7.2]), np.array([0.01]))
     assert found.ms[0] == pytest.approx(2.4, rel=0.02)
 
 

@@ -162,7 +162,7 @@ def test_a_line_that_is_no_sample_is_an_error_that_names_it(line: bytes, tmp_pat
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.profiler.samples.MAX_BYTES", 100)
+    monkeypatch.setattr("nas.profiler.samples.MAX_SAMPLES_BYTES", 100)
     path = tmp_path / "samples.jsonl"
     path.write_bytes(b"x" * 101)
     with pytest.raises(TableError, match="at most 100 bytes"):

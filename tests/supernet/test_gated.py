@@ -16,6 +16,7 @@ from odd_spaces import ODD, odd_space
 
 from nas.space.load import load_space
 from nas.supernet.multi_path import MultiPath
+from nas.supernet.shares import shares_of
 from nas.supernet.superkernel import Superkernel
 from nas.supernet.supernet import Supernet
 
@@ -29,8 +30,8 @@ def chances(supernet: Supernet, seed: int = 0) -> list[torch.Tensor]:
     return [torch.randn(n, generator=random).double().softmax(0).requires_grad_() for n in sizes]
 
 
-def shares_of(supernet: Supernet, probabilities: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return [choice.shares(probabilities) for choice in supernet.choices]
+def shares_everywhere(supernet: Supernet, probabilities: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [shares_of(choice, probabilities) for choice in supernet.choices]
 
 
 def pictures(supernet: Supernet, side: int | None = None, batch: int = 4) -> torch.Tensor:
@@ -44,7 +45,7 @@ def check_gated(supernet: Superkernel, x: torch.Tensor, networks: int) -> None:
         with torch.no_grad():
             expected = supernet(x, genotype)
             for least in (0.0, 0.05, 0.9):  # forms that are left out weigh nothing
-                gated = supernet.gated(x, genotype, shares_of(supernet, chances(supernet, number)), least)
+                gated = supernet.gated(x, genotype, shares_everywhere(supernet, chances(supernet, number)), least)
                 assert torch.allclose(gated, expected, atol=1e-9, rtol=0)
 
 
@@ -71,7 +72,7 @@ def test_the_loss_has_gradients_in_the_chances_of_every_decision(name: str, tmp_
     probabilities = chances(supernet)
     total = [torch.zeros_like(p) for p in probabilities]
     for genotype in supernet.space.sample(6, np.random.default_rng(3)):
-        logits = supernet.gated(pictures(supernet), genotype, shares_of(supernet, probabilities))
+        logits = supernet.gated(pictures(supernet), genotype, shares_everywhere(supernet, probabilities))
         gradients = torch.autograd.grad(logits.square().sum(), probabilities, allow_unused=True)
         for sum_, gradient in zip(total, gradients, strict=True):
             sum_ += 0 if gradient is None else gradient.abs()
@@ -163,7 +164,7 @@ def test_mixed_with_one_hot_shares_and_paired_equal_forward(name: str, tmp_path:
     rng = np.random.default_rng(4)
     for one, other in zip(space.sample(6, rng), space.sample(6, rng), strict=True):
         with torch.no_grad():
-            hot = [torch.eye(len(c.candidates))[c.candidate(one)].double() for c in branches.choices]
+            hot = [torch.eye(len(c.chains))[c.candidate(one)].double() for c in branches.choices]
             assert torch.allclose(branches.mixed(x, hot), branches(x, one), atol=1e-9, rtol=0)
             for supernet in (branches, kernels):
                 first = [torch.ones(()).double() for _ in supernet.choices]
@@ -176,8 +177,8 @@ def test_mixed_with_one_hot_shares_and_paired_equal_forward(name: str, tmp_path:
 def test_mixed_is_the_weighted_sum_of_branches(shipped: Shipped) -> None:
     """One slot by hand: eq. 4 of arXiv:1812.03443."""
     supernet = shipped("nas-bench-macro", "multi-path")
-    hot = [torch.eye(len(c.candidates))[0] for c in supernet.choices]
-    slot = next(s for s, c in enumerate(supernet.choices) if len(c.candidates) == 3)
+    hot = [torch.eye(len(c.chains))[0] for c in supernet.choices]
+    slot = next(s for s, c in enumerate(supernet.choices) if len(c.chains) == 3)
     hot[slot] = torch.tensor([0.2, 0.3, 0.5])
     with torch.no_grad():
         x = before = torch.randn(2, 3, 16, 16)

@@ -11,7 +11,7 @@ import yaml
 
 from nas.blocks import Layer
 from nas.errors import LatencyMissing, TableError
-from nas.tables.model import BANDS, FEATURES, BlockModel, Range, features, fit
+from nas.tables.model import BANDS, FEATURES, BlockModel, Range, features, fit_coefficients
 
 STEM = Layer(kind="conv", in_channels=3, out_channels=16, kernel=3, stride=2, height=224, width=224)
 BLOCK = Layer(
@@ -114,9 +114,9 @@ def test_fit_recovers_costs_and_is_never_negative() -> None:
     rng = np.random.default_rng(0)
     design = rng.random((40, len(FEATURES)))
     truth = np.linspace(0, 2, len(FEATURES))
-    found = fit(design, design @ truth, given={"gates": float(truth[FEATURES.index("gates")])})
+    found = fit_coefficients(design, design @ truth, given={"gates": float(truth[FEATURES.index("gates")])})
     assert [found[name] for name in FEATURES] == pytest.approx(truth, abs=1e-9)
-    noise = fit(design, rng.random(40) + 0.1, given={})
+    noise = fit_coefficients(design, rng.random(40) + 0.1, given={})
     assert min(noise.values()) >= 0
 
 

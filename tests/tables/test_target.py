@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.devices.names import KINDS, DeviceName, device_name, named_devices
+from nas.devices.names import DEVICE_KINDS, DeviceName, device_name, named_devices
 from nas.errors import NasError, TableError
 from nas.system.places import own_tables_folder
 from nas.system.user_folders import config_folder
@@ -139,7 +139,7 @@ def test_an_unknown_name_is_told_both_ways() -> None:
         check_target("cpuu")
     message = str(caught.value)
     assert message.startswith("No target named 'cpuu'. Tables here: pixel-cpu;")
-    assert message.endswith(f"Or a device: {', '.join(KINDS)} (see `nas devices`).")
+    assert message.endswith(f"Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).")
 
 
 def test_the_table_of_a_device_is_found_by_its_space() -> None:
@@ -184,7 +184,10 @@ def test_long_names_are_told_apart(fill: int, one: str, other: str) -> None:
     assert len(names) == len({one, other})
 
 
-@given(st.text(max_size=40) | st.builds("{}:{}".format, st.sampled_from(KINDS), st.text("a:-1t@ \n\x1bé", max_size=9)))
+@given(
+    st.text(max_size=40)
+    | st.builds("{}:{}".format, st.sampled_from(DEVICE_KINDS), st.text("a:-1t@ \n\x1bé", max_size=9))
+)
 def test_any_word_is_a_device_or_none_or_refused(word: str) -> None:
     try:
         found, refusal = device_name(word), "one line"
@@ -192,7 +195,7 @@ def test_any_word_is_a_device_or_none_or_refused(word: str) -> None:
         found, refusal = None, str(problem)
     assert len(refusal.splitlines()) == 1
     if found is not None:
-        assert found.kind in KINDS
+        assert found.kind in DEVICE_KINDS
         assert found.text == word
         assert 1 <= found.threads < 10_000
         assert not found.place.startswith("-")

@@ -15,7 +15,7 @@ from typing import Any
 from nas.devices.device import DeviceInfo, Fault, Probe, Sample
 
 
-class Refused(Exception):
+class Denied(Exception):
     """A page asked for what it may not have; the server answers with this status and text."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -48,7 +48,7 @@ class Desk:
         """A page says what it runs on, and has the desk until it leaves or is silent for too long."""
         with self._changed:
             if self._page != page and self.has_page:
-                raise Refused(409, "Another page is measuring. This one goes on when that one is closed.")
+                raise Denied(409, "Another page is measuring. This one goes on when that one is closed.")
             try:
                 info = DeviceInfo.read(_read(body))
                 if info.provider != self.provider or not 1 <= info.threads <= self.threads:
@@ -58,7 +58,7 @@ class Desk:
                 self._changed.notify_all()
                 raise
             if self._info is not None and self._info.fingerprint != info.fingerprint:
-                raise Refused(409, f"This round is of {self._info.model}, {self._info.threads} thread(s). Go on there.")
+                raise Denied(409, f"This round is of {self._info.model}, {self._info.threads} thread(s). Go on there.")
             self._lose("the page began anew in the middle of its round; the next round goes on there.")
             self._page, self._info, self._problem, self._heard = page, info, None, time.monotonic()
             self._changed.notify_all()
@@ -78,7 +78,7 @@ class Desk:
         with self._changed:
             self.heard(page)
             if self._job is None or not self._taken:
-                raise Refused(409, "This round is over.")
+                raise Denied(409, "This round is over.")
             try:
                 self._take(_read(body), self._job["round"])
             except Fault as problem:
@@ -97,9 +97,9 @@ class Desk:
         """Note that the page which has the desk is alive."""
         with self._changed:
             if self._closed:
-                raise Refused(410, "All is measured. This page can be closed.")
+                raise Denied(410, "All is measured. This page can be closed.")
             if page != self._page:
-                raise Refused(409, "Another page is measuring.")
+                raise Denied(409, "Another page is measuring.")
             self._heard = time.monotonic()
 
     @property
@@ -167,7 +167,7 @@ class Desk:
             case {"round": told, **rest} if told == number:
                 document = rest
             case _:
-                raise Refused(409, "This round is over.")
+                raise Denied(409, "This round is over.")
         match document:
             case {"alive": True}:
                 pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from nas.devices.browser.desk import Desk
@@ -21,14 +22,16 @@ CONNECT_S = 600.0
 _HERE = Path(__file__).parent
 
 
+@dataclass(eq=False)
 class Browser:
     """A page that pulls its rounds from a small server here. The server runs until `close`."""
 
-    def __init__(
-        self, desk: Desk, server: Server, *, show: Callable[[str], None], connect_s: float = CONNECT_S
-    ) -> None:
-        self.desk, self.server, self.show, self.connect_s = desk, server, show, connect_s
-        self._info: DeviceInfo | None = None
+    desk: Desk
+    server: Server
+    _: KW_ONLY
+    show: Callable[[str], None]
+    connect_s: float = CONNECT_S
+    _info: DeviceInfo | None = field(default=None, init=False)
 
     @property
     def info(self) -> DeviceInfo:
@@ -39,7 +42,7 @@ class Browser:
         return self._info
 
     def measure(self, plan: Plan) -> Iterator[Sample]:
-        """Have the page run a plan; see `Device`. After a fault the next one is run by the page that is then open."""
+        """Have the page run a plan. After a fault the next one is run by the page that is then open."""
         self._await_page()
         try:
             weights = plan.weights.read_bytes()
@@ -67,7 +70,7 @@ class Browser:
             self.show(f"The page was in the background for {self.desk.hidden_s:.0f} s, where browsers slow it down.")
 
     def reset(self) -> None:
-        """Take the round off the desk; the page that is open, or opened next, runs the next one. See `Lasting`."""
+        """Take the round off the desk; the page that is open, or opened next, runs the next one."""
         self.desk.end()
 
     def close(self) -> None:

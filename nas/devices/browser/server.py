@@ -17,7 +17,7 @@ from socketserver import ThreadingTCPServer
 from typing import Any
 
 from nas.devices.browser.certificate import self_signed
-from nas.devices.browser.desk import Desk, Refused
+from nas.devices.browser.desk import Denied, Desk
 from nas.devices.device import MAX_LINE, Fault
 
 POLL_S = 5.0
@@ -142,8 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, ask: Callable[[str], Any]) -> None:
         try:
             self._send(200, json.dumps(ask(self.headers.get("Page", ""))).encode(), "application/json")
-        except (Refused, Fault) as problem:
-            self._send(problem.status if isinstance(problem, Refused) else 400, str(problem).encode())
+        except (Denied, Fault) as problem:
+            self._send(problem.status if isinstance(problem, Denied) else 400, str(problem).encode())
 
     def _send(self, status: int, content: bytes, kind: str = "text/plain") -> None:
         self.send_response(status)
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for start in range(0, len(content), 1 << 20):
             self.wfile.write(content[start : start + (1 << 20)])
-            with suppress(Refused):  # a page that takes its time over a long file is not silent
+            with suppress(Denied):  # a page that takes its time over a long file is not silent
                 self.server.desk.heard(self.headers.get("Page", ""))
 
 

@@ -11,7 +11,7 @@ from odd_spaces import ODD, odd_space
 
 from nas.cost.counts import macs, params
 from nas.space.load import load_space
-from nas.supernet.choices import choices_of
+from nas.supernet.shares import shares_of
 
 DRAWS = 40_000
 
@@ -31,8 +31,8 @@ def test_shares_are_the_frequencies_of_candidates(name: str, tmp_path: Path) -> 
     space = load_space(odd_space(name, tmp_path))
     probabilities = chances([int(n) for n in space.cardinalities])
     population = draws(probabilities)
-    for choice in choices_of(space):
-        shares = choice.shares(probabilities).numpy()
+    for choice in space.candidates:
+        shares = shares_of(choice, probabilities).numpy()
         assert shares.sum() == pytest.approx(1, abs=1e-12)
         drawn = choice.code[tuple(population[:, axis] for axis in choice.decisions)]
         frequencies = np.bincount(np.atleast_1d(drawn), minlength=len(shares)) / np.size(drawn)
@@ -43,12 +43,12 @@ def test_shares_are_the_frequencies_of_candidates(name: str, tmp_path: Path) -> 
 def test_candidates_are_the_layers_of_the_genotype(tmp_path: Path) -> None:
     for name in ODD:
         space = load_space(odd_space(name, tmp_path))
-        choices = choices_of(space)
+        choices = space.candidates
         for genotype in space.sample(20, np.random.default_rng(0)):
-            layers = [layer for choice in choices for layer in choice.candidates[choice.candidate(genotype)]]
+            layers = [layer for choice in choices for layer in choice.chains[choice.candidate(genotype)]]
             assert tuple(layers) == space.decode(genotype).layers
         for choice in choices:
-            assert len(set(choice.candidates)) == len(choice.candidates)
+            assert len(set(choice.chains)) == len(choice.chains)
 
 
 @pytest.mark.parametrize("name", ["mobile", "single-path", "fbnet", "nas-bench-macro"])
@@ -66,8 +66,8 @@ def test_gradients_of_shares_and_of_expected_costs_are_right(tmp_path: Path) -> 
     for name in ("widths", "kinds"):
         space = load_space(odd_space(name, tmp_path))
         probabilities = [p.requires_grad_() for p in chances([int(n) for n in space.cardinalities])]
-        for choice in choices_of(space):
+        for choice in space.candidates:
             if choice.decisions:
-                assert torch.autograd.gradcheck(lambda *p, c=choice: c.shares(p), probabilities)
+                assert torch.autograd.gradcheck(lambda *p, c=choice: shares_of(c, p), probabilities)
         cost = macs(space) * 1e-5
         assert torch.autograd.gradcheck(lambda *p, c=cost: c.expected_cost(p), probabilities)

@@ -1,0 +1,19 @@
+"""Texts that came from elsewhere, as messages and terminals may show them."""
+
+from __future__ import annotations
+
+
+def printable(text: str, most: int = 160) -> str:
+    """Its first so many letters, without what moves a cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+
+
+def one_line(text: object, most: int = 300) -> str:
+    """The same in one line."""
+    return printable(" ".join(str(text).split()), most)
+
+
+def short(value: object, most: int = 60) -> str:
+    """A value as Python writes it, on one line, cut off where it is longer."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
