@@ -18,7 +18,6 @@ from nas.data.data import Data
 from nas.errors import NasError
 from nas.space.space import Space
 from nas.supernet import SUPERNETS
-from nas.supernet.choices import choices_of
 from nas.supernet.multi_path import check_branches
 from nas.supernet.rules import RULES
 from nas.supernet.supernet import Supernet
@@ -61,36 +60,31 @@ class SharedSettings:
         return cls(**found)
 
 
+@dataclass(eq=False)
 class SharedWeights:
     """See above. Raises `NasError` where the processes cannot share a batch, or a supernet would have too many
     branches."""
 
-    def __init__(
-        self,
-        space: Space,
-        data: Data,
-        settings: SharedSettings,
-        seed: int,
-        folder: Path | None,
-        teller: Teller,
-        processes: Processes | None = None,
-    ) -> None:
-        """The checkpoint is kept in `folder`."""
-        self.team = processes or alone()
-        self.team.check_batch(SUPERNETS[settings.kind].load().batch)
-        if settings.kind == "multi-path":
-            check_branches(space, choices_of(space))  # before a run is set up
-        self.space = space
-        self.data = data
-        self.settings = settings
-        self.seed = seed
-        self._folder = folder
-        self._teller = teller
+    space: Space
+    data: Data
+    settings: SharedSettings
+    seed: int
+    folder: Path | None
+    """Where the supernet's checkpoint is kept."""
+    teller: Teller
+    processes: Processes | None = None
+    """Those that train together; None is this one alone."""
+
+    def __post_init__(self) -> None:
+        self.team = self.processes or alone()
+        self.team.check_batch(SUPERNETS[self.settings.kind].load().batch)
+        if self.settings.kind == "multi-path":
+            check_branches(self.space, self.space.candidates)  # before a run is set up
         self._trained = False
-        if data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
-            teller.say(
-                f"training on pictures of {data.resolution} px takes very long without a GPU; --proxy-resolution 32 or "
-                "64 trains the supernet on small ones and leaves the network's own resolution as it is"
+        if self.data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
+            self.teller.say(
+                f"training on pictures of {self.data.resolution} px takes very long without a GPU; --proxy-resolution "
+                "32 or 64 trains the supernet on small ones and leaves the network's own resolution as it is"
             )
 
     @property
@@ -102,7 +96,7 @@ class SharedWeights:
     @cached_property
     def training(self) -> WeightTraining:
         """The supernet and its optimiser, as far as they are trained."""
-        return self.fresh_training(None if self._folder is None else self._folder / FILE)
+        return self.fresh_training(None if self.folder is None else self.folder / FILE)
 
     def fresh_training(self, path: Path | None = None) -> WeightTraining:
         """A supernet whose weights are drawn from the seed, and its optimiser; `path` is that of a checkpoint."""
@@ -120,7 +114,7 @@ class SharedWeights:
         )
 
     def plan(self, steps: int) -> None:
-        """Train for so many steps, where their number was not known at first."""
+        """Set the number of steps, where it was not known at first."""
         self.settings = replace(self.settings, steps=steps)
 
     def train(self) -> None:
@@ -129,14 +123,14 @@ class SharedWeights:
         training, stepper, rule = self.training, self.training.stepper, RULES[self.settings.rule]
         stepper.restore()
         with interruptible() as interrupted, stepper.memory_told():
-            for step in stepper.steps(self._teller, interrupted):
+            for step in stepper.steps(self.teller, interrupted):
                 x, y = training.batch(step)
                 done = step / training.planned
                 training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
         self.are_trained()
 
     def are_trained(self) -> None:
-        """What was done to the weights is their training, a policy's for example; processes go on by themselves."""
+        """Take the weights as trained, by a policy for example; processes go on by themselves."""
         self._trained = True
         self.team.leave()
 
