@@ -12,7 +12,6 @@ from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
 from nas.errors import NasError
-from nas.policies import POLICIES
 from nas.space.space import Space
 from nas.system.lazy import is_own, load_own
 from nas.system.teller import Silent, Teller
@@ -21,7 +20,7 @@ from nas.workers import Here, Workers
 if TYPE_CHECKING:
     from nas.accuracy.short_training import Method
     from nas.data.data import Data
-    from nas.training.processes import Processes
+    from nas.supernet.shared_weights import SharedWeights
 
 NEEDED = ("label", "unit", "provenance", "fingerprint", "__call__", "uncertainty")
 """What an evaluator has; see `nas.accuracy.evaluator.Evaluator`."""
@@ -38,10 +37,8 @@ class Means:
     teller: Teller = Silent()  # noqa: RUF009  # has no state
     workers: Workers = Here()  # noqa: RUF009  # has no state
     """Who evaluates; to be closed by their owner."""
-    policy: tuple[str, int] | None = None
-    """The policy that trains its supernet, and for how many steps; 0 where that is not known yet."""
-    processes: Processes | None = None
-    """Those that train together; None is this one alone."""
+    weights: SharedWeights | None = None
+    """Those of a supernet, where one is trained."""
 
 
 def predicted(space: Space, argument: str, means: Means) -> Evaluator:
@@ -61,14 +58,10 @@ def untrained(space: Space, argument: str, means: Means) -> Evaluator:
 
 def inherited(space: Space, argument: str, means: Means) -> Evaluator:
     """`--accuracy supernet`."""
-    from nas.accuracy.shared import Shared, SharedSettings  # brings torch
+    from nas.accuracy.shared import Shared  # brings torch
 
-    assert means.data is not None  # the request was checked
-    settings = SharedSettings.parse(argument)
-    if means.policy is not None:
-        name, steps = means.policy
-        settings = SharedSettings(steps=steps, rule=name, kind=POLICIES[name].supernet)
-    return Shared(space, means.data, settings, means.seed, means.folder, means.teller, means.processes)
+    assert means.weights is not None  # the request was checked
+    return Shared(means.weights)
 
 
 def trained(space: Space, argument: str, means: Means) -> Evaluator:

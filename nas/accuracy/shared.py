@@ -6,146 +6,55 @@ kind (superkernel, multi-path). Every network evaluated gets statistics of its o
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from nas.data.batches import picture_tensor
-from nas.data.data import Data, Split
-from nas.errors import NasError
+from nas.data.data import Split
 from nas.formats.config import Pictures
 from nas.formats.weights_file import plain_weights
 from nas.space.index import GenotypeIndex
-from nas.space.space import Population, Space
-from nas.supernet import SUPERNETS
-from nas.supernet.multi_path import check_branches
-from nas.supernet.rules import RULES
+from nas.space.space import Population
+from nas.supernet.shared_weights import SharedWeights
 from nas.supernet.subnet import CALIBRATION, recalibrate
 from nas.supernet.supernet import Genotype
-from nas.supernet.training import WeightTraining
-from nas.system.interrupt import interruptible
-from nas.system.teller import Teller
-from nas.training.processes import Processes, alone
 from nas.training.score import Score, evaluate
 
-VERSION = "supernet/1"
-FILE = "supernet.safetensors"
 MOST_PICTURES = 2_000
 """Held-out pictures that a network is evaluated on, at most."""
 BATCH = 128
-SLOW_PIXELS = 96
-"""From here on a supernet is hardly trained without a GPU in the time that somebody waits."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SharedSettings:
-    """How the supernet is trained."""
-
-    steps: int = 2_000
-    rule: str = "uniform"
-    """One of `RULES`, or the policy that trains it."""
-    kind: str = "superkernel"
-
-    @classmethod
-    def parse(cls, argument: str) -> SharedSettings:
-        """What follows `supernet:`. Raises `NasError` for a word that is none of these."""
-        found: dict[str, Any] = {}
-        for word in filter(None, argument.split(",")):
-            if word.isdecimal() and 1 <= int(word) <= 10**8:
-                found["steps"] = int(word)
-            elif word in RULES:
-                found["rule"] = word
-            elif word in SUPERNETS:
-                found["kind"] = word
-            else:
-                raise NasError(
-                    f"`supernet:` takes a number of steps, a rule ({', '.join(RULES)}) and a kind "
-                    f"({', '.join(SUPERNETS)}), separated by commas; got {word[:40]!r}."
-                )
-        return cls(**found)
-
-
-@dataclass(eq=False)
 class Shared:
     """Accuracy on held-out pictures with inherited weights; calling it gives `float64[N]`, in percent.
 
-    The supernet is trained at the first call, unless a policy has trained it before. Several processes train it
-    together, each by `train` or a policy; it is then used by the first alone.
+    The weights are trained at the first call, unless a policy has trained them before.
     """
 
     label: ClassVar[str] = "supernet top-1"
     unit: ClassVar[str] = "%"
 
-    space: Space
-    data: Data
-    settings: SharedSettings
-    seed: int
-    folder: Path | None
-    """Where the supernet's checkpoint is kept."""
-    teller: Teller
-    processes: Processes | None = None
-    """Those that train together; None is this one alone."""
-
-    def __post_init__(self) -> None:
-        self.team = self.processes or alone()
-        self.team.check_batch(SUPERNETS[self.settings.kind].load().batch)
-        if self.settings.kind == "multi-path":
-            check_branches(self.space, self.space.candidates)  # before a run is set up
-        self._trained = False
+    def __init__(self, weights: SharedWeights) -> None:
+        self.shared = weights
+        self.space = weights.space
+        self.data = weights.data
         self._index = GenotypeIndex(self.space.cardinalities)
         self._known: list[Score] = []
-        if self.data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
-            self.teller.say(
-                f"training on pictures of {self.data.resolution} px takes very long without a GPU; --proxy-resolution "
-                "32 or 64 trains the supernet on small ones and leaves the network's own resolution as it is"
-            )
 
     @property
     def provenance(self) -> str:
         return (
-            f"weights inherited from a {self.settings.kind} supernet trained on {self.data.name} at "
+            f"weights inherited from a {self.shared.settings.kind} supernet trained on {self.data.name} at "
             f"{self.data.resolution} px, on {min(len(self.data.validation), MOST_PICTURES):,} pictures held out"
         )
 
     @property
     def fingerprint(self) -> str:
-        parts = (VERSION, self.settings, self.seed, self.space.fingerprint, self.data.fingerprint)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    @cached_property
-    def training(self) -> WeightTraining:
-        """The supernet and its optimiser, as far as they are trained."""
-        return self.fresh_training(None if self.folder is None else self.folder / FILE)
-
-    def fresh_training(self, path: Path | None = None) -> WeightTraining:
-        """A supernet whose weights are drawn from the seed, and its optimiser; `path` is that of a checkpoint."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            supernet = SUPERNETS[self.settings.kind](self.space)
-        return WeightTraining(
-            supernet,
-            self.data,
-            self.settings.steps,
-            self.seed,
-            processes=self.team,
-            path=path,
-            fingerprint=self.fingerprint,
-        )
-
-    def plan(self, steps: int) -> None:
-        """Set the number of steps, where it was not known at first."""
-        self.settings = replace(self.settings, steps=steps)
-
-    def trained_by_policy(self) -> None:
-        """Take the weights as trained: a policy has trained them."""
-        self._trained = True
-        self.team.leave()
+        return self.shared.fingerprint
 
     def __call__(self, population: Population) -> NDArray[np.float64]:
         return np.array([score.top1 for score in self._scores(population)])
@@ -156,10 +65,9 @@ class Shared:
 
     def network(self, genotype: Genotype) -> torch.nn.Sequential:
         """The network of a genotype `uint8[D]` with inherited weights and statistics of its own, ready to evaluate."""
-        if not self._trained:
-            self.train()
+        supernet = self.shared.trained
         with torch.no_grad():
-            network = self.training.supernet.standalone(genotype)
+            network = supernet.standalone(genotype)
         recalibrate(network, self._calibration)
         return network
 
@@ -185,17 +93,4 @@ class Shared:
     def _calibration(self) -> list[torch.Tensor]:
         pictures = self.data.train.pictures[:CALIBRATION]
         starts = range(0, max(1, len(pictures) - 1), BATCH)  # never a batch of one picture
-        return [picture_tensor(self.data, pictures[i : i + BATCH]).to(self.training.device) for i in starts]
-
-    def train(self) -> None:
-        """Train the supernet, from wherever its checkpoint stands. Raises `NasError` where the loss diverges or memory
-        is short, `Interrupted` after SIGINT or SIGTERM; the last checkpoint is kept."""
-        training, stepper, rule = self.training, self.training.stepper, RULES[self.settings.rule]
-        stepper.restore()
-        with interruptible() as interrupted, stepper.memory_told():
-            for step in stepper.steps(self.teller, interrupted):
-                x, y = training.batch(step)
-                done = step / training.planned
-                training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
-        self._trained = True
-        self.team.leave()
+        return [picture_tensor(self.data, pictures[i : i + BATCH]).to(self.shared.training.device) for i in starts]

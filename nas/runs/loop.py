@@ -21,7 +21,7 @@ from nas.system.interrupt import Stopwatch, interruptible
 from nas.system.teller import Teller
 
 if TYPE_CHECKING:
-    from nas.accuracy.shared import Shared
+    from nas.supernet.shared_weights import SharedWeights
 
 MOST_PER_BATCH = 1_000
 WARM_UP_SECONDS = 0.5
@@ -80,7 +80,7 @@ class Loop:
 
     def take_part(self, plan: Plan) -> None:
         """Train the supernet that evaluates."""
-        cast("Shared", self._problem.objective.accuracy).train()
+        cast("SharedWeights", self._problem.weights).train()
 
 
 def _batch_size(plan: Plan, asked: int, batches: int) -> int:

@@ -9,7 +9,6 @@ from typing import cast
 
 import torch
 
-from nas.accuracy.shared import Shared
 from nas.errors import Interrupted
 from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
@@ -21,6 +20,7 @@ from nas.runs.request import Request
 from nas.runs.result import Policy
 from nas.runs.way import Searched
 from nas.solvers.exact import attain
+from nas.supernet.shared_weights import SharedWeights
 from nas.supernet.training import WeightTraining
 from nas.system.atomic import write_atomic
 from nas.system.interrupt import Stopwatch, interruptible
@@ -30,7 +30,7 @@ PACE_STEPS = 4
 
 
 class PolicySearch:
-    """The policy that a request names, on the supernet of its evaluator; see `nas.runs.way.Way`.
+    """The policy that a request names, on the weights that its problem has; see `nas.runs.way.Way`.
 
     Raises `NasError` where the policy cannot search the problem's space, `Unattainable` where nothing meets all
     bounds, and `NasError` where that is not known: training would then end with nothing to show.
@@ -42,15 +42,15 @@ class PolicySearch:
         self._request = request
         self._problem = problem
         self._teller = teller
-        self._shared = cast(Shared, problem.objective.accuracy)
+        self._weights = cast(SharedWeights, problem.weights)
 
     def steps_in(self, seconds: float) -> int:
         """Steps that fit into a time, by the pace of a few of them on weights that are then thrown away."""
-        self._shared.plan(1_000)
-        descent = self._descent(self._shared.fresh_training())
+        self._weights.plan(1_000)
+        descent = self._descent(self._weights.fresh_training())
         descent.first = 0
         descent.advance(0)
-        team = self._shared.team
+        team = self._weights.team
         with interruptible() as interrupted:
             watch, timed = Stopwatch(interrupted), 0
             while timed < PACE_STEPS:
@@ -67,11 +67,11 @@ class PolicySearch:
 
     def _train(self, planned: int) -> tuple[float, Descent]:
         """Train, or go on, to the planned step; returns seconds and what was trained."""
-        self._shared.plan(planned)
-        descent = self._descent(self._shared.training)
+        self._weights.plan(planned)
+        descent = self._descent(self._weights.training)
         with interruptible() as interrupted:
             seconds = descent.run(self._teller, interrupted)
-        self._shared.trained_by_policy()
+        self._weights.are_trained()
         return seconds, descent
 
     def search(self, plan: Plan, ledger: Ledger) -> Searched:

@@ -13,6 +13,7 @@ from nas.accuracy.make import Means, default_accuracy, make_evaluator
 from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
 from nas.errors import NasError
+from nas.policies import POLICIES
 from nas.runs.objective import Objective
 from nas.runs.request import Request
 from nas.space.load import load_space
@@ -25,6 +26,7 @@ from nas.workers import Here, Workers
 
 if TYPE_CHECKING:
     from nas.data.data import Data
+    from nas.supernet.shared_weights import SharedWeights
     from nas.training.processes import Processes
 
 
@@ -70,6 +72,8 @@ class Problem:
     """Reference networks, and the one of least latency."""
     planned: int | None
     """Evaluations to ask for, or steps of a policy; None where a time is to be turned into a number."""
+    weights: SharedWeights | None = None
+    """A supernet's, for the evaluator and for a policy, where one is trained."""
 
     @classmethod
     def load(
@@ -91,8 +95,8 @@ class Problem:
         space, data = subject.space, subject.data
         table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
-        policy = (request.controller, request.planned(kind) or 0) if request.learns else None
-        means = Means(data, request.seed, folder, teller, workers, policy, processes)
+        weights = _weights(request, kind, space, data, folder, teller, processes) if data and request.inherits else None
+        means = Means(data, request.seed, folder, teller, workers, weights)
         accuracy = make_evaluator(kind, space, means)
         form, _, more = request.goal.partition(":")
         further = more.split(",") if more else []
@@ -110,7 +114,7 @@ class Problem:
         objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
-        return cls(space, table, objective, initial, request.planned(kind))
+        return cls(space, table, objective, initial, request.planned(kind), weights)
 
     @property
     def value_factors(self) -> Factors:
@@ -129,3 +133,22 @@ class Problem:
 def _is_hard(form: str, asked: float | None) -> bool:
     """Whether the bound on latency is kept during the search: a front is cut by it only where it was asked for."""
     return form == "bound" or (form == "front" and asked is not None)
+
+
+def _weights(
+    request: Request,
+    accuracy: str,
+    space: Space,
+    data: Data,
+    folder: Path | None,
+    teller: Teller,
+    processes: Processes | None,
+) -> SharedWeights:
+    """Of the supernet that `accuracy` describes, or that the policy trains."""
+    from nas.supernet.shared_weights import SharedSettings, SharedWeights  # brings torch
+
+    settings = SharedSettings.parse(accuracy.partition(":")[2])
+    if request.learns:
+        policy, steps = request.controller, request.planned(accuracy) or 0
+        settings = SharedSettings(steps=steps, rule=policy, kind=POLICIES[policy].supernet)
+    return SharedWeights(space, data, settings, request.seed, folder, teller, processes)

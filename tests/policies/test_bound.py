@@ -255,6 +255,7 @@ def test_bounds_that_do_not_meet_are_refused_before_anything_is_trained(tiny: Sp
         space=tiny,
         factors={"latency_ms": latency, "params": latency * -1.0},
         objective=SimpleNamespace(bounds=bounds, accuracy=None),
+        weights=None,
     )
     with pytest.raises(Unattainable, match="the least params within the bound on latency_ms is"):
         PolicySearch(Request(space="tiny", target="t", controller="reinforce", data="digits"), problem, Silent())  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from descents import TINY, never, state
 
-from nas.accuracy.shared import Shared, SharedSettings
+from nas.accuracy.shared import Shared
 from nas.cost.counts import macs, params
 from nas.data import Data, load_data
 from nas.errors import Interrupted, NasError, RunError
@@ -20,6 +20,7 @@ from nas.policies.descent import Descent
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.supernet import SUPERNETS
+from nas.supernet.shared_weights import SharedSettings, SharedWeights
 from nas.supernet.training import WeightSettings, WeightTraining
 from nas.system.interrupt import Signals
 from nas.system.teller import Silent
@@ -228,7 +229,7 @@ def test_checkpoints_of_something_else_are_refused_in_a_line(space: Space, digit
 
 def shared(space: Space, data: Data, folder: Path | None, **changes: object) -> Shared:
     settings = SharedSettings(**({"steps": 6} | {k: v for k, v in changes.items() if k != "seed"}))  # type: ignore[arg-type]
-    return Shared(space, data, settings, int(changes.get("seed", 0)), folder, Silent())  # type: ignore[call-overload]
+    return Shared(SharedWeights(space, data, settings, int(changes.get("seed", 0)), folder, Silent()))  # type: ignore[call-overload]
 
 
 def test_what_weights_depend_on_is_in_the_fingerprint(space: Space, digits: Data) -> None:
@@ -281,21 +282,23 @@ def test_a_supernets_training_is_gone_on_with(
     population = space.sample(2, np.random.default_rng(0))
     expected = whole(population)
     cut = shared(space, digits, tmp_path)
-    real: Callable[..., float] = cut.training.step
+    real: Callable[..., float] = cut.shared.training.step
 
     def step(number: int, backward: Callable[[], float]) -> float:
         if number == 4:
             raise KeyboardInterrupt
         return real(number, backward)
 
-    monkeypatch.setattr(cut.training, "step", step)
+    monkeypatch.setattr(cut.shared.training, "step", step)
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
         cut(population)
     again = shared(space, digits, tmp_path)
     found = again(population)
     assert (found == expected).all()
-    for one, two in zip(whole.training.supernet.parameters(), again.training.supernet.parameters(), strict=True):
+    for one, two in zip(
+        whole.shared.training.supernet.parameters(), again.shared.training.supernet.parameters(), strict=True
+    ):
         assert torch.equal(one, two)
     with pytest.raises(RunError, match="another space, data set or seed"):
         shared(space, digits, tmp_path, seed=1)(population)

@@ -17,10 +17,10 @@ import torch
 from gloo import Ended, together
 from test_search_with_data import inside
 
-from nas.accuracy.shared import Shared, SharedSettings
 from nas.data import load_data
 from nas.errors import NasError
 from nas.space.load import load_space
+from nas.supernet.shared_weights import SharedSettings, SharedWeights
 from nas.system.teller import Silent
 from nas.training.processes import Processes
 
@@ -177,9 +177,9 @@ def test_wrong_requests_are_refused_before_processes_meet(
 def test_a_batch_falls_into_equal_parts(here: Path) -> None:
     space, data = load_space(here / "small.yaml"), load_data("digits", 16)
 
-    def shared(count: int, **settings: Any) -> Shared:
+    def shared(count: int, **settings: Any) -> SharedWeights:
         team = Processes(0, count, torch.device("cpu"))
-        return Shared(space, data, SharedSettings(**settings), 0, None, Silent(), team)
+        return SharedWeights(space, data, SharedSettings(**settings), 0, None, Silent(), team)
 
     for count in (2, 32):
         shared(count)

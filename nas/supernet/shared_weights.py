@@ -1,0 +1,142 @@
+"""SharedWeights: a supernet of a space and its one training, for all who use its weights.
+
+An evaluator has them trained by a rule when it is first asked, a policy trains them with itself; several processes do
+so together, and leave each other when that is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.data.data import Data
+from nas.errors import NasError
+from nas.space.space import Space
+from nas.supernet import SUPERNETS
+from nas.supernet.multi_path import check_branches
+from nas.supernet.rules import RULES
+from nas.supernet.supernet import Supernet
+from nas.supernet.training import WeightTraining
+from nas.system.interrupt import interruptible
+from nas.system.teller import Teller
+from nas.training.processes import Processes, alone
+
+VERSION = "supernet/1"
+FILE = "supernet.safetensors"
+SLOW_PIXELS = 96
+"""From here on a supernet is hardly trained without a GPU in the time that somebody waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """How the supernet is trained."""
+
+    steps: int = 2_000
+    rule: str = "uniform"
+    """One of `RULES`, or the policy that trains it."""
+    kind: str = "superkernel"
+
+    @classmethod
+    def parse(cls, argument: str) -> SharedSettings:
+        """What follows `supernet:`. Raises `NasError` for a word that is none of these."""
+        found: dict[str, Any] = {}
+        for word in filter(None, argument.split(",")):
+            if word.isdecimal() and 1 <= int(word) <= 10**8:
+                found["steps"] = int(word)
+            elif word in RULES:
+                found["rule"] = word
+            elif word in SUPERNETS:
+                found["kind"] = word
+            else:
+                raise NasError(
+                    f"`supernet:` takes a number of steps, a rule ({', '.join(RULES)}) and a kind "
+                    f"({', '.join(SUPERNETS)}), separated by commas; got {word[:40]!r}."
+                )
+        return cls(**found)
+
+
+@dataclass(eq=False)
+class SharedWeights:
+    """See above. Raises `NasError` where the processes cannot share a batch, or a supernet would have too many
+    branches."""
+
+    space: Space
+    data: Data
+    settings: SharedSettings
+    seed: int
+    folder: Path | None
+    """Where the supernet's checkpoint is kept."""
+    teller: Teller
+    processes: Processes | None = None
+    """Those that train together; None is this one alone."""
+
+    def __post_init__(self) -> None:
+        self.team = self.processes or alone()
+        self.team.check_batch(SUPERNETS[self.settings.kind].load().batch)
+        if self.settings.kind == "multi-path":
+            check_branches(self.space, self.space.candidates)  # before a run is set up
+        self._trained = False
+        if self.data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
+            self.teller.say(
+                f"training on pictures of {self.data.resolution} px takes very long without a GPU; --proxy-resolution "
+                "32 or 64 trains the supernet on small ones and leaves the network's own resolution as it is"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that the weights depend on."""
+        parts = (VERSION, self.settings, self.seed, self.space.fingerprint, self.data.fingerprint)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def training(self) -> WeightTraining:
+        """The supernet and its optimiser, as far as they are trained."""
+        return self.fresh_training(None if self.folder is None else self.folder / FILE)
+
+    def fresh_training(self, path: Path | None = None) -> WeightTraining:
+        """A supernet whose weights are drawn from the seed, and its optimiser; `path` is that of a checkpoint."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            supernet = SUPERNETS[self.settings.kind](self.space)
+        return WeightTraining(
+            supernet,
+            self.data,
+            self.settings.steps,
+            self.seed,
+            processes=self.team,
+            path=path,
+            fingerprint=self.fingerprint,
+        )
+
+    def plan(self, steps: int) -> None:
+        """Set the number of steps, where it was not known at first."""
+        self.settings = replace(self.settings, steps=steps)
+
+    def train(self) -> None:
+        """Train by the rule, from wherever the checkpoint stands. Raises `NasError` where the loss diverges or memory
+        is short, `Interrupted` after SIGINT or SIGTERM; the last checkpoint is kept."""
+        training, stepper, rule = self.training, self.training.stepper, RULES[self.settings.rule]
+        stepper.restore()
+        with interruptible() as interrupted, stepper.memory_told():
+            for step in stepper.steps(self.teller, interrupted):
+                x, y = training.batch(step)
+                done = step / training.planned
+                training.step(step, partial(rule, training.supernet, x, y, training.rng(step, 0), done))
+        self.are_trained()
+
+    def are_trained(self) -> None:
+        """Take the weights as trained, by a policy for example; processes go on by themselves."""
+        self._trained = True
+        self.team.leave()
+
+    @property
+    def trained(self) -> Supernet:
+        """The supernet, trained now unless it has been."""
+        if not self._trained:
+            self.train()
+        return self.training.supernet
