@@ -127,7 +127,7 @@ class ScreenTeller:
             self._bar.live.stop()
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """See `Teller`. What is counted in something else gets a bar of its own."""
+        """Show it; what is counted in something else gets a bar of its own."""
         if note != self._of and sys.stderr.isatty():
             if self._bar is not None:
                 self._bar.live.stop()
@@ -137,7 +137,7 @@ class ScreenTeller:
             self._bar.show(done, total, "")
 
     def say(self, line: str) -> None:
-        """See `Teller`."""
+        """Above the bar, if there is one."""
         if self._bar is not None:
             self._bar.live.console.print(f"nas: {printable(line)}", highlight=False, markup=False)
         else:

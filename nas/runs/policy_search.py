@@ -19,7 +19,7 @@ from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import Policy
-from nas.runs.way import Searched
+from nas.runs.search_method import Searched
 from nas.solvers.exact import attain
 from nas.supernet.training import WeightTraining
 from nas.system.atomic import write_atomic
@@ -30,7 +30,7 @@ PACE_STEPS = 4
 
 
 class PolicySearch:
-    """The policy that a request names, on the supernet of its evaluator; see `nas.runs.way.Way`.
+    """The policy that a request names, on the supernet of its evaluator.
 
     Raises `NasError` where the policy cannot search the problem's space, `Unattainable` where nothing meets all
     bounds, and `NasError` where that is not known: training would then end with nothing to show.
