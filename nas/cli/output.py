@@ -20,17 +20,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def print_json(document: Any) -> None:
-    """On stdout."""
+    """One JSON document on stdout."""
     click.echo(json.dumps(document, indent=1))
 
 
 MAX_LINE = 1_000
-"""Letters of a line of a message."""
+"""A line of a message has at most so many letters."""
 
 
 def show(text: str) -> None:
-    """A result, on stdout."""
+    """A result in words, on stdout."""
     click.echo(printable(text), nl=False)
+
+
+def show_result(result: Mapping[str, Any], summary: Callable[[Mapping[str, Any]], str], as_json: bool) -> None:
+    """A result on stdout, as JSON or in words."""
+    if as_json:
+        print_json(result)
+    else:
+        show(summary(result))
 
 
 def tell(message: str) -> None:

@@ -147,7 +147,7 @@ def _found(problem: Problem, population: Population, accuracy: NDArray[np.float6
 
 
 def _recorded(problem: Problem, ledger: Ledger, rows: NDArray[np.int64]) -> list[Found]:
-    """Rows of the ledger."""
+    """Rows of the ledger as architectures with their figures."""
     return _found(problem, ledger.genotypes(rows), ledger.measures(rows)["accuracy"])
 
 

@@ -57,7 +57,7 @@ def carry_out(
 
 
 def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -> None:
-    """This process's part."""
+    """Do this process's part of the search."""
     request = run.request
     with ExitStack() as stack:
         team = stack.enter_context(together(request))
