@@ -355,7 +355,7 @@ def test_the_command_asks_for_the_same(request_: Request) -> None:
     again = replace(
         Request(space=found["space"], target=found["target"]),
         latency_ms=None if found["latency"] is None else parse_latency(found["latency"]),
-        at_most=dict(map(parse_at_most, found["at_most"])),
+        at_most={name: bound for text in found["at_most"] for name, bound in parse_at_most(text).items()},
         controller=found["controller"] or "evolution",
         skip_broken=bool(found["skip_broken"]),
         prove=bool(found["prove"]),
