@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.formats.archdef import read_archdef
     from nas.formats.config import read_config
-    from nas.runs.loop import Progress
+    from nas.runs.controller_search import Progress
     from nas.runs.run import Run
     from nas.space.load import load_space
     from nas.space.space import Space

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, show
+from nas.cli.output import ScreenTeller, json_option, print_json, show, show_result
 from nas.errors import Interrupted, NasError
 
 
@@ -151,6 +151,7 @@ def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **wa
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
         target = Run.load(source).request.target
 
+    from nas.cli.screen import verify_summary
     from nas.devices.find import Ways
     from nas.profiler.bench import attached, device_of
     from nas.profiler.verify import verify as measure
@@ -163,11 +164,6 @@ def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **wa
         attached(device_of(target, table), Ways(**ways, show=_on_stderr)) as device,
     ):
         result = measure(config.architecture, table, device, teller)
-    if as_json:
-        print_json(result)
-    else:
-        from nas.cli.screen import verify_summary
-
-        show(verify_summary(result))
+    show_result(result, verify_summary, as_json)
     if abs(result["error_pct"]) > percent:
         sys.exit(1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli.output import json_option, print_json, show
+from nas.cli.output import json_option, show_result
 from nas.errors import NasError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @json_option
 def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: bool) -> None:
     """Latency, MACs, parameters and memory of a network: a config.json, or an arch-def file."""
+    from nas.cli.screen import estimate_summary
     from nas.cost.cost import COSTS
     from nas.tables.table import load_table
     from nas.tables.target import target_path
@@ -39,12 +40,7 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
         "flash_bytes": COSTS["flash"].of(architecture),
         "peak_bytes": COSTS["peak"].of(architecture),
     }
-    if as_json:
-        print_json(result)
-    else:
-        from nas.cli.screen import estimate_summary
-
-        show(estimate_summary(result))
+    show_result(result, estimate_summary, as_json)
 
 
 def _architecture(config: Path | None, arch_def: Path | None) -> tuple[Architecture, str | None]:

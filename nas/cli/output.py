@@ -20,17 +20,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def print_json(document: Any) -> None:
-    """On stdout."""
+    """One JSON document on stdout."""
     click.echo(json.dumps(document, indent=1))
 
 
 MAX_LINE = 1_000
-"""Letters of a line of a message."""
+"""A line of a message has at most so many letters."""
 
 
 def show(text: str) -> None:
-    """A result, on stdout."""
+    """A result in words, on stdout."""
     click.echo(printable(text), nl=False)
+
+
+def show_result(result: Mapping[str, Any], summary: Callable[[Mapping[str, Any]], str], as_json: bool) -> None:
+    """A result on stdout, as JSON or in words."""
+    if as_json:
+        print_json(result)
+    else:
+        show(summary(result))
 
 
 def tell(message: str) -> None:
@@ -127,7 +135,7 @@ class ScreenTeller:
             self._bar.live.stop()
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """See `Teller`. What is counted in something else gets a bar of its own."""
+        """Show it; what is counted in something else gets a bar of its own."""
         if note != self._of and sys.stderr.isatty():
             if self._bar is not None:
                 self._bar.live.stop()
@@ -137,7 +145,7 @@ class ScreenTeller:
             self._bar.show(done, total, "")
 
     def say(self, line: str) -> None:
-        """See `Teller`."""
+        """Above the bar, if there is one."""
         if self._bar is not None:
             self._bar.live.console.print(f"nas: {printable(line)}", highlight=False, markup=False)
         else:

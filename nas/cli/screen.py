@@ -53,7 +53,7 @@ def search_summary(result: Result, run: Path) -> str:
 
 
 def estimate_summary(result: Mapping[str, Any]) -> str:
-    """One network on one target."""
+    """Estimates of a network on a target."""
     return _table(
         [
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
@@ -72,7 +72,7 @@ def table_line(table: LatencyTable) -> str:
 
 
 def table_summary(table: LatencyTable) -> str:
-    """A table's header in short."""
+    """The main entries of a table's header."""
     header = table.header
     return _table(
         [
@@ -116,7 +116,7 @@ def diff_summary(result: Mapping[str, Any]) -> str:
 
 
 def merge_summary(result: Mapping[str, Any]) -> str:
-    """One table of two."""
+    """A table that was merged from two."""
     rows = result["rows"]
     lines = [
         ("table", f"{result['name']} · {result['path']}"),

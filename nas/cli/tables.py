@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli.output import Commands, ScreenTeller, json_option, print_json, show, tell
+from nas.cli.output import Commands, ScreenTeller, json_option, print_json, show, show_result, tell
 from nas.errors import NasError
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
         drawn = load_space(space or found.header.space or "")
         with ScreenTeller("check") as teller, attached(found.header.target) as device:
             result["networks_error"] = measured_error(found, drawn, device, seed, teller).model_dump()
-    if as_json:
-        print_json(result)
-    else:
-        show(check_summary(result))
+    show_result(result, check_summary, as_json)
 
 
 @table.command("add")
@@ -106,10 +103,7 @@ def table_add(path: Path, name: str | None, as_json: bool) -> None:
     from nas.tables.store import add_table
 
     result = add_table(path, name)
-    if as_json:
-        print_json(result)
-    else:
-        show(added_summary(result))
+    show_result(result, added_summary, as_json)
 
 
 @table.command("diff")
@@ -123,10 +117,7 @@ def table_diff(a: str, b: str, as_json: bool) -> None:
     from nas.tables.table import load_table
 
     result = compare(load_table(a), load_table(b))
-    if as_json:
-        print_json(result)
-    else:
-        show(diff_summary(result))
+    show_result(result, diff_summary, as_json)
 
 
 @table.command("merge")
@@ -141,7 +132,4 @@ def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
     from nas.tables.table import load_table
 
     result = merge_tables(load_table(a), load_table(b), out)
-    if as_json:
-        print_json(result)
-    else:
-        show(merge_summary(result))
+    show_result(result, merge_summary, as_json)

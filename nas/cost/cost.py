@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Fold = Literal["sum", "max"]
 
 MOST = 1e18
-"""That a bound can be."""
+"""The largest bound."""
 COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _UNITS = {
     "": COUNTS,

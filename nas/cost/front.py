@@ -49,6 +49,11 @@ def hypervolume(cost: NDArray[np.float64], value: NDArray[np.float64], reference
     return float((widths * (value[front] - reference[1])).sum())
 
 
+def dominated_share(cost: NDArray[np.float64], value: NDArray[np.float64], largest: float) -> float:
+    """Hypervolume up to a `largest` cost and a value of 0, as a share of what no cost and the best value dominate."""
+    return float(hypervolume(cost, value, (largest, 0.0)) / (largest * max(value.max(initial=0), 1e-12)))
+
+
 def ranks(points: Points) -> NDArray[np.int64]:
     """The non-dominated layer of each point, 0 for the front: int64[N] (Deb et al. 2002, section III-A).
 

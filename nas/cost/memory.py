@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from nas.blocks.layer import Layer
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
-"""Of one number in a layer's precision."""
+"""Bytes of a number, by the precision of its layer."""
 BIAS_BYTES = BYTES | {"int8": 4}
-"""Of one number of a vector: biases of 8-bit layers are sums of products, kept in 32 bits (arXiv:1712.05877, 2.4)."""
+"""Bytes of a vector's number: biases of 8-bit layers are sums of products, kept in 32 bits (arXiv:1712.05877, 2.4)."""
 
 
 def flash(layer: Layer) -> int:
@@ -58,9 +58,9 @@ class _Step(NamedTuple):
 
     takes: tuple[int, ...]
     around: tuple[int, ...]
-    """What its layer takes."""
+    """The values that its layer takes."""
     size: int
-    """Of its value."""
+    """Numbers of its value."""
     held: int
     width: int
     """Bytes of a number."""

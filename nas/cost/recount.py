@@ -11,7 +11,7 @@ MOST_MACS = 10_000_000_000
 
 
 def differences(architecture: Architecture) -> list[str]:
-    """What to tell where fvcore counts the torch module otherwise than we do: a line each for MACs and parameters."""
+    """Where fvcore counts the torch module otherwise than we do: a line each for MACs and parameters."""
     import torch
     from fvcore.nn import FlopCountAnalysis
 

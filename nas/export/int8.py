@@ -101,7 +101,7 @@ def to_int8(
 
 
 def int8_summary(report: Mapping[str, Any]) -> str:
-    """What a person reads of it."""
+    """The report of int8 in words."""
     accuracy, latency, size = report["accuracy"], report["latency"], report["bytes"]
     before, after = accuracy["float32"], accuracy["int8"]
     lines = [

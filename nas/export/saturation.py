@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 PRODUCTS = 64
-"""That are added up: enough for any kernel's vectors."""
+"""Products that are added up: enough for any kernel's vectors."""
 
 
 def saturates() -> bool:

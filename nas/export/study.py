@@ -138,7 +138,7 @@ class _Logs(BaseJournalBackend):
         return self.entries[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Keep them."""
+        """Keep further entries."""
         self.entries += logs
 
 

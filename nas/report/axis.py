@@ -30,7 +30,7 @@ class Axis:
         return float(self.places(np.array([value]))[0])
 
     def places(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Percent of the way, of each value."""
+        """`place` of each value."""
         if self.log:
             values, low, high = np.log10(values), log10(self.low), log10(self.high)
         else:

@@ -27,7 +27,7 @@ MEANINGS = {
 
 
 def bars_section(material: Material) -> Markup:
-    """A bar a layer, and a legend with the share of each provenance."""
+    """A bar for each layer, and a legend with the share of each provenance."""
     if material.table is None:
         return element("p", material.table_missing)
     layers = placed_layers(material)

@@ -9,9 +9,9 @@ from nas.cost.cost import by_key
 from nas.report.markup import clipped
 
 SPACE = "\u00a0"
-"""That no line is broken at."""
+"""No line is broken at it."""
 MOST_LETTERS = 400
-"""Of the decisions of one network."""
+"""Length of the text of one network's decisions."""
 
 
 def milliseconds(ms: float) -> str:

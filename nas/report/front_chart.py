@@ -38,7 +38,7 @@ class Front:
 
 
 def front_of(material: Material) -> Front:
-    """From all that was evaluated."""
+    """The front of all that was evaluated."""
     rows = pareto_front(material.latency_ms, material.accuracy)
     return Front(rows, material.latency_ms[rows], material.accuracy[rows])
 

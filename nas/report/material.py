@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.errors import NasError, RunError
 from nas.runs.ledger_file import FORMAT, LedgerFile
-from nas.runs.objective import MNASNET_EXPONENTS
+from nas.runs.objective import MNASNET_EXPONENTS, first_value
 from nas.runs.request import Request
 from nas.runs.result import Result
 from nas.runs.run import Run
@@ -35,7 +35,7 @@ CURVES = ("step", "loss", "expected_ms", "entropy", "skips")
 """Columns of policy.csv that are shown."""
 MAX_HEADER = 65_536
 MAX_COLUMNS = 32
-"""Of a ledger."""
+"""Columns of a ledger."""
 MAX_CURVES = 16 << 20
 """Bytes of policy.csv."""
 
@@ -45,7 +45,7 @@ class Setup:
     """What setup.json and request.json say of what a run rests on."""
 
     space: str
-    """Fingerprint; likewise the others."""
+    """Its fingerprint, as are `table` and `accuracy`."""
     table: str
     accuracy: str
     planned: int | None
@@ -64,7 +64,7 @@ class Material:
     space: Space
     ledger: LedgerFile
     latency_ms: Floats
-    """float64[N], a row an evaluation, in their order; likewise the others."""
+    """float64[N] in the order of evaluation, as are `accuracy` and `values`; `within` is bool[N]."""
     accuracy: Floats
     values: Floats
     """What was maximised: the accuracy, or MnasNet's product."""
@@ -75,7 +75,7 @@ class Material:
     table: LatencyTable | None
     """The table as it was searched with; None where it is gone or has changed."""
     table_missing: str
-    """Why there is none."""
+    """Why there is no table."""
 
     @property
     def kind(self) -> str:
@@ -96,12 +96,12 @@ class Material:
         return self.space.decode(self.genotype)
 
     def genotypes(self, rows: NDArray[np.int64]) -> Population:
-        """Of some evaluations, `uint8[len(rows), D]`. Raises `SpaceError` where the space has no such option."""
+        """Those of some evaluations, `uint8[len(rows), D]`. Raises `SpaceError` where the space has no such option."""
         return self.space.check(self.ledger.genotypes(rows))
 
     @property
     def genotype(self) -> NDArray[np.uint8]:
-        """The winner's, `uint8[D]`."""
+        """The winner's genotype, `uint8[D]`."""
         return np.asarray(self.space.encode([self.result.winner.decisions])[0])
 
 
@@ -139,14 +139,11 @@ def read_material(run: Run) -> Material:
 
 def judge(measures: Mapping[str, Floats], bounds: Mapping[str, float], form: str) -> tuple[Floats, NDArray[np.bool_]]:
     """What each evaluation is worth to the objective `form`, and whether it may win: see `Objective.winner`."""
-    values, counted = measures["accuracy"], dict(bounds)
-    if form in MNASNET_EXPONENTS:
-        ratio = measures["latency_ms"] / counted.pop("latency_ms")
-        below, above = MNASNET_EXPONENTS[form]
-        values = values * ratio ** np.where(ratio <= 1, below, above)
+    values = first_value(measures, bounds, form)
     within = np.isfinite(values)
-    for name, bound in counted.items():
-        within &= measures[name] / bound <= 1
+    for name, bound in bounds.items():
+        if name != "latency_ms" or form not in MNASNET_EXPONENTS:
+            within &= measures[name] / bound <= 1
     return values, within
 
 

@@ -17,9 +17,9 @@ BEST = 0.05
 """Share of the evaluations within the bounds that count as near the front."""
 LEAST_ROWS = 20
 MOST_OPTIONS = 12
-"""Of one decision."""
+"""Options of a decision that are drawn."""
 MOST_BARS = 320
-"""In all."""
+"""Bars of all decisions together."""
 ROW = 20
 NARROW = 4
 """Letters of options that leave room for two charts beside each other on a phone."""
@@ -34,7 +34,7 @@ class Chances:
 
 
 def options_section(material: Material) -> Markup:
-    """A small chart a decision."""
+    """A small chart for each decision."""
     chances = policy_chances(material) or best_chances(material)
     if chances is None:
         return element("p", "No evaluation is within the bounds, so there is nothing to count.")

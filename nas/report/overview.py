@@ -109,7 +109,7 @@ def _asked(material: Material) -> Markup:
 
 
 def definitions(rows: list[tuple[str, str]]) -> Markup:
-    """Names and what they are."""
+    """A list of names and what they stand for."""
     return element(
         "dl",
         *(element("div", element("dt", name), element("dd", clipped(words, MOST_LETTERS))) for name, words in rows),

@@ -8,7 +8,7 @@ from nas.blocks.layer import Layer
 from nas.report.material import Material
 
 MOST_LAYERS = 120
-"""That are drawn; a network may have a thousand."""
+"""Layers that are drawn; a network may have a thousand."""
 
 
 @dataclass(frozen=True)

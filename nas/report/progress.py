@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from markupsafe import Markup
 
-from nas.cost.front import hypervolume, pareto_front
+from nas.cost.front import dominated_share, pareto_front
 from nas.report.axis import Axis, linear, logarithmic
 from nas.report.chart import chart, dot, horizontal, line
 from nas.report.figures import counted, milliseconds, score
@@ -19,7 +19,7 @@ MOST_RISES = 60
 MOST_MEANS = 240
 """Means of neighbouring steps that a policy's curve goes through."""
 CHECKPOINTS = 60
-"""Of the hypervolume."""
+"""Points of the hypervolume's curve."""
 LOG_FROM = 1_000
 """Evaluations from which on their axis is one of logarithms: most is gained early."""
 
@@ -29,7 +29,7 @@ TITLES = {
     "entropy": ("Undecidedness", "entropy, 1: all options alike"),
     "skips": ("Skipped layers", "mean chance of a skip"),
 }
-"""Of a policy's curves: what they are, and their unit."""
+"""What a policy's curves show, and their unit."""
 
 
 def progress_section(material: Material) -> Markup:
@@ -47,7 +47,7 @@ def progress_section(material: Material) -> Markup:
 
 
 def evaluations_axis(total: int) -> Axis:
-    """From the first evaluation to the last."""
+    """The axis from the first evaluation to the last."""
     title = "evaluations"
     return logarithmic(1, total, f"{title}, logarithmic") if total >= LOG_FROM else linear(0, total, title, pad=0)
 
@@ -93,7 +93,7 @@ def _best(material: Material) -> Markup:
 
 
 def _hypervolume(material: Material) -> Markup:
-    """As `nas.runs.standing.Standing` has it: a share of what no latency and the best accuracy would dominate."""
+    """The share of the area that the front dominates, over the evaluations: see `dominated_share`."""
     total, largest = len(material.values), material.result.attainable[1]
     ends = evenly(total + 1, CHECKPOINTS + 1)[1:]
     front, shares, start = np.zeros((0, 2)), [], 0
@@ -101,8 +101,7 @@ def _hypervolume(material: Material) -> Markup:
         new = np.stack([material.latency_ms[start:end], material.accuracy[start:end]], axis=1)
         points = np.concatenate([front, new])
         front = points[pareto_front(points[:, 0], points[:, 1])]
-        area = hypervolume(front[:, 0], front[:, 1], (largest, 0.0))
-        shares.append(area / (largest * max(float(front[:, 1].max()), 1e-12)))
+        shares.append(dominated_share(front[:, 0], front[:, 1], largest))
         start = end
     x = linear(0, total, "evaluations", pad=0)
     y = linear(min(shares), max(shares), "share of the area")

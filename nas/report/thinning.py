@@ -47,7 +47,7 @@ class Cells:
 
     @classmethod
     def none(cls, columns: int, rows: int) -> Cells:
-        """Of no points."""
+        """A grid of no points."""
         return cls(np.zeros((rows, columns), dtype=np.int64))
 
     def __add__(self, other: Cells) -> Cells:

@@ -20,8 +20,8 @@ from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
 from nas.runs.result import Accuracy, Found, Measured, NetworksError, Result, Winner
 from nas.runs.run import Run
-from nas.runs.solving import prove
-from nas.runs.way import Searched
+from nas.runs.search_method import Searched
+from nas.runs.solver_search import prove
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
 
@@ -147,7 +147,7 @@ def _found(problem: Problem, population: Population, accuracy: NDArray[np.float6
 
 
 def _recorded(problem: Problem, ledger: Ledger, rows: NDArray[np.int64]) -> list[Found]:
-    """Rows of the ledger."""
+    """Rows of the ledger as architectures with their figures."""
     return _found(problem, ledger.genotypes(rows), ledger.measures(rows)["accuracy"])
 
 

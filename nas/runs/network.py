@@ -14,7 +14,7 @@ from nas.system.folder_lock import is_held
 
 @dataclass(frozen=True)
 class Network:
-    """A config and where it lies."""
+    """The config of a network, and the path of its file."""
 
     path: Path
     config: Config

@@ -48,13 +48,9 @@ class Objective:
 
     def judge(self, measures: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Values `float64[N, m]` and violations `float64[N]`, the sum of relative excesses over the hard bounds."""
-        values = [measures["accuracy"]]
+        values = [first_value(measures, self.bounds, self.form)]
         if self.form == "front":
             values += [-measures[name] for name in ("latency_ms", *self.further)]
-        elif self.form in MNASNET_EXPONENTS:
-            ratio = measures["latency_ms"] / self.bounds["latency_ms"]
-            below, above = MNASNET_EXPONENTS[self.form]
-            values[0] = values[0] * ratio ** np.where(ratio <= 1, below, above)  # eq. 2 and 3
         violation = np.zeros(len(values[0]))
         for name in self.hard:
             violation += np.maximum(measures[name] / self.bounds[name] - 1, 0)
@@ -119,6 +115,17 @@ class Objective:
                 weighed = within[left] * (weight / hard[left]) + within[right] * ((1 - weight) / hard[right])
                 if weighed.bounds()[0] > 1:
                     raise _apart(left, right, *self.maxima)
+
+
+def first_value(
+    measures: Mapping[str, NDArray[np.float64]], bounds: Mapping[str, float], form: str
+) -> NDArray[np.float64]:
+    """What evaluations are worth to an objective of a form, `float64[N]`: the accuracy, or MnasNet's product."""
+    if form not in MNASNET_EXPONENTS:
+        return measures["accuracy"]
+    ratio = measures["latency_ms"] / bounds["latency_ms"]
+    below, above = MNASNET_EXPONENTS[form]
+    return np.asarray(measures["accuracy"] * ratio ** np.where(ratio <= 1, below, above))  # eq. 2 and 3
 
 
 def _apart(*names: str) -> Unattainable:

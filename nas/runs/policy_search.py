@@ -18,7 +18,7 @@ from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import Policy
-from nas.runs.way import Searched
+from nas.runs.search_method import Searched
 from nas.solvers.exact import attain
 from nas.supernet.shared_weights import SharedWeights
 from nas.supernet.training import WeightTraining
@@ -30,7 +30,7 @@ PACE_STEPS = 4
 
 
 class PolicySearch:
-    """The policy that a request names, on the weights that its problem has; see `nas.runs.way.Way`.
+    """The policy that a request names, on the weights that its problem has.
 
     Raises `NasError` where the policy cannot search the problem's space, `Unattainable` where nothing meets all
     bounds, and `NasError` where that is not known: training would then end with nothing to show.

@@ -162,7 +162,7 @@ class Request:
 
     @property
     def goal(self) -> str:
-        """The objective, settled."""
+        """The objective: as asked, or the default of the controller."""
         return self.objective or ("front" if self.controller == "nsga2" else "bound")
 
     def planned(self, accuracy: str) -> int | None:

@@ -24,7 +24,7 @@ from nas.system.folder_lock import FolderLock
 
 FILE = "request.json"
 MAX_BYTES = 1 << 20
-"""Of it."""
+"""Of request.json."""
 
 _CODE = {"data": "pictures are", "controller": "controller is", "accuracy": "accuracy is"}
 
@@ -53,9 +53,9 @@ class RequestFolder(ABC, Generic[R]):
     what: ClassVar[str]
     """What is requested, as messages say it."""
     command: ClassVar[str]
-    """What goes on with it."""
+    """The command that works in such a folder."""
     file_format: ClassVar[str]
-    """Of request.json."""
+    """The format that request.json names."""
     request_class: ClassVar[type[Any]]
 
     def __init__(self, path: Path, request: R, lock: FolderLock | None = None) -> None:

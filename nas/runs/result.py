@@ -64,11 +64,11 @@ class Winner(Found):
     coverage: dict[str, float]
     """Shares of its latency by the provenance of the table's rows."""
     latency_error_pct: float
-    """By the table's error bands."""
+    """Error of its latency, by the table's error bands."""
 
 
 class Accuracy(Part):
-    """What the accuracies of a run are."""
+    """What kind of figure the accuracies of a run are, and where they come from."""
 
     label: str
     unit: str
@@ -84,7 +84,7 @@ class Measured(Part):
     """The winner on its device; see `nas.profiler.verify.verify`."""
 
     latency_ms: float
-    """By the table."""
+    """What the table says."""
     measured_ms: float
     measured_halfwidth_ms: float
     """Half of the 95 % interval."""
@@ -113,7 +113,7 @@ class Proof(Part):
 
 
 class Policy(Part):
-    """What became of a policy."""
+    """A trained policy."""
 
     steps: int
     argmax: dict[str, Any]
@@ -169,7 +169,7 @@ class Result(Part):
 
     @property
     def latency_bound(self) -> float:
-        """In ms."""
+        """The bound on latency, in ms."""
         return self.bounds["latency_ms"]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """carry_out(): a search in a run folder, from wherever it stands to its result.
 
-load → set up → search, in one of three ways (`nas.runs.way`) → conclude: result.json
+load → set up → search, by one of three methods (`nas.runs.search_method`) → conclude: result.json
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from nas.devices.names import device_name
 from nas.errors import NasError, RunError
 from nas.runs.conclude import conclude
+from nas.runs.controller_search import ControllerSearch, Progress
 from nas.runs.ledger import Ledger
-from nas.runs.loop import Loop, Progress
 from nas.runs.plan import Plan
 from nas.runs.problem import Problem, Subject
 from nas.runs.request import Request
 from nas.runs.run import Run
-from nas.runs.solving import Solving
+from nas.runs.search_method import SearchMethod
+from nas.runs.solver_search import SolverSearch
 from nas.runs.together import first_before_others, together
-from nas.runs.way import Way
 from nas.space.space import Space
 from nas.system import ranks
 from nas.system.teller import Silent, Teller
@@ -57,7 +57,7 @@ def carry_out(
 
 
 def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -> None:
-    """This process's part."""
+    """Do this process's part of the search."""
     request = run.request
     with ExitStack() as stack:
         team = stack.enter_context(together(request))
@@ -68,17 +68,17 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
             problem = Problem.load(
                 request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team
             )
-            way = _way(request, problem, progress, teller)
+            method = _method(request, problem, progress, teller)
             plan = Plan.settled(run, problem)
         if team and not team.first:
-            way.take_part(plan)
+            method.take_part(plan)
             return
         try:
             with closing(
                 Ledger.open(run.path / "ledger.bin", problem.space.cardinalities, problem.objective.columns)
             ) as ledger:
                 before = len(ledger)
-                searched = way.search(plan, ledger)
+                searched = method.search(plan, ledger)
                 evaluated = len(ledger) - before
                 verified = None if clock is None else partial(clock, table=problem.table)
                 run.write("result.json", conclude(run, problem, ledger, searched, evaluated, verified).to_json())
@@ -87,15 +87,15 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
             raise
 
 
-def _way(request: Request, problem: Problem, progress: Progress, teller: Teller) -> Way:
+def _method(request: Request, problem: Problem, progress: Progress, teller: Teller) -> SearchMethod:
     """How this problem is searched. Raises `NasError` where it cannot be."""
     if request.solves:
-        return Solving(request, problem)
+        return SolverSearch(request, problem)
     if request.learns:
         from nas.runs.policy_search import PolicySearch  # brings torch
 
         return PolicySearch(request, problem, teller)
-    return Loop(request, problem, progress, teller)
+    return ControllerSearch(request, problem, progress, teller)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.cost.front import hypervolume, pareto_front
+from nas.cost.front import dominated_share, pareto_front
 from nas.runs.objective import Objective
 
 
@@ -30,6 +30,5 @@ class Standing:
         new = np.stack([-values[:, 1], values[:, 0]], axis=1)  # latency, accuracy
         points = np.concatenate([self._front, new])
         self._front = points[pareto_front(points[:, 0], points[:, 1])]
-        cost, value = self._front.T
-        share = hypervolume(cost, value, (self._largest, 0.0)) / (self._largest * max(value.max(initial=0), 1e-12))
-        return f"front of {len(cost)}, hypervolume {share:.4f}"
+        share = dominated_share(self._front[:, 0], self._front[:, 1], self._largest)
+        return f"front of {len(self._front)}, hypervolume {share:.4f}"

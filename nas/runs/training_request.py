@@ -47,7 +47,7 @@ class TrainingRequest:
         return {"data": self.data} if is_code(self.data) else {}
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON mapping."""
+        """The request as a JSON mapping."""
         return asdict(self)
 
     @classmethod

@@ -96,7 +96,7 @@ class Relaxation:
 
     @classmethod
     def of(cls, variables: list[Variable], value: Factors, limits: Sequence[tuple[Factors, float]]) -> Relaxation:
-        """The whole problem, λ = 0."""
+        """The whole problem with λ = 0."""
         parts = [tables_of(variables, each) for each in (value, *(cost for cost, _ in limits))]
         scopes = sorted({scope for _, tables in parts for scope in tables if len(scope) > 1})
         zeros = [np.zeros(variable.size) for variable in variables]
@@ -123,7 +123,7 @@ class Relaxation:
         )
 
     def copy(self) -> Relaxation:
-        """Independent of this one."""
+        """A copy that is independent of this one."""
         costs = [_Cost(c.limit, c.constant, list(c.singles), list(c.tables)) for c in self.costs]
         return Relaxation(
             self.constant.copy(), list(self.singles), self.scopes, list(self.tables), costs, self.multipliers.copy()
@@ -166,7 +166,7 @@ class Relaxation:
         return [(v, (each > value) | (each == each.max())) for v, each in enumerate(slack)]
 
     def keep(self, variable: int, stays: NDArray[np.bool_]) -> None:
-        """Leave a variable these states only."""
+        """Keep only these states of a variable."""
         _keep(variable, stays, self.singles, self.scopes, self.tables)
         for cost in self.costs:
             _keep(variable, stays, cost.singles, self.scopes, cost.tables)

@@ -21,7 +21,7 @@ STAGES = [
     "nas.runs.search.Subject.load",
     "nas.runs.search.Problem.load",
     "nas.runs.search.Plan.settled",
-    "nas.runs.loop.Loop.search",
+    "nas.runs.controller_search.ControllerSearch.search",
     "nas.runs.search.conclude",
 ]
 BUSY = "another process is working on this"

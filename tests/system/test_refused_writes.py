@@ -140,7 +140,11 @@ def test_a_disk_that_fails(
 
     for stage in ("nas.runs.ledger.Ledger.sync", "nas.system.atomic.os.replace"):
         run = tmp_path / stage
-        before("nas.runs.loop.Loop.search", lambda stage=stage: before(stage, fails, monkeypatch), monkeypatch)
+        before(
+            "nas.runs.controller_search.ControllerSearch.search",
+            lambda stage=stage: before(stage, fails, monkeypatch),
+            monkeypatch,
+        )
         done = nas(*small, *BUDGET, "--out", str(run), cwd=tmp_path, code=None)
         told(done, "Input/output error. See to the disk or its connection, then go on")
         nas("search", "--resume", "--out", str(run), cwd=tmp_path)

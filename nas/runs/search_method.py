@@ -1,5 +1,8 @@
-"""The contract of a way to search: a controller asks and is told (`loop.py`), a policy descends together with the
-weights of a supernet (`policy_search.py`), a solver answers at once (`solving.py`)."""
+"""SearchMethod: the contract of a search.
+
+A controller asks and is told (`controller_search.py`), a policy descends together with the weights of a supernet
+(`policy_search.py`), a solver answers at once (`solver_search.py`).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Searched:
     policy: Policy | None = None
 
 
-class Way(Protocol):
+class SearchMethod(Protocol):
     """Searches one problem. It is made before anything is written: what it cannot search is refused then."""
 
     def search(self, plan: Plan, ledger: Ledger) -> Searched:

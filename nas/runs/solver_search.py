@@ -1,4 +1,4 @@
-"""Solving: the best architecture by a solver, which answers at once and with a proof; proofs of what others found."""
+"""SolverSearch: the best architecture at once and with a proof; proofs of what others found."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import Found, Proof
-from nas.runs.way import Searched
+from nas.runs.search_method import Searched
 from nas.solvers import SOLVERS
 from nas.solvers.exact import Solution, solve
 
 
-class Solving:
-    """See `nas.runs.way.Way`."""
+class SolverSearch:
+    """A search by a solver."""
 
     def __init__(self, request: Request, problem: Problem) -> None:
         self._solve = SOLVERS[request.controller]

@@ -1,4 +1,4 @@
-"""Loop: a controller asks and is told. ask → measure → judge → tell, until what is planned is done."""
+"""ControllerSearch: ask → measure → judge → tell, until what is planned is done."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nas.runs.ledger import Ledger
 from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
+from nas.runs.search_method import Searched
 from nas.runs.standing import Standing
-from nas.runs.way import Searched
 from nas.system.interrupt import Stopwatch, interruptible
 from nas.system.teller import Teller
 
@@ -31,8 +31,8 @@ Progress = Callable[[int, int | None, str], None]
 on how good they are."""
 
 
-class Loop:
-    """See `nas.runs.way.Way`."""
+class ControllerSearch:
+    """A search by a controller that asks and is told."""
 
     def __init__(self, request: Request, problem: Problem, progress: Progress, teller: Teller) -> None:
         self._request = request
