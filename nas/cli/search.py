@@ -10,7 +10,7 @@ import click
 from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show
 from nas.errors import NasError
 from nas.system import ranks
-from nas.system.places import absolute_data
+from nas.system.places import absolute_data, is_path, space_path
 
 
 @click.command()
@@ -71,6 +71,7 @@ def search(
     """Find the most accurate architecture of a space within a latency bound on a target."""
     from nas.runs.request import Request, parse_at_most, parse_budget, parse_latency
     from nas.runs.run import Run
+    from nas.tables.target import check_target
     from nas.workers import check_workers
 
     if workers is not None:
@@ -78,7 +79,7 @@ def search(
     asked = {name: value for name, value in plain.items() if value is not None}
     for name, place in {"space": space, "target": target}.items():
         if place is not None:
-            asked[name] = _absolute(place)
+            asked[name] = str(Path(place).resolve()) if is_path(place) else place  # resumable from any folder
     kind, colon, place = asked.get("accuracy", "").partition("table:")
     if colon and not kind and place:
         asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept
@@ -97,7 +98,8 @@ def search(
             if name not in asked:
                 raise NasError(f"--{name} is required, for example: nas search --space mobile --target pixel-cpu")
         request = Request(**asked)
-        _check_names(request.space, request.target)
+        space_path(request.space)  # names that nothing answers to are refused before anything is written
+        check_target(request.target)
         run = Run.create(out, request)
 
     from nas.report import have_report
@@ -113,19 +115,3 @@ def search(
         from nas.cli.screen import search_summary
 
         show(search_summary(run.result, run.path))
-
-
-def _absolute(place: str) -> str:
-    """Names stay; paths are made absolute, so that a run can be resumed from another folder."""
-    from nas.system.places import is_path
-
-    return str(Path(place).resolve()) if is_path(place) else place
-
-
-def _check_names(space: str, target: str) -> None:
-    """Refuse names that nothing answers to, before anything is written or imported."""
-    from nas.system.places import space_path
-    from nas.tables.target import check_target
-
-    space_path(space)
-    check_target(target)

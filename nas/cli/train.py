@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from nas.cli.output import ScreenTeller, json_option, print_json, show, summed_u
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data
+
+if TYPE_CHECKING:
+    from nas.runs.training_folder import TrainingFolder
 
 
 @click.command()
@@ -50,8 +53,11 @@ def train(
         show(summed_up(training_summary, folder.result, folder.path / "result.json"))
 
 
-def _folder(config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]) -> Any:
+def _folder(
+    config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]
+) -> TrainingFolder:
     """The training's folder."""
+    from nas.runs.network import find_network
     from nas.runs.training_folder import TrainingFolder
     from nas.runs.training_request import TrainingRequest
 
@@ -67,14 +73,7 @@ def _folder(config: str | None, data: str | None, out: Path | None, resume: bool
         if name not in asked:
             raise NasError(f"{example} is required, for example: nas train runs/mine --data digits")
     request = TrainingRequest(**asked)
-    _check(request)
-    return TrainingFolder.create(out, request)
-
-
-def _check(request: Any) -> None:
-    """Refuse what nothing answers to, before anything is written or imported."""
-    from nas.runs.network import find_network
-
-    for place in (request.config, request.teacher):
+    for place in (request.config, request.teacher):  # refused before anything is written
         if place is not None:
             find_network(Path(place))
+    return TrainingFolder.create(out, request)

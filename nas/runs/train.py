@@ -13,7 +13,7 @@ from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
 from nas.formats.config import Config, Pictures
-from nas.formats.weights_file import Array, plain_weights, read_file
+from nas.formats.weights_file import plain_weights, read_file
 from nas.formats.winner import export
 from nas.runs.network import find_network
 from nas.runs.training_folder import TrainingFolder
@@ -61,7 +61,8 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     check(source.config.architecture)
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
-    data = _data(request, source.config, teller)
+    side = source.config.architecture.height
+    data = load_data(request.data, side, seed=DATA_SEED, skip_broken=request.skip_broken, teller=teller)
     if team.first:
         team.wait()
     team.wait()
@@ -92,11 +93,6 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     test = evaluate(fitted.network, data, data.test, processes=team)
     if team.first:
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
-
-
-def _data(request: TrainingRequest, config: Config, teller: Teller) -> Data:
-    resolution = config.architecture.height
-    return load_data(request.data, resolution, seed=DATA_SEED, skip_broken=request.skip_broken, teller=teller)
 
 
 def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
@@ -151,7 +147,7 @@ def _conclude(
         decisions=config.decisions,
         space=config.space,
         metrics=_metrics(config.metrics, name, data, recipe, request.seed, test, weights_from),
-        weights=final_weights(fitted),
+        weights=plain_weights(fitted.network.state_dict()),  # the averaged ones
         weights_from="trained",
         pictures=Pictures(data.mean, data.std, data.classes),
     )
@@ -217,8 +213,3 @@ def _metrics(
         "seed": seed,
     }
     return known
-
-
-def final_weights(fitted: Fitted) -> dict[str, Array]:
-    """The averaged weights as arrays."""
-    return plain_weights(fitted.network.state_dict())
