@@ -14,9 +14,10 @@ from nas.accuracy.tabular import format_code
 from nas.cli import cli
 from nas.errors import NasError
 from nas.space.load import load_space
-from nas.space.space import Decision, Space
+from nas.space.space import Space
 from nas.system.places import shipped_folder
 from nas.tables.table import latency, load_table
+from nas.testing import line
 
 ROWS = "arch,accuracy,std\n00000000,40,0.5\n00000001,60,0.2\n00000010,62,0.4\n22222222,93.5,0.1\n"
 
@@ -62,12 +63,12 @@ def test_columns(space: Space, write) -> None:
 
 
 def test_codes_of_spaces_with_many_options(write) -> None:
-    space = Space("wide", (Decision("a", tuple(range(12))), Decision("b", (0, 1))), ())
+    space = line([12, 2])
     table = make_evaluator(write("arch,accuracy\n11-1,50\n3-0,40\n"), space)
     population = np.array([[3, 0], [11, 1]], dtype=np.uint8)
     assert table(population).tolist() == [40, 50]
     assert format_code(population[1], space) == "11-1"
-    with pytest.raises(NasError, match="line 2: `arch` is 2 numbers separated by `-` for wide, got '31'"):
+    with pytest.raises(NasError, match="line 2: `arch` is 2 numbers separated by `-` for line-2, got '31'"):
         make_evaluator(write("arch,accuracy\n31,50\n"), space)
 
 
