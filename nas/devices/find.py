@@ -1,4 +1,4 @@
-"""From a target's word to the device: the one place where kinds of devices are registered."""
+"""From a target's word to the device, by the functions that `nas.devices.names.DEVICES` names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from nas.devices.device import Device
 from nas.devices.fake import Fake
 from nas.devices.hosted import Hosted, python_runner
-from nas.devices.names import PROVIDERS, DeviceName
+from nas.devices.names import DEVICES, PROVIDERS, DeviceName
 from nas.devices.transport import Local
+from nas.system.lazy import load
 
 
 @dataclass(frozen=True)
@@ -27,38 +28,39 @@ class Ways:
     """browser: shows the invitation."""
 
 
-def _local(name: DeviceName, ways: Ways) -> Device:
+def local(name: DeviceName, ways: Ways) -> Device:
+    """This machine, by one of ONNX Runtime's providers."""
     return Hosted(Local, python_runner(sys.executable), threads=name.threads, provider=PROVIDERS[name.kind])
 
 
-def _ssh(name: DeviceName, ways: Ways) -> Device:
+def ssh(name: DeviceName, ways: Ways) -> Device:
+    """A board."""
     from nas.devices.ssh import ssh_device
 
     return ssh_device(name.place, threads=name.threads, install=ways.install)
 
 
-def _adb(name: DeviceName, ways: Ways) -> Device:
+def adb(name: DeviceName, ways: Ways) -> Device:
+    """A phone."""
     from nas.devices.adb import adb_device
 
     return adb_device(name.place, threads=name.threads)
 
 
-def _browser(name: DeviceName, ways: Ways) -> Device:
+def browser(name: DeviceName, ways: Ways) -> Device:
+    """Any browser that opens the page."""
     from nas.devices.browser.device import browser_device
 
     provider = name.place or "wasm"
     return browser_device(threads=name.threads, provider=provider, lan=ways.lan, https=ways.https, show=ways.show)
 
 
-DEVICES: dict[str, Callable[[DeviceName, Ways], Device]] = {
-    **dict.fromkeys(PROVIDERS, _local),
-    "ssh": _ssh,
-    "adb": _adb,
-    "browser": _browser,
-    "fake": lambda name, ways: Fake(),
-}
+def fake(name: DeviceName, ways: Ways) -> Device:
+    """Computed times."""
+    return Fake()
 
 
 def open_device(name: DeviceName, ways: Ways) -> Device:
     """The device; as a rule nothing is asked of it yet. Raises `Fault` for what can be told at once."""
-    return DEVICES[name.kind](name, ways)
+    device: Device = load(DEVICES[name.kind])(name, ways)
+    return device

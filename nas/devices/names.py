@@ -24,7 +24,16 @@ PROVIDERS = {
     "xnnpack": "XnnpackExecutionProvider",
 }
 """Devices of this machine, by the ONNX Runtime provider that runs them."""
-DEVICE_KINDS = (*PROVIDERS, "ssh", "adb", "browser", "fake")
+DEVICES = {
+    **dict.fromkeys(PROVIDERS, "nas.devices.find:local"),
+    "ssh": "nas.devices.find:ssh",
+    "adb": "nas.devices.find:adb",
+    "browser": "nas.devices.find:browser",
+    "fake": "nas.devices.find:fake",
+}
+"""The one place where kinds of devices are registered: what makes one, a function of a `DeviceName` and
+`nas.devices.find.Ways`, read when it is used."""
+DEVICE_KINDS = tuple(DEVICES)
 _WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[!-~]{0,180}))?")
 _THREADS = re.compile(r"(?:(?P<place>.+):)?(?P<threads>[1-9][0-9]{0,3})t")
 
