@@ -38,7 +38,11 @@ def sources(modules: Iterable[Any]) -> str:
         imports.update(dict.fromkeys(file.imports(needed)))
         parts += file.texts(needed)
     plain = sorted(line for line in imports if line.startswith("import"))
-    return "\n".join(["from __future__ import annotations", "", *plain, *sorted(set(imports) - set(plain)), "", *parts])
+    head = ["from __future__ import annotations", "", *plain, *sorted(set(imports) - set(plain)), ""]
+    for before, part in zip(["", *parts], parts, strict=False):
+        defines = any(text.startswith(("class ", "def ", "@")) for text in (before, part))
+        head += ["", "", part] if defines and before else ["", part] if defines else [part]
+    return "\n".join(head)
 
 
 def _place(module: Any) -> tuple[Path, str]:
@@ -99,7 +103,7 @@ class _File:
             if name in names:
                 first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
                 text = re.sub(r"  # type: ignore\S*", "", "\n".join(lines[first - 1 : statement.end_lineno]))
-                parts += [text] if isinstance(statement, ast.Assign) else ["", text, ""]
+                parts.append(text)
         return parts
 
     def _uses(self, name: str) -> set[str]:
