@@ -142,7 +142,8 @@ def test_every_command_is_parsed(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise Parsed
 
     monkeypatch.setattr(Run, "create", create)
-    monkeypatch.setattr(sys.modules["nas.cli.search"], "_check_names", lambda space, target: None)
+    monkeypatch.setattr(sys.modules["nas.cli.search"], "space_path", lambda space: None)
+    monkeypatch.setattr("nas.tables.target.check_target", lambda target: None)
     for arguments in commands(page, *{language for language, _ in fences(page)} - {"python"}):
         try:
             parse(arguments)
