@@ -84,6 +84,10 @@ class Shells:
     def _made(self, op: Op) -> tuple[nn.Module, dict[str, tuple[nn.Module, str]]]:
         with torch.device("meta"):
             module = batch_statistics(build_op(op))
+        if isinstance(module, nn.Sequential):
+            for part in list(module)[1:]:
+                if hasattr(part, "inplace"):
+                    part.inplace = True  # of a value that nobody else takes
         owners = {}
         for name, _ in list(module.named_parameters()):
             path, _, attribute = name.rpartition(".")
