@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,9 +86,10 @@ class Shells:
         with torch.device("meta"):
             module = batch_statistics(build_op(op))
         if isinstance(module, nn.Sequential):
+            part: Any
             for part in list(module)[1:]:
                 if hasattr(part, "inplace"):
-                    setattr(part, "inplace", True)  # noqa: B010  # of a value that nobody else takes; untyped
+                    part.inplace = True  # of a value that nobody else takes
         owners = {}
         for name, _ in list(module.named_parameters()):
             path, _, attribute = name.rpartition(".")
