@@ -31,6 +31,10 @@ class Conv(Op):
         """Whether every channel is convolved by itself."""
         return self.groups > 1 and self.groups == self.in_channels == self.out_channels
 
+    @property
+    def mixes(self) -> bool:
+        return not self.depthwise
+
     def shape(self, *inputs: Shape) -> Shape:
         ((channels, height, width),) = inputs
         if channels != self.in_channels:

@@ -24,6 +24,7 @@ class Bank(nn.Module):
         for op in ops:
             for name, weight in op.weights().items():
                 largest[name] = _larger(largest[name], weight) if name in largest else weight
+        self._parts: dict[Op, dict[str, tuple[slice, ...]]] = {}
         self._names = {name: name.replace(".", "_") for name, weight in largest.items() if weight.trained}
         for name, attribute in self._names.items():
             weight = largest[name]
@@ -40,8 +41,11 @@ class Bank(nn.Module):
     def slices(self, op: Op) -> dict[str, torch.Tensor]:
         """What an op uses of them, under the names of its own module's parameters: of a kernel the centre, else the
         first ones."""
-        weights = op.weights()
-        return {name: self[name][_part(self[name], weights[name])] for name in self._names}
+        parts = self._parts.get(op)
+        if parts is None:
+            weights = op.weights()
+            parts = self._parts[op] = {name: _part(self[name], weights[name]) for name in self._names}
+        return {name: self[name][part] for name, part in parts.items()}
 
 
 def _part(whole: torch.Tensor, weight: Weight) -> tuple[slice, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -38,16 +39,26 @@ class Masks:
         """The op's weights with zeros where the members that `hot` selects have none."""
         masks = {letter: self.mask(letter, hot) for letter in self.levels}
         found = dict(weights)
-        for name, weight in op.weights().items():
-            for letter in weight.masked:
-                mask = masks.get(letter)
-                if mask is not None and name in found:
-                    found[name] = found[name] * _along(mask, letter, weight.axes)
+        for name, letter, axes in masked_axes(op):
+            mask = masks.get(letter)
+            if mask is not None:
+                found[name] = found[name] * _along(mask, letter, axes)
         return found
 
     def share(self, hot: torch.Tensor) -> torch.Tensor | None:
         """Of the members that have the op; a scalar."""
         return None if self.has is None else hot @ self.has.to(hot)
+
+
+@cache
+def masked_axes(op: Op) -> tuple[tuple[str, str, str], ...]:
+    """Of an op's weights those in which zeros stand for a smaller op: name, letter, and all letters of its axes."""
+    return tuple(
+        (name, letter, weight.axes)
+        for name, weight in op.weights().items()
+        for letter in weight.masked
+        if weight.trained
+    )
 
 
 def _along(mask: torch.Tensor, letter: str, axes: str) -> torch.Tensor:

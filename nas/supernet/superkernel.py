@@ -19,7 +19,7 @@ from nas.blocks.op import Op
 from nas.space.space import Space
 from nas.supernet.banks import Bank, Shells, place_of
 from nas.supernet.former import former_names
-from nas.supernet.forms import Form, forms_of
+from nas.supernet.forms import Form, forms_of, masked_axes
 from nas.supernet.supernet import Genotype, Supernet, fitted, widened
 
 
@@ -76,7 +76,7 @@ class Superkernel(Supernet):
         return names
 
     def _slices(self, bank: str, op: Op) -> dict[str, torch.Tensor]:
-        return self.banks[bank].slices(op) if op.params else {}  # type: ignore[operator]
+        return self.banks[bank].slices(op) if bank in self.banks else {}  # type: ignore[operator]
 
     def gated(
         self, x: torch.Tensor, genotype: Genotype, shares: Sequence[torch.Tensor], least: float = 0.0
@@ -144,8 +144,8 @@ class Superkernel(Supernet):
             name, op = step
             weights = masks.masked(op, self._slices(name, op), hot)
             if place == last and gate is not None and getattr(op, "activation", None) == "none":
-                scaled = [key for key, weight in op.weights().items() if "o" in weight.masked and key in weights]
-                weights |= {key: weights[key] * gate for key in scaled}
+                scaled = {key: weights[key] * gate for key, letter, _ in masked_axes(op) if letter == "o"}
+                weights |= scaled
                 gate = None if scaled else gate
             module, share = self._shells.module(op, weights), masks.share(hot)
             factor = getattr(module, "factor", None)
