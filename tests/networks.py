@@ -23,7 +23,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
     activation = draw(st.sampled_from(ACTIVATIONS))
     if kind in HEADS:
-        return Layer(**shape, out_channels=draw(WIDTHS), mid_channels=draw(WIDTHS), activation=activation)
+        mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
+        return Layer(**shape, out_channels=draw(WIDTHS), mid_channels=mid, activation=activation if mid else "relu")
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
     if kind == "identity":

@@ -101,18 +101,19 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     stem, *body, head = layers
     _check_frame(architecture, stem, head)
     pooled = head.kind == "pooled_head"
+    activation = head.activation if head.mid_channels else stem.activation
     rounding = Rounding(
         channels=next(d for d in (8, 4, 2, 1) if all(_fixed(layer.out_channels, d) for layer in body)),
         se_from_mid=pooled and all(_quarter(layer) for layer in body if layer.se_channels),
         se_gate=_one_gate(body),
     )
-    strings = _Strings(head.activation, rounding)
+    strings = _Strings(activation, rounding)
     document = {
         "resolution": architecture.height,
         "in_channels": architecture.channels,
         "stem": stem.out_channels,
         "head": head.mid_channels,
-        "activation": _timm_spelling(head.activation),
+        "activation": _timm_spelling(activation),
         "num_classes": head.out_channels,
         "se_gate": _timm_spelling(rounding.se_gate),
         "se_from": "mid" if rounding.se_from_mid else "in",
@@ -120,7 +121,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "head_after_pool": pooled,
         "blocks": [strings.stage(stage) for stage in _stages(body)],
     }
-    shortened = {key: value for key, value in document.items() if key == "num_classes" or _DEFAULTS.get(key) != value}
+    shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
     assert parse_archdef(shortened).layers == tuple(layers)
     return shortened
 
@@ -149,7 +150,8 @@ class _ArchDefFile(Strict):
 
     resolution: Size
     stem: Size
-    head: Size
+    head: Annotated[int, Field(ge=0, le=MAX_DIMENSION)] = 0
+    """0: pooling and the classifier alone."""
     activation: Activation
     num_classes: Size = 1_000
     blocks: list[Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]] = Field(
@@ -191,13 +193,15 @@ class _ArchDefFile(Strict):
                 except ArchitectureError as problem:
                     raise ArchitectureError(f"blocks.{stage}: {text!r}: {problem}") from None
         channels, height, width = layers[-1].output
+        if self.head_after_pool and not self.head:
+            raise ArchitectureError("head: `head_after_pool` needs a width of at least 1, got 0.")
         layers.append(
             Layer(
                 kind="pooled_head" if self.head_after_pool else "head",
                 in_channels=channels,
                 out_channels=self.num_classes,
                 mid_channels=self.head,
-                activation=self.activation,
+                activation=self.activation if self.head else "relu",
                 height=height,
                 width=width,
             )
@@ -234,6 +238,8 @@ class _ArchDefFile(Strict):
         return parsed
 
 
+_ALWAYS = {"num_classes", "head"}
+"""Keys that are written also where they are the defaults."""
 _DEFAULTS = {name: field.default for name, field in _ArchDefFile.model_fields.items()}
 
 
@@ -255,9 +261,9 @@ def _check_frame(architecture: Architecture, stem: Layer, head: Layer) -> None:
         )
     if head.kind not in {"head", "pooled_head"}:
         raise _Inexpressible(f"it ends in a head, got {head.kind}")
-    if stem.activation != head.activation:
+    if head.mid_channels and stem.activation != head.activation:
         raise _Inexpressible(f"stem and head share one activation, got {stem.activation} and {head.activation}")
-    if head.activation == "none":
+    if stem.activation == "none":
         raise _Inexpressible("stem and head have an activation, got none")
 
 

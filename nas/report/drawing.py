@@ -72,7 +72,7 @@ def what(layer: Layer) -> list[Markup]:
         name += f" {layer.kernel}×{layer.kernel}"
     rest = []
     if is_head(layer.kind):
-        rest.append(f"{layer.mid_channels} wide")
+        rest.append(f"{layer.mid_channels} wide" if layer.mid_channels else "no convolution")
     elif "mid_channels" in columns:
         rest.append(f"expansion {number((layer.mid_channels or layer.in_channels) / layer.in_channels)}")
     rest += [f"SE {layer.se_channels}"] if layer.se_channels else []

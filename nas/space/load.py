@@ -173,14 +173,14 @@ class _Expansion:
         activation = self.activation if head.activation is None else _Source(head.activation)
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
-            size = _size(resolution.value(chosen), shrink)
+            size, features = _size(resolution.value(chosen), shrink), mid.value(chosen)
             return (
                 shared_layer(
                     kind="head",
                     in_channels=in_width.value(chosen),
-                    mid_channels=mid.value(chosen),
+                    mid_channels=features,
                     out_channels=self.file.num_classes,
-                    activation=activation.value(chosen),
+                    activation=activation.value(chosen) if features else "relu",
                     height=size,
                     width=size,
                 ),

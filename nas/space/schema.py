@@ -33,6 +33,7 @@ def _plain(value: object) -> object:
 
 
 Width = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
+WidthOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 Expansion = Annotated[float, Field(gt=0, le=64)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -129,10 +130,15 @@ def _written(**settings: Any) -> dict[str, Any]:
 
 
 class Head(Strict):
-    """Classifier: 1×1 convolution to `width`, pooling, linear."""
+    """Classifier: 1×1 convolution to `width`, pooling, linear; without the convolution where the width is 0."""
 
-    width: Global[Width]
+    width: Global[WidthOrNone]
     activation: Activation | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return {"width": 0} if value == 0 and type(value) is int else value
 
 
 class Input(Strict):
@@ -153,5 +159,5 @@ class SpaceFile(Strict):
     activation: Global[Activation]
     blocks: dict[Name, Block] = {}
     stages: list[Stage] = Field(min_length=1, max_length=1_000)
-    head: Head
+    head: Head = Head(width=Global[WidthOrNone](choice=[0]))
     references: dict[Name, dict[str, Any]] = {}
