@@ -72,7 +72,10 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         weights_from = f"inherited from {Path(request.weights).name}"
     elif not request.from_scratch and source.config.weights != "random":
         inherited, weights_from = source.weights, f"inherited, {source.config.weights}"
-    named = source.config.pictures.classes if source.config.pictures and request.weights is None else None
+    shown = source.config.pictures if request.weights is None else None
+    if shown is not None and inherited is not None:  # the weights are used to these
+        data = replace(data, mean=shown.mean, std=shown.std)
+    named = shown.classes or None if shown else None
     begin = start(source.config.architecture, inherited, data.classes, request.seed, named)
     config, begin = _of_this_network(source.config, begin)
     for note in begin.notes:
@@ -110,7 +113,7 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     ):
         if its != wanted:
             raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {wanted:,}, got {its:,}.")
-    if source.config.pictures and source.config.pictures.classes != data.classes:
+    if source.config.pictures and source.config.pictures.classes not in ((), data.classes):
         raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
     return network_of(architecture, weights)
 

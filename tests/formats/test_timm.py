@@ -120,6 +120,9 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "se_gate": draw(st.sampled_from(("sigmoid", "hard_sigmoid"))),
         "head_after_pool": pooled,
         "se_from": draw(st.sampled_from(("in", "mid"))) if pooled else "in",
+        "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
+        "padding": draw(st.sampled_from(("symmetric", "same"))),
+        "se_activation": draw(st.sampled_from(("relu", "swish"))),
     }
 
 
