@@ -223,7 +223,7 @@ MALFORMED = {
     "no blocks": (archdef(), "blocks: "),
     "empty stage": (archdef([]), "blocks.0: "),
     "not text": (archdef([7]), "blocks.0.0: Input should be a valid string, got 7"),
-    "missing key": ({"blocks": [GOOD]}, "resolution: this key is required"),
+    "missing keys": ({"blocks": [GOOD]}, "resolution, stem, activation: these keys are required"),
     "unknown key": (archdef(GOOD, dropout=0.2), "dropout: no such key"),
     "true is not 1": (archdef(GOOD, num_classes=True), "num_classes: Input should be a valid integer, got True"),
     "fraction": (archdef(GOOD, stem=16.0), "stem: Input should be a valid integer, got 16.0"),
