@@ -74,6 +74,11 @@ _SPELLINGS = {
 _LETTER_OF = {name: letter for letter, name in LETTERS.items()}
 
 
+def is_archdef(document: Any) -> bool:
+    """Whether the content of a JSON file is meant as an arch-def."""
+    return isinstance(document, dict) and "blocks" in document
+
+
 def read_archdef(path: Path) -> Architecture:
     """The network in an arch-def file. Raises `ArchitectureError` naming the file, the place, the rule, the value."""
     document = read_json(path, ArchitectureError, MAX_ARCHDEF_BYTES)
