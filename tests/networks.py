@@ -31,13 +31,17 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     activation = draw(st.sampled_from(ACTIVATIONS))
     if kind in HEADS:
         mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
-        return Layer(**shape, out_channels=draw(WIDTHS), mid_channels=mid, activation=activation if mid else "relu")
+        if kind == "pooled_head":
+            shape["head_bias"] = draw(st.booleans())
+        shape |= {"mid_channels": mid, "activation": activation if mid else "relu"}
+        return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
     if kind == "identity":
         return Layer(**shape)
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
-    shape["residual"] = shape["stride"] == 1 and out == channels and draw(st.booleans())
+    same = shape["stride"] == 1 and out == channels
+    shape["residual" if same else "projection"] = draw(st.booleans())
     common = gcd(channels, out)
     groups = draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
     if kind == "conv":

@@ -182,15 +182,19 @@ class Layer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the constructor takes: kind, input, the block's fields, and what is not as usual besides."""
-        names = ("kind", "in_channels", *columns_of(type(self.block)), "height", "width")
+        """What the constructor takes: kind, input, and the block's fields; precision, conventions, and fields that are
+        no `KEY_COLUMNS`, where they are not at their defaults: so files written before there were any stay as they are."""
+        columns = columns_of(type(self.block))
+        later = {name for name in columns if name not in KEY_COLUMNS and getattr(self, name) == columns[name].default}
+        names = ("kind", "in_channels", *(name for name in columns if name not in later), "height", "width")
         found = {name: getattr(self, name) for name in names}
         precision = {} if self.precision == PRECISIONS[0] else {"precision": self.precision}
         return {**found, **precision, **self.conventions}
 
     @property
     def row(self) -> dict[str, Any]:
-        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and further columns that it has."""
+        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and of further columns those that are
+        not at their defaults."""
         return {name: getattr(self, name) for name in KEY_COLUMNS} | self.settings
 
     def __getattr__(self, name: str) -> Any:

@@ -76,9 +76,9 @@ class Pool(nn.Module):
 class Linear(nn.Sequential):
     """Fully connected layer, activation."""
 
-    def __init__(self, in_features: int, out_features: int, activation: str = "none") -> None:
+    def __init__(self, in_features: int, out_features: int, activation: str = "none", bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, out_features)
+        self.linear = nn.Linear(in_features, out_features, bias)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, show, show_result
-from nas.errors import Interrupted, NasError
+from nas.cli.output import ScreenTeller, json_option, network_option, print_json, show, show_result
+from nas.errors import Interrupted, LatencyMissing, NasError
 
 
 @click.command()
@@ -132,38 +132,49 @@ def profile(
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="RUN|CONFIG")
+@click.argument("source", metavar="NET")
 @click.option("--target", help="A device, or a table that names one. Default: the run's target.")
 @click.option("--tolerance", default="5%", show_default=True, help="Largest difference of measured and table.")
+@network_option
 @_ways
 @json_option
-def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
-    """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
+def verify(
+    source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: bool
+) -> None:
+    """Measure a whole network on a device, beside what the table says; exit code 1 where they differ.
+
+    Without a table that answers for the network it is measured alone.
+    """
     from nas.runs.network import find_network
     from nas.runs.request import parse_percent
     from nas.runs.run import Run
 
     percent = parse_percent(tolerance)
-    found = find_network(source)
+    found = find_network(source, resolution)
     config = found.config
     if target is None:
-        if found.path in (source, source / "config.json"):
+        if found.path != Path(source, "winner", "config.json"):
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
-        target = Run.load(source).request.target
+        target = Run.load(Path(source)).request.target
 
     from nas.cli.screen import verify_summary
     from nas.devices.find import Ways
     from nas.profiler.bench import attached, device_of
     from nas.profiler.verify import verify as measure
-    from nas.tables.table import load_table
-    from nas.tables.target import target_path
+    from nas.tables.table import LatencyTable, load_table
+    from nas.tables.target import check_target, target_path
 
-    table = load_table(target_path(target, config.space))
-    with (
-        ScreenTeller("verify") as teller,
-        attached(device_of(target, table), Ways(**ways, show=_on_stderr)) as device,
-    ):
-        result = measure(config.architecture, table, device, teller)
+    check_target(target)
+    table: LatencyTable | None = None
+    device_name, alone = target, {}
+    try:
+        table = load_table(target_path(target, config.space))
+        device_name = device_of(target, table)
+        table.estimate(config.architecture)
+    except LatencyMissing as missing:
+        table, alone = None, {"target": target, "why": str(missing)}
+    with ScreenTeller("verify") as teller, attached(device_name, Ways(**ways, show=_on_stderr)) as device:
+        result = measure(config.architecture, table, device, teller) | alone
     show_result(result, verify_summary, as_json)
-    if abs(result["error_pct"]) > percent:
+    if table is not None and abs(result["error_pct"]) > percent:
         sys.exit(1)

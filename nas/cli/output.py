@@ -16,6 +16,9 @@ import click
 
 from nas.errors import RunError
 
+network_option = click.option(
+    "--resolution", type=int, metavar="PX", help="Of the network's pictures. Default: what its file says."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,15 +54,15 @@ def search_summary(result: Result, run: Path) -> str:
 
 
 def estimate_summary(result: Mapping[str, Any]) -> str:
-    """Estimates of a network on a target."""
-    return _table(
-        [
+    """Size of a network, and its latency on a target or why there is none."""
+    latency = [("latency", f"none: {result['why']}")] if "why" in result else []
+    if result["latency_ms"] is not None:
+        latency = [
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
             *_checked(result.get("networks_error")),
-            ("size", _sizes(result)),
         ]
-    )
+    return _table([*latency, ("size", _sizes(result, exact=True))])
 
 
 def table_line(table: LatencyTable) -> str:
@@ -96,6 +97,20 @@ def added_summary(result: Mapping[str, Any]) -> str:
     where = f"{result['name']} · {result['path']}" + ("" if result["added"] else " · it was there already")
     networks = f" · {result['networks']} whole networks" if result["networks"] else ""
     return _table([("table", where), ("rows", f"{result['rows']}{networks}"), ("sha256", result["fingerprint"])])
+
+
+def imported_summary(result: Mapping[str, Any]) -> str:
+    """A table that was made of another program's, and what of that has no equal."""
+    left = result["left_out"].items()
+    rows = " and ".join(f"{count} {name}" for name, count in result["rows"].items())
+    lines = [
+        ("table", f"{result['name']} · {result['path']}"),
+        ("rows", f"{rows}, of {result['entries']} entries"),
+        *(("left out", f"{each['count']} {kind}, the first is {each['first']}") for kind, each in left),
+        ("sha256", result["fingerprint"]),
+        ("use it", f"nas estimate NET --target {shlex.quote(str(Path(result['path']).absolute()))}"),
+    ]
+    return _table(lines)
 
 
 def diff_summary(result: Mapping[str, Any]) -> str:
@@ -165,7 +180,10 @@ def profile_summary(table: LatencyTable, space: str, target: str) -> str:
 
 
 def verify_summary(result: Mapping[str, Any]) -> str:
-    """A network by its table and by the clock."""
+    """A network by its table and by the clock, or by the clock alone and why."""
+    if result["latency_ms"] is None:
+        clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
+        return _table([("measured", clock), ("table", f"none: {result['why']}")])
     return _table(
         [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
     )
@@ -224,10 +242,11 @@ def _figures(found: Found, accuracy: Accuracy) -> str:
     return f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · {_sizes(found.costs)}"
 
 
-def _sizes(costs: Mapping[str, Any]) -> str:
-    """What there is of a network by the keys of costs, but its latency."""
+def _sizes(costs: Mapping[str, Any], exact: bool = False) -> str:
+    """What there is of a network by the keys of costs, but its latency; with all digits of counts where `exact`."""
     known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in costs]
-    return " · ".join(f"{cost.amount(costs[cost.key])} {cost.words}" for cost in known)
+    amounts = [f"{costs[c.key]:,}" if exact and not c.unit else c.amount(costs[c.key]) for c in known]
+    return " · ".join(f"{amount} {cost.words}" for amount, cost in zip(amounts, known, strict=True))
 
 
 def _proof(proof: Proof) -> str:

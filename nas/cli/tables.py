@@ -1,4 +1,4 @@
-"""`nas table list|show|check|add|diff|merge`."""
+"""`nas table list|show|check|add|import|diff|merge`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,18 @@ def table_add(path: Path, name: str | None, as_json: bool) -> None:
 
     result = add_table(path, name)
     show_result(result, added_summary, as_json)
+
+
+@table.command("import")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder.")
+@json_option
+def table_import(file: Path, out: Path, as_json: bool) -> None:
+    """Make a table of a lookup table of once-for-all or ProxylessNAS, in YAML or JSON."""
+    from nas.cli.screen import imported_summary
+    from nas.tables.lookup import import_table
+
+    show_result(import_table(file, out), imported_summary, as_json)
 
 
 @table.command("diff")

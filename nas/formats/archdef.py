@@ -15,6 +15,7 @@ file `arch.txt` is built by timm as
     text = json.load(open("arch.txt"))
     pooled_first = text.get("head_after_pool", False)
     from_mid = text.get("se_from", "in") == "mid"
+    of_v3 = {"se_from_exp": from_mid, "head_bias": text.get("head_bias", True)}
     network = (MobileNetV3 if pooled_first else EfficientNet)(
         decode_arch_def(text["blocks"]),
         num_classes=text["num_classes"],
@@ -32,12 +33,12 @@ file `arch.txt` is built by timm as
             gate_layer=get_act_layer(text.get("se_gate", "sigmoid")),
             rd_round_fn=round_channels if from_mid else None,
         ),
-        **({"se_from_exp": from_mid} if pooled_first else {}),
+        **(of_v3 if pooled_first else {}),
     )
 
 for a file that `to_archdef` wrote: those are in timm's spelling, and have nothing that timm cannot express.
-Otherwise timm has no `stem_activation` other than `activation`, no `g`, no `se_from: mid` without
-`head_after_pool`, and knows `hard-swish` as `hard_swish`.
+Otherwise timm has no `stem_activation` other than `activation`, no `classifier_bias`, no `g`, no `proj`, no
+`se_from: mid` without `head_after_pool`, and knows `hard-swish` as `hard_swish`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
+from nas.blocks.heads import Ending
 from nas.blocks.layer import MAX_DIMENSION, NORM_EPS, PADDINGS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
@@ -75,6 +77,11 @@ _SPELLINGS = {
     "hard_sigmoid": "hard-sigmoid",
 }
 _LETTER_OF = {name: letter for letter, name in LETTERS.items()}
+
+
+def is_archdef(document: Any) -> bool:
+    """Whether the content of a JSON file is meant as an arch-def."""
+    return isinstance(document, dict) and "blocks" in document
 
 
 def read_archdef(path: Path) -> Architecture:
@@ -131,6 +138,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "norm_eps": norm_eps,
         "padding": padding,
         "se_activation": _timm_spelling(inner),
+        "head_bias": head.head_bias,
         "blocks": [strings.stage(stage) for stage in _stages(body)],
     }
     shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
@@ -180,6 +188,9 @@ class _ArchDefFile(Strict):
     padding: Literal["symmetric", "same"] = "symmetric"
     """`same` is TensorFlow's."""
     se_activation: Activation = "relu"
+    head_bias: bool = True
+    """Of the fully connected layer after the pooling."""
+    classifier_bias: bool = True
 
     def architecture(self) -> Architecture:
         """The network. Raises `ArchitectureError` with the place of what does not fit."""
@@ -217,19 +228,10 @@ class _ArchDefFile(Strict):
                 except ArchitectureError as problem:
                     raise ArchitectureError(f"blocks.{stage}: {text!r}: {problem}") from None
         channels, height, width = layers[-1].output
-        if self.head_after_pool and not self.head:
-            raise ArchitectureError("head: `head_after_pool` needs a width of at least 1, got 0.")
-        layers.append(
-            Layer(
-                kind="pooled_head" if self.head_after_pool else "head",
-                in_channels=channels,
-                out_channels=self.num_classes,
-                mid_channels=self.head,
-                activation=self.activation if self.head else "relu",
-                height=height,
-                width=width,
-            )
-        )
+        ending = Ending(self.head_after_pool, self.head_bias, self.classifier_bias)
+        ending.check([self.head])
+        shape = {"in_channels": channels, "height": height, "width": width, "out_channels": self.num_classes}
+        layers.append(Layer(**ending.settings(self.head, self.activation), **shape))
         return Architecture(self.in_channels, self.resolution, self.resolution, tuple(layers))
 
     def parsed(self) -> list[tuple[int, bool, str, Block]]:
@@ -287,6 +289,8 @@ def _check_frame(architecture: Architecture, stem: Layer, head: Layer) -> None:
         raise _Inexpressible(f"it ends in a head, got {head.kind}")
     if head.mid_channels and stem.activation != head.activation:
         raise _Inexpressible(f"stem and head share one activation, got {stem.activation} and {head.activation}")
+    if not head.classifier_bias:
+        raise _Inexpressible("its classifier has a bias, got none")
     if stem.activation == "none":
         raise _Inexpressible("stem and head have an activation, got none")
 
@@ -351,6 +355,8 @@ class _Strings:
             raise _Inexpressible(f"every block has an activation, got a {layer.kind} without")
         if layer.stride > 2:
             raise _Inexpressible(f"strides are 1 or 2, got {layer.stride}")
+        if layer.projection:
+            raise _Inexpressible("inputs are added as they are, got a projection")
         self.shrink *= layer.stride
         if self.shrink > MAX_SHRINK:
             raise _Inexpressible(f"all strides together are at most {MAX_SHRINK}, got {self.shrink}")

@@ -7,6 +7,7 @@ shapes. What is missing, left over or of another shape is named; nothing is gues
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

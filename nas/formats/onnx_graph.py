@@ -19,6 +19,8 @@ from nas.blocks.architecture import Architecture
 
 OPSET = 17
 IR_VERSION = 8
+BATCH = "batch"
+"""The dimension of pictures, of which there may be any number."""
 
 _UNARY: dict[str, tuple[str, dict[str, float]]] = {
     "relu": ("Relu", {}),
@@ -74,9 +76,9 @@ def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str,
     proto = helper.make_graph(
         graph.ended({name: values[place] for name, place in given.items()}),
         "network",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [BATCH, *shape])],
         [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *architecture.layers[place].output])
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *architecture.layers[place].output])
             for name, place in given.items()
         ],
         graph.initializers,
@@ -86,6 +88,15 @@ def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str,
     )
     helper.set_model_props(model, dict(metadata))
     return model
+
+
+def fix_batch(model: onnx.ModelProto, pictures: int) -> None:
+    """Make a graph of `to_onnx`, or one made of it, take so many pictures at a time and no other number: in place."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param == BATCH:
+                dimension.dim_value = pictures
 
 
 class _Graph:

@@ -58,7 +58,7 @@ def box(placed: Placed, top: int, largest: int) -> list[Markup]:
         element("text", *what(layer), x="14", y=top + 18),
         element("text", shapes(layer), x="14", y=top + 35, class_="shapes"),
     ]
-    if layer.residual:
+    if layer.residual or layer.projection:
         path = f"M0 {top - 5}H-9q-6 0-6 6V{top + BOX - 1}q0 6 6 6H0M-4 {top + BOX + 1}l4 4l-4 4"
         parts.append(element("path", element("title", "the input is added"), d=path, class_="residual"))
     return parts
@@ -87,7 +87,9 @@ def shapes(layer: Layer) -> str:
     sizes = _size(layer.height, layer.width)
     if layer.stride > 1:
         sizes += f" → {_size(*layer.output[1:])}"
-    ends = (f" · stride {layer.stride}" if layer.stride > 1 else "") + (" · residual" if layer.residual else "")
+    ends = (f" · stride {layer.stride}" if layer.stride > 1 else "") + (
+        " · residual" if layer.residual else " · projected shortcut" if layer.projection else ""
+    )
     return f"{layer.in_channels} → {layer.out_channels} ch · {sizes} px{ends}"
 
 

@@ -66,9 +66,7 @@ def import_network(
             raise NasError("timm:NAME says which network it is: leave --network out.")
         return _from_timm(source.removeprefix(TIMM), weights, resolution)
     if weights is not None:
-        raise NasError(
-            "--weights goes with timm:NAME; a file of weights is itself SOURCE: nas import FILE --network NET."
-        )
+        raise NasError("--weights goes with timm:NAME. A file of weights is itself SOURCE: leave --weights out.")
     place = Path(source)
     if place.is_dir():
         return _from_folder(place, network, resolution)
@@ -82,7 +80,7 @@ def import_network(
 
 def _of_file(path: Path, network: str, resolution: int | None) -> Imported:
     tensors = read_state_dict(path)
-    found = find_network(Path(network))
+    found = find_network(network, resolution)
     shown = found.config.pictures
     mean, std = (shown.mean, shown.std) if shown else _usual(found.config.architecture)
     return Imported(_fitted(found.config.architecture, tensors, path), mean, std, _origin(path))

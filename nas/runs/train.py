@@ -57,7 +57,7 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     watch: Callable[[Epoch], object] = lambda epoch: None  # noqa: E731
     if tensorboard and team.first:
         watch = board(folder.path)
-    source = find_network(Path(request.config))
+    source = find_network(request.config, request.resolution)
     check(source.config.architecture)
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
@@ -102,7 +102,7 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
     if request.teacher is None:
         return None
-    source = find_network(Path(request.teacher))
+    source = find_network(request.teacher)
     architecture, weights = source.config.architecture, source.weights
     check(architecture)
     if weights is None:

@@ -39,6 +39,11 @@ def table_names() -> dict[str, Path]:
     }
 
 
+def network_names() -> dict[str, Path]:
+    """Published networks that come with the shipped tables, as arch-def files, by name."""
+    return {file.stem: file for file in sorted(shipped_folder("latency_tables").glob("*/networks/*.json"))}
+
+
 def is_path(place: str) -> bool:
     """Whether this is written as a path rather than a name: with a slash or a suffix, or naming a folder here."""
     return os.sep in place or place.endswith((".yaml", ".yml")) or Path(place).is_dir()

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
-from nas.errors import TableError
+from nas.errors import LatencyMissing, TableError
 from nas.system.places import is_path, own_tables_folder, table_path
 
 
@@ -33,18 +33,19 @@ def check_target(target: str) -> None:
 def target_path(target: str, space: str | None) -> Path:
     """The folder of a target's table: of a device, the table of this space that was profiled on it.
 
-    Raises `TableError` where there is none, with the command that makes it.
+    Raises `TableError` where there is none, and `LatencyMissing` where a device has none of this space, with the
+    command that makes it.
     """
     device = device_name(target)
     if device is None:
         return table_path(target)
     if space is None:
-        raise TableError(f"{target} has a table for each space, and this network names none. Give a table's name.")
+        raise LatencyMissing(f"{target} has a table for each space, and this network names none.")
     folder = table_folder(device, space)
     if not (folder / "table.yaml").is_file():
         from nas.space.adapt import options_of
 
-        raise TableError(
+        raise LatencyMissing(
             f"{target} has no table of {space} yet. Make it: nas profile --space {options_of(space)} --target {target}"
         )
     return folder

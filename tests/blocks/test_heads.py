@@ -109,7 +109,9 @@ def test_what_is_no_head(settings: dict[str, object], problem: str) -> None:
         _ = Layer(in_channels=8, out_channels=3, height=4, width=4, **settings).output  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("head", ["false", "-1", "{width: -1}", "[0]", "{}", "{width: 0.5}"])
+@pytest.mark.parametrize(
+    "head", ["false", "-1", "{width: -1}", "[0]", "{}", "{width: 0.5}", "{width: 0, activation: relu}"]
+)
 def test_what_is_no_head_of_a_space(tmp_path: Path, head: str) -> None:
     (tmp_path / "space.yaml").write_text(SPACE + f"head: {head}\n")
     with pytest.raises(SpaceError, match=r"space.yaml: head"):
@@ -117,7 +119,7 @@ def test_what_is_no_head_of_a_space(tmp_path: Path, head: str) -> None:
 
 
 def test_pooling_first_needs_a_width() -> None:
-    with pytest.raises(ArchitectureError, match="`head_after_pool` needs a width of at least 1, got 0"):
+    with pytest.raises(ArchitectureError, match="with `head_after_pool` its width is at least 1, got 0"):
         parse_archdef(ARCHDEF | {"head_after_pool": True})
 
 

@@ -119,6 +119,7 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "round_to": draw(st.sampled_from((1, 2, 4, 8, 16))),
         "se_gate": draw(st.sampled_from(("sigmoid", "hard_sigmoid"))),
         "head_after_pool": pooled,
+        "head_bias": draw(st.booleans()) if pooled else True,
         "se_from": draw(st.sampled_from(("in", "mid"))) if pooled else "in",
         "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
         "padding": draw(st.sampled_from(("symmetric", "same"))),
