@@ -40,8 +40,12 @@ def table_names() -> dict[str, Path]:
 
 
 def network_names() -> dict[str, Path]:
-    """Published networks that come with the shipped tables, as arch-def files, by name."""
-    return {file.stem: file for file in sorted(shipped_folder("latency_tables").glob("*/networks/*.json"))}
+    """Published networks, as arch-def files, by name; also those of shipped tables, where no other has their name."""
+    files = [
+        *shipped_folder("latency_tables").glob("*/networks/*.json"),
+        *shipped_folder("search_spaces").glob("networks/*"),
+    ]
+    return {file.stem: file for file in sorted(files, key=lambda file: file.name)}
 
 
 def is_path(place: str) -> bool:

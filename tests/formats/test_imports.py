@@ -110,7 +110,9 @@ def test_networks_of_torchvision() -> None:
     assert_equal(theirs, imported(parse_archdef(document), tensors_of(theirs)))
 
     theirs = randomize(torchvision.models.mobilenet_v3_small(num_classes=5), 3).eval()
-    published = json.loads((Path(__file__).parent.parent / "archdefs" / "mobilenetv3-small.json").read_text())
+    published = json.loads(
+        (Path(__file__).parents[2] / "search_spaces" / "networks" / "mobilenetv3-small-1.0.json").read_text()
+    )
     ours = imported(parse_archdef(published), tensors_of(theirs))
     assert ours[0][0].norm.eps == 0.001
     assert_equal(theirs, ours)

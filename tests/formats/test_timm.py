@@ -24,7 +24,7 @@ from nas.space.load import load_space
 
 pytest.importorskip("timm")
 
-PUBLISHED = sorted((Path(__file__).parent.parent / "archdefs").glob("*.json"))
+PUBLISHED = sorted((Path(__file__).parents[2] / "search_spaces" / "networks").glob("*.json"))
 
 
 CALL = compile(

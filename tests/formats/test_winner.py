@@ -83,7 +83,7 @@ def test_exporting_imports_no_torch(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from nas.formats.archdef import read_archdef;"
         "from nas.formats.winner import export;"
-        f"export(read_archdef(Path({str(Path(__file__).parent.parent / 'archdefs' / 'fbnet-c.json')!r})), Path('out'));"
+        f"export(read_archdef(Path({str(Path(__file__).parents[2] / 'search_spaces' / 'networks' / 'fbnet-c.json')!r})), Path('out'));"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
