@@ -182,8 +182,8 @@ class Layer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the constructor takes: kind, input, and the block's fields; precision, conventions, and fields that are
-        no `KEY_COLUMNS`, where they are not at their defaults: so files written before there were any stay as they are."""
+        """What the constructor takes: kind, input, and the block's fields; what is no `KEY_COLUMNS` only where it is
+        not at its default, so that files written before there was any stay as they are."""
         columns = columns_of(type(self.block))
         later = {name for name in columns if name not in KEY_COLUMNS and getattr(self, name) == columns[name].default}
         names = ("kind", "in_channels", *(name for name in columns if name not in later), "height", "width")

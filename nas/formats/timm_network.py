@@ -143,8 +143,8 @@ def _stem(model: Any) -> dict[str, Any]:
 def _head(model: Any, pooled: bool) -> dict[str, Any]:
     if pooled:
         _only(_activation(getattr(model, "norm_head", None)), "none", "a head with normalisation")
-        _only(model.conv_head.bias is not None, True, "a head without bias")
         settings = {"kind": "pooled_head", "activation": _activation_of(model.act2)}
+        settings |= {} if model.conv_head.bias is not None else {"head_bias": False}
     else:
         settings = {"kind": "head", "activation": _activation(model.bn2)}
         _only(_conv(model.conv_head)["kernel"], 1, "a head with a kernel")
