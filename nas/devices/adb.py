@@ -88,8 +88,13 @@ def adb_devices(show: Callable[[str], None] = lambda line: None) -> list[Attache
 
     Raises `Fault`, where adb is not installed for one.
     """
-    lines = _adb("devices", "-l", waits=lambda: show(f"adb: waiting for its list of devices, {ANSWER_S:.0f} s at most"))
-    return [device for line in lines if (device := Attached.read(line)) is not None]
+    waits = f"adb: waiting for its list of devices, {ANSWER_S:.0f} s at most"
+    try:
+        found = [Attached.read(line) for line in _adb("devices", "-l", waits=lambda: show(waits))]
+    except Fault as fault:
+        hangs = " Its server hangs: `adb kill-server`, then again." if "said nothing" in str(fault) else ""
+        raise Fault(f"{fault}{hangs}") from None
+    return [device for device in found if device is not None]
 
 
 def adb_device(serial: str, *, threads: int = 1, show: Callable[[str], None] = lambda line: None) -> Hosted:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 FORMS = "`board`, `pi@board`, an alias or ssh://pi@board:2222"
 _HOST = r"(?!-)[\w.%+~-]{1,255}"
@@ -39,7 +38,9 @@ class Address:
             return None
         named = match.groupdict()
         user, host, port = named["user"] or "", named["host"].strip("[]"), named.get("port")
-        if match.re is _URI:
+        if "%" in user and match.re is _URI:
+            from urllib.parse import unquote
+
             user = unquote(user)
         if not re.fullmatch(r"(?!-)[\w.@%+~-]*", user, re.ASCII) or not 0 < int(port or 22) < 1 << 16:
             return None

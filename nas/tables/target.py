@@ -31,6 +31,18 @@ def is_table_path(target: str) -> bool:
     return not named and is_path(target)
 
 
+def named_table(name: str) -> Path:
+    """The folder of a table, where no device can be meant. Raises `TableError`; for a device it names its tables."""
+    try:
+        return table_path(name)
+    except TableError:
+        if (device := device_name(name)) is None:
+            raise
+        example = table_folder(device, "mobile").name
+        rule = f"{name} is a device, with a table for each space, such as {example} (see `nas table list`)."
+        raise TableError(rule) from None
+
+
 def target_path(target: str, space: str | None) -> Path:
     """The folder of a target's table: of a device, the table of this space that was profiled on it.
 

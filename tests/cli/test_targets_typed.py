@@ -184,6 +184,21 @@ def test_an_interpreter_that_cannot_be_is_refused(words: tuple[str, ...], messag
     assert message in refusal(*PROFILE[:-1], *words)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fake", "fake is a device, with a table for each space, such as fake-mobile"),
+        ("ssh:ssh://pi@host:2222", "is a device, with a table for each space, such as ssh-ssh-pi-host-2222-mobile"),
+        ("ssh:pi@host:2222", "A ssh device is written ssh:ssh://pi@host:2222"),
+        ("./fake", "this is none"),
+        ("Cpu", "No target named 'Cpu'"),
+    ],
+)
+def test_where_a_table_is_asked_for_a_device_is_told_as_one(name: str, message: str) -> None:
+    for words in (("table", "show", name), ("table", "check", name), ("table", "diff", "pixel-cpu", name)):
+        assert message in refusal(*words)
+
+
 Phones = Callable[[str], dict[str, tuple[bool, str]]]
 
 
