@@ -73,11 +73,12 @@ RUN = ENTER + (
 PRIVATE = '"$HOME/.cache/nas/python"'
 """Where `install` puts a Python's packages on the board."""
 ASK = 'command -v {python} >/dev/null && {python} -c "$1" 2>&1; exit 0'
+READY = "nas-ready"
 FACTS = (
     "import platform, struct, sys; "
     "print('nas-python', platform.machine() or '?', 8 * struct.calcsize('P'), '%d.%d' % sys.version_info[:2]); "
     "sys.stdout.flush(); import numpy, onnxruntime; "
-    "print('ready' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'unfit')"
+    f"print('{READY}' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'nas-unfit')"
 )
 INSTALL = (
     "python3 -c 'import ensurepip, venv' 2>/dev/null || "
@@ -263,12 +264,12 @@ def _find_python(board: Ssh, named: str, install: bool) -> str:
     said: list[str] = []
     for python in (own,) if named else (private, "python3"):
         said = _ask(board, python)
-        if said[-1:] == ["ready"]:
+        if any(line.endswith(READY) for line in said):
             return python
     if not said:
         todo = "look at `--python` and devices.yaml" if named else "sudo apt install python3"
         raise Fault(f"{board.host}: {name} is missing there: {todo}")
-    facts = next(filter(None, (re.match(r"nas-python (\S+) (\d+) (\d+)\.(\d+)$", line) for line in said)), None)
+    facts = next(filter(None, (re.search(r"nas-python (\S+) (\d+) (\d+)\.(\d+)$", line) for line in said)), None)
     if facts is None:
         raise Fault(f"{board.host}: {name} does not work there: {said[-1][:200]}")
     machine, bits, version = facts[1], int(facts[2]), (int(facts[3]), int(facts[4]))
@@ -289,13 +290,13 @@ def _find_python(board: Ssh, named: str, install: bool) -> str:
     for _ in board.run(("sh", "-c", INSTALL), INSTALL_S, "pip has downloaded numpy and onnxruntime"):
         pass
     said = _ask(board, private)
-    if said[-1:] != ["ready"]:
+    if not any(line.endswith(READY) for line in said):
         raise Fault(f"{board.host}: pip installed onnxruntime, but it does not work: {''.join(said[-1:])[:200]}")
     return private
 
 
 def _ask(board: Ssh, python: str) -> list[str]:
-    """Lines that a Python there prints of itself, the last one `ready` where all is well; none where it is missing."""
+    """Lines that a Python there prints of itself, one of them `READY` where all is well; none where it is missing."""
     asked = board.run(
         ("sh", "-c", ASK.format(python=python), "sh", FACTS), LOOK_S, "its Python has imported onnxruntime"
     )

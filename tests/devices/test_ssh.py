@@ -312,9 +312,10 @@ def test_a_missing_onnxruntime_is_told(server: Sshd, bare: str) -> None:
 
 
 def test_the_interpreter_can_be_named(server: Sshd) -> None:
-    """Where python3 is none that could do it."""
+    """Where python3 is none that could do it; this one talks when it is asked."""
     server.python("exit 1")
-    (server.home / "my python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    talk = f"[ $1 = -c ] && printf 'modules loaded, '; {sys.executable} \"$@\" || exit; [ $1 = -c ] && echo bye; exit 0"
+    (server.home / "my python").write_text(f"#!/bin/sh\n{talk}\n")
     (server.home / "my python").chmod(0o755)
     with closing(ssh_device(HOST, config=server.config, python="~/my python")) as device:
         assert device.info.runtime == "ONNX Runtime"
