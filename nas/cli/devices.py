@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,10 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
         show(devices_summary(found))
 
 
-def _on_stderr(text: str) -> None:
-    click.echo(text, err=True)
+def _python(context: click.Context, parameter: click.Parameter, word: str | None) -> str | None:
+    from nas.devices.names import check_python
+
+    return word if word is None else check_python(word)
 
 
 def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +53,9 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--https", is_flag=True, help="browser: encrypted, with a certificate of our own."),
         click.option("--lan", is_flag=True, help="browser: for other machines too, such as a phone."),
+        click.option(
+            "--python", metavar="PATH", callback=_python, help="ssh: the interpreter there. Default: one that is found."
+        ),
         click.option("--install", is_flag=True, help="ssh: put onnxruntime into a private folder on the board."),
     ):
         command = option(command)
@@ -83,7 +89,7 @@ def profile(
     budget: str,
     out: Path | None,
     as_json: bool,
-    **ways: bool,
+    **ways: Any,
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
     from nas.blocks.layer import MAX_DIMENSION
@@ -110,7 +116,7 @@ def profile(
     folder = out or table_folder(named(targets[0]), loaded.name)
     with (
         ScreenTeller("profile") as teller,
-        together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
+        together(targets, workers, teller, Ways(**ways)) as device,
     ):
         try:
             table = measure(loaded, targets[0], device, folder, Effort(percent, seconds), teller)
@@ -128,7 +134,8 @@ def profile(
     else:
         from nas.cli.screen import profile_summary
 
-        show(profile_summary(table, space, target if out is None else str(out)))
+        by_path = out and os.path.join(out.parent, out.name)  # with a separator: a bare word may name a device
+        show(profile_summary(table, space, by_path or targets[0]))
 
 
 @click.command()
@@ -139,7 +146,7 @@ def profile(
 @_ways
 @json_option
 def verify(
-    source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: bool
+    source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: Any
 ) -> None:
     """Measure a whole network on a device, beside what the table says; exit code 1 where they differ.
 
@@ -173,7 +180,7 @@ def verify(
         table.estimate(config.architecture)
     except LatencyMissing as missing:
         table, alone = None, {"target": target, "why": str(missing)}
-    with ScreenTeller("verify") as teller, attached(device_name, Ways(**ways, show=_on_stderr)) as device:
+    with ScreenTeller("verify") as teller, attached(device_name, Ways(**ways)) as device:
         result = measure(config.architecture, table, device, teller) | alone
     show_result(result, verify_summary, as_json)
     if table is not None and abs(result["error_pct"]) > percent:
