@@ -75,6 +75,7 @@ def _export_network(
             weights=weights,
             weights_from=config.weights,
             pictures=config.pictures,
+            answers=source.answers,
             skipped=tell,
         )
     if out / "model.py" in written:
