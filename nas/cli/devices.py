@@ -28,7 +28,8 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
     if install is not None or source is not None:
         if install != "browser":
             raise NasError(
-                f"`--install` takes browser, got {install!r}. Boards: nas profile --space SPACE --target ssh:HOST --install"
+                f"`--install` takes browser, got {install!r}. "
+                "Boards: nas profile --space SPACE --target ssh:HOST --install"
             )
         from nas.devices.browser.runtime import install_runtime
 
