@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.cli.output import ScreenTeller, json_option, network_option, print_json, show, show_result
 from nas.errors import Interrupted, LatencyMissing, NasError
+
+if TYPE_CHECKING:
+    from nas.space.space import Space
+    from nas.tables.table import LatencyTable
 
 
 @click.command()
@@ -23,7 +28,8 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
     if install is not None or source is not None:
         if install != "browser":
             raise NasError(
-                f"`--install` takes browser, got {install!r}. Boards: nas profile --target ssh:HOST --install"
+                f"`--install` takes browser, got {install!r}. "
+                "Boards: nas profile --space SPACE --target ssh:HOST --install"
             )
         from nas.devices.browser.runtime import install_runtime
 
@@ -134,8 +140,28 @@ def profile(
     else:
         from nas.cli.screen import profile_summary
 
-        by_path = out and os.path.join(out.parent, out.name)  # with a separator: a bare word may name a device
-        show(profile_summary(table, space, by_path or targets[0]))
+        place = targets[0] if out is None else str(out) if os.sep in str(out) else f"./{out}"  # it names no device
+        show(profile_summary(table, _search_with(table, loaded, space, place, resolution)))
+
+
+def _search_with(table: LatencyTable, space: Space, name: str, target: str, resolution: int | None) -> str:
+    """The search that uses the table that was just made of a space, which a command names so: classes come with
+    pictures, and a space without references has no bound of its own."""
+    from nas.space.load import load_space
+    from nas.system.command import command
+    from nas.tables.table import latency
+
+    other = space.name != load_space(name, resolution=resolution).name
+    low, high = latency(space, table).bounds()
+    use = command(
+        "search",
+        space=name,
+        target=target,
+        resolution=resolution,
+        latency=None if space.references else f"{math.sqrt(low * high):.3g}ms",
+        data="imagefolder:PICTURES" if other else None,
+    )
+    return f"{use}\n{'':10}PICTURES: a folder with a folder for each of its classes" if other else use
 
 
 @click.command()

@@ -108,6 +108,7 @@ def _export_network(
             weights_from=config.weights,
             pictures=config.pictures,
             batch=batch,
+            answers=source.answers,
             skipped=tell,
         )
     if out / "model.py" in written:

@@ -174,9 +174,9 @@ def devices_summary(found: Sequence[Listed]) -> str:
     return "".join(f"{'yes' if d.usable else ' no'}  {d.target:<{width}}  {d.note}\n" for d in ordered)
 
 
-def profile_summary(table: LatencyTable, space: str, target: str) -> str:
-    """A table that was just made, of a space for a target; both as a command would name them."""
-    return table_summary(table) + _table([("use it", f"nas search --space {space} --target {target}")])
+def profile_summary(table: LatencyTable, use: str) -> str:
+    """A table that was just made, and the command that uses it."""
+    return table_summary(table) + _table([("use it", use)])
 
 
 def verify_summary(result: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def to_int8(
     if origin.weights is None:
         raise ArchitectureError(
             "int8 is of a network with weights, as its accuracy is to be kept; this one's are random. "
-            "Train it first: nas train CONFIG --data …"
+            "Train it first: nas train CONFIG --data DATA --out DIR"
         )
     named = origin.pictures and origin.pictures.classes
     if architecture.num_classes != len(data.classes) or (named and named != data.classes):

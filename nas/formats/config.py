@@ -22,6 +22,9 @@ FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
 MAX_CONFIG_BYTES = 4 << 20
 
+TOP5_ABOVE = 10
+"""Classes above which a top-5 accuracy tells something."""
+
 Weights = Literal["random", "supernet", "trained"]
 """Where the weights that belong to a config come from."""
 

@@ -129,7 +129,7 @@ def check_device(table: LatencyTable, device: Device) -> None:
         raise TableError(
             f"{table.name} is of {table.header.summary} ({table.header.runtime.version}); this device is {info.model}, "
             f"{info.runtime} {info.runtime_version}, {info.threads} thread(s). "
-            "It needs a table of its own: nas profile --out DIR"
+            "It needs a table of its own: nas profile --space SPACE --target DEVICE --out DIR"
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
+from nas.formats.answers import FILE as ANSWERS
 from nas.formats.config import Config, Pictures
 from nas.formats.weights_file import plain_weights, read_file
 from nas.formats.winner import export
@@ -20,6 +21,7 @@ from nas.runs.training_folder import TrainingFolder
 from nas.runs.training_request import TrainingRequest
 from nas.system.places import public_data
 from nas.system.teller import Silent, Teller
+from nas.training.answer import answer
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
 from nas.training.history import Epoch, to_rows
@@ -93,8 +95,9 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         processes=team,
         watch=watch,
     )
-    test = evaluate(fitted.network, data, data.test, processes=team)
+    test, answers = evaluate(fitted.network, data, data.test, processes=team), answer(fitted.network, data, team)
     if team.first:
+        folder.write(ANSWERS, answers.model_dump())
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
 
 
@@ -125,7 +128,7 @@ def _of_this_network(config: Config, begin: Start) -> tuple[Config, Start]:
         return config, begin
     note = (
         f"The latency in its config is left out: it is that of {config.architecture.num_classes:,} classes. "
-        "nas estimate looks up the new one."
+        "`nas estimate` looks up the new one."
     )
     return replace(config, metrics=metrics), replace(begin, notes=(*begin.notes, note))
 
@@ -180,7 +183,7 @@ def _conclude(
             "last_epoch": to_rows(fitted.history)[-1],
             "test": test.to_json(),
             "notes": [*data.notes, *begin.notes],
-            "written": [*(path.name for path in written), "metrics.csv", "result.json"],
+            "written": [*(path.name for path in written), ANSWERS, "metrics.csv", "result.json"],
         },
     )
 

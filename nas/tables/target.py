@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
 from nas.errors import LatencyMissing, TableError
-from nas.system.places import is_path, own_tables_folder, table_names, table_path
+from nas.system.command import command
+from nas.system.places import is_path, own_tables_folder, space_names, table_names, table_path
 
 
 def table_folder(device: DeviceName, space: str) -> Path:
@@ -58,9 +59,10 @@ def target_path(target: str, space: str | None) -> Path:
     if not (folder / "table.yaml").is_file():
         from nas.space.adapt import options_of
 
-        raise LatencyMissing(
-            f"{target} has no table of {space} yet. Make it: nas profile --space {options_of(space)} --target {target}"
-        )
+        name, *options = options_of(space).split(" --")
+        file = name if name in space_names() else f"{name}.yaml"  # of the user's own: who knows where
+        line = " --".join([command("profile", space=file, target=target), *options])
+        raise LatencyMissing(f"{target} has no table of {space} yet. Make it: {line}")
     return folder
 
 
