@@ -48,7 +48,11 @@ from nas.system.places import absolute_data, is_path, space_path
 @click.option(
     "--workers", metavar="ray[:ADDRESS]", help="Evaluate on this machine's cores, or a cluster (docs/ray.md)."
 )
-@click.option("--prove", is_flag=True, default=None, help="Also bound how much better any architecture could be.")
+@click.option(
+    "--prove/--no-prove",
+    default=None,
+    help="Prove, or bound, how good any architecture could be. Default: where it takes seconds (docs/search.md).",
+)
 @click.option("--seed", type=int, help="Default: 0. One seed, one result.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder. Default: runs/SPACE-TARGET-N.")
 @click.option(

@@ -38,7 +38,7 @@ def command_line(request: Request, planned: int | None = None) -> str:
     for name, value in optional.items():
         words += [] if value is None else [name, str(value)]
     words += ["--skip-broken"] if request.skip_broken else []
-    words += ["--prove"] if request.prove else []
+    words += {True: ["--prove"], False: ["--no-prove"], None: []}[request.prove]
     return shlex.join([*words, "--seed", str(request.seed)])
 
 

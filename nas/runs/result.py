@@ -110,6 +110,23 @@ class Proof(Part):
     """Whether the gap is settled: the best there is lies just there."""
     nodes: int
     seconds: float
+    improved_by: float | None = None
+    """By how much the winner is better than what the search had come to, where it is the proof that found it."""
+    verdict: str = ""
+    """The same in a sentence."""
+
+    def told(self, label: str, bounds: int) -> str:
+        """In a sentence, for an accuracy of this label under so many bounds."""
+        within = "within the bounds" if bounds > 1 else "within the bound"
+        if not self.proven:
+            words = f"not proved: {within} the winner can be beaten by at most {self.gap:.3f} in {label}"
+        elif self.gap > 1e-6:  # of version 0.1, which kept the search's winner
+            words = f"proved: {within} the winner can be beaten by {self.gap:.3f} in {label}"
+        else:
+            words = f"proved: no architecture of the space has a better {label} {within}"
+        if self.improved_by is not None:
+            words += f"; this winner is the proof's, {self.improved_by:.3f} above the best that the search had met"
+        return words
 
 
 class Policy(Part):
