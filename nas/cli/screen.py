@@ -40,6 +40,7 @@ def search_summary(result: Result, run: Path) -> str:
         *_searched(result),
         ("winner", f"{asked}{further} · table {_figures(winner, accuracy)}"),
     ]
+    lines += [("doubt", doubt) for doubt in result.doubts]
     if result.measured:
         missed = "" if result.measured.measured_ms <= bound else " · MISSED the bound"
         lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))

@@ -25,7 +25,8 @@ LABELS = {
 
 def overview(material: Material) -> Markup:
     """Figures of the winner first, then what was asked and what the figures rest on."""
-    return element("section", figures(material), _asked(material), id="overview")
+    doubts = [element("p", clipped(f"Doubt: {doubt}.", MOST_LETTERS), class_="off") for doubt in material.result.doubts]
+    return element("section", figures(material), *doubts, _asked(material), id="overview")
 
 
 def figures(material: Material) -> Markup:

@@ -16,6 +16,7 @@ from nas.cost.front import pareto_front
 from nas.cost.recount import differences
 from nas.formats.config import Pictures
 from nas.formats.winner import export
+from nas.runs.doubts import doubts
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
 from nas.runs.result import Accuracy, Found, Measured, NetworksError, Result, Winner
@@ -125,6 +126,7 @@ def conclude(
             label=objective.accuracy.label, unit=objective.accuracy.unit, provenance=objective.accuracy.provenance
         ),
         winner=winner,
+        doubts=doubts(problem, searched, winner),
         measured=None if measured is None else Measured(**measured),
         references=dict(zip(space.references, references, strict=True)),
         front=front,

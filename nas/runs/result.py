@@ -144,6 +144,8 @@ class Policy(Part):
     proven: bool
     entropy: float
     skips: float
+    loss: float | None = None
+    """Of its training, over the last tenth."""
     probabilities: dict[str, list[float]]
 
 
@@ -162,6 +164,8 @@ class Result(Part):
     """By name of the cost; latency always has one."""
     accuracy: Accuracy
     winner: Winner
+    doubts: list[str] = []
+    """Why the winner means little, a sentence each; see `nas.runs.doubts`."""
     measured: Measured | None = None
     references: dict[str, Found]
     front: list[Found]
