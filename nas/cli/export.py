@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, show, tell
+from nas.cli.output import ScreenTeller, json_option, print_json, show
 from nas.errors import NasError
 from nas.system.places import absolute_data
+from nas.system.teller import Teller
 
 
 @click.command()
@@ -29,15 +30,16 @@ def export(source: Path, formats: str | None, out: Path, data: str | None, seed:
     if data is not None and not {"int8", "study"} & set(names or ()):
         raise NasError("--data is for the format int8, which is calibrated on it. Add it to --format, or leave it out.")
     written: list[Path] = []
-    if names and "study" in names:
-        from nas.export.study import to_study
-
-        names.remove("study")
-        written.append(to_study(source, out, data=None if data is None else absolute_data(data)))
     report = None
-    if names != []:
-        found, report = _export_network(source, names, out, seed, data)
-        written += found
+    with ScreenTeller("export") as teller:
+        if names and "study" in names:
+            from nas.export.study import to_study
+
+            names.remove("study")
+            written.append(to_study(source, out, data=None if data is None else absolute_data(data)))
+        if names != []:
+            found, report = _export_network(source, names, out, seed, data, teller)
+            written += found
     if as_json:
         print_json({"written": [str(path) for path in written]} | ({} if report is None else {"int8": report}))
         return
@@ -50,7 +52,7 @@ def export(source: Path, formats: str | None, out: Path, data: str | None, seed:
 
 
 def _export_network(
-    place: Path, names: list[str] | None, out: Path, seed: int, data: str | None
+    place: Path, names: list[str] | None, out: Path, seed: int, data: str | None, teller: Teller
 ) -> tuple[list[Path], dict[str, Any] | None]:
     """Files written, and the report of int8 where that was asked for."""
     from nas.formats.winner import export as write
@@ -75,22 +77,23 @@ def _export_network(
             weights=weights,
             weights_from=config.weights,
             pictures=config.pictures,
-            skipped=tell,
+            skipped=teller.say,
         )
     if out / "model.py" in written:
         from nas.cost.recount import differences
 
         for line in differences(config.architecture):
-            tell(line)
+            teller.say(line)
     if not quantised:
         return written, None
     from nas.data import load_data
-    from nas.export.int8 import to_int8
     from nas.formats.winner import Origin
     from nas.profiler.bench import attached
 
     origin = Origin(config.decisions, config.space, config.metrics, seed, weights, config.weights, config.pictures)
-    with ScreenTeller("int8") as teller, attached("cpu") as device:
+    with attached("cpu") as device:
+        from nas.export.int8 import to_int8  # brings torch and ONNX Runtime
+
         pictures = load_data(data or "", config.architecture.height, teller=teller)
-        more, report = to_int8(config.architecture, origin, pictures, device, out)
+        more, report = to_int8(config.architecture, origin, pictures, device, out, teller)
     return written + more, report

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show
+from nas.cli.output import ScreenTeller, json_option, print_json, show
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data, is_path, space_path
@@ -106,11 +106,11 @@ def search(
         check_target(request.target)
         run = Run.create(out, request)
 
-    from nas.report import have_report
-    from nas.runs.search import carry_out  # only now: the request is on disk
+    with ScreenTeller("search") as teller:
+        from nas.report import have_report
+        from nas.runs.search import carry_out  # only now: the request is on disk
 
-    with search_bar() as progress, ScreenTeller("profile") as teller:
-        carry_out(run, progress, teller, workers, have_report)
+        carry_out(run, teller.searched, teller, workers, have_report)
     if ranks.rank():
         return
     if as_json:

@@ -89,8 +89,9 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         teacher=_teacher(request, data),
         processes=team,
         watch=watch,
+        lines=True,
     )
-    test = evaluate(fitted.network, data, data.test, processes=team)
+    test = evaluate(fitted.network, data, data.test, processes=team, teller=teller)
     if team.first:
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
 
