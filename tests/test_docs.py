@@ -38,8 +38,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTROLLER_PAGES = ROOT / "docs" / "controllers"
 LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers", "import")
 """What a command of a `console` block needs, where it does not run: a board, a phone, a browser, the network, several
-processes, a cluster or weights from elsewhere. `tests/devices`, `data`, `training`, `workers` and `formats` have these, some with
-stand-ins."""
+processes, a cluster or weights from elsewhere. `tests/devices`, `data`, `training`, `workers` and `formats` have these,
+some with stand-ins."""
 
 
 def page_id(page: Path) -> str:

@@ -171,9 +171,7 @@ def _search_with(table: LatencyTable, space: Space, name: str, target: str, reso
 @network_option
 @_ways
 @json_option
-def verify(
-    source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: Any
-) -> None:
+def verify(source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: Any) -> None:
     """Measure a whole network on a device, beside what the table says; exit code 1 where they differ.
 
     Without a table that answers for the network it is measured alone.
@@ -194,7 +192,7 @@ def verify(
     from nas.devices.find import Ways
     from nas.profiler.bench import attached, device_of
     from nas.profiler.verify import verify as measure
-    from nas.tables.table import LatencyTable, load_table
+    from nas.tables.table import load_table
     from nas.tables.target import check_target, target_path
 
     check_target(target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.blocks.layer import Layer
 from nas.cost.cost import COSTS, by_key, counted
-from nas.runs.result import Accuracy, Found, Proof, Result
+from nas.runs.result import Accuracy, Found, Result
 from nas.space.space import Space
 from nas.tables.header import DeviceHeader
 from nas.tables.table import PROVENANCES, LatencyTable, describe
@@ -41,13 +41,15 @@ def search_summary(result: Result, run: Path) -> str:
         *_searched(result),
         ("winner", f"{asked}{further} · table {_figures(winner, accuracy)}"),
     ]
+    lines += [("doubt", doubt) for doubt in result.doubts]
     if result.measured:
         missed = "" if result.measured.measured_ms <= bound else " · MISSED the bound"
         lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))
     for number, (name, reference) in enumerate(result.references.items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
     if result.proof:
-        lines.append(("proof", _proof(result.proof)))
+        told = result.proof.told(accuracy.label, len(result.bounds))
+        lines.append(("proof", f"{told} ({result.proof.seconds:.1f} s)"))
     lines.append(("written", f"{run}/  {' '.join(result.written)}"))
     lines += [("", note) for note in result.notes]
     return _table(lines)
@@ -224,7 +226,8 @@ def _searched(result: Result) -> list[tuple[str, str]]:
     """How it was searched: evaluations, or the training of a policy and what became of it."""
     policy, seconds, bound = result.policy, result.seconds, result.latency_bound
     if policy is None:
-        pace = f"{result.archs_per_second:,.0f} a second"
+        rate = result.archs_per_second
+        pace = f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.2g} a second"
         return [("search", f"{result.evaluations:,} architectures in {seconds:.1f} s, {pace}")]
     return [
         ("search", f"{policy.steps:,} training steps in {seconds:.0f} s"),
@@ -247,14 +250,6 @@ def _sizes(costs: Mapping[str, Any], exact: bool = False) -> str:
     known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in costs]
     amounts = [f"{costs[c.key]:,}" if exact and not c.unit else c.amount(costs[c.key]) for c in known]
     return " · ".join(f"{amount} {cost.words}" for amount, cost in zip(amounts, known, strict=True))
-
-
-def _proof(proof: Proof) -> str:
-    seconds = f"({proof.seconds:.1f} s)"
-    if proof.proven:
-        best = "the winner is the best there is" if proof.gap < 1e-6 else f"the best is {proof.gap:.3f} above"
-        return f"within these bounds, by this predictor and table, {best} {seconds}"
-    return f"no architecture within these bounds beats the winner by more than {proof.gap:.3f} {seconds}"
 
 
 def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tuple[str, str]]:

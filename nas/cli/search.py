@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, search_bar, show
+from nas.cli.output import ScreenTeller, json_option, print_json, show
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data, is_path, space_names, space_path
@@ -48,7 +48,11 @@ from nas.system.places import absolute_data, is_path, space_names, space_path
 @click.option(
     "--workers", metavar="ray[:ADDRESS]", help="Evaluate on this machine's cores, or a cluster (docs/ray.md)."
 )
-@click.option("--prove", is_flag=True, default=None, help="Also bound how much better any architecture could be.")
+@click.option(
+    "--prove/--no-prove",
+    default=None,
+    help="Prove, or bound, how good any architecture could be. Default: where it takes seconds (docs/search.md).",
+)
 @click.option("--seed", type=int, help="Default: 0. One seed, one result.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder. Default: runs/SPACE-TARGET-N.")
 @click.option(
@@ -103,11 +107,11 @@ def search(
         check_target(request.target)
         run = Run.create(out, request)
 
-    from nas.report import have_report
-    from nas.runs.search import carry_out  # only now: the request is on disk
+    with ScreenTeller("search") as teller:
+        from nas.report import have_report
+        from nas.runs.search import carry_out  # only now: the request is on disk
 
-    with search_bar() as progress, ScreenTeller("profile") as teller:
-        carry_out(run, progress, teller, workers, have_report)
+        carry_out(run, teller.searched, teller, workers, have_report)
     if ranks.rank():
         return
     if as_json:

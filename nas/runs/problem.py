@@ -117,6 +117,11 @@ class Problem:
         return cls(space, table, objective, initial, request.planned(kind), weights)
 
     @property
+    def provable(self) -> bool:
+        """Whether the accuracy is a sum of arrays."""
+        return isinstance(getattr(self.objective.accuracy, "factors", None), Factors)
+
+    @property
     def value_factors(self) -> Factors:
         """The accuracy as Factors. Raises `NasError` where the evaluator has none."""
         factors = getattr(self.objective.accuracy, "factors", None)

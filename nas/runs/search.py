@@ -81,7 +81,8 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 searched = method.search(plan, ledger)
                 evaluated = len(ledger) - before
                 verified = None if clock is None else partial(clock, table=problem.table)
-                run.write("result.json", conclude(run, problem, ledger, searched, evaluated, verified).to_json())
+                result = conclude(run, problem, ledger, searched, evaluated, teller, verified)
+                run.write("result.json", result.to_json())
         except RunError:
             run.check_present()  # where it is gone, that is what happened
             raise
@@ -90,7 +91,7 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
 def _method(request: Request, problem: Problem, progress: Progress, teller: Teller) -> SearchMethod:
     """How this problem is searched. Raises `NasError` where it cannot be."""
     if request.solves:
-        return SolverSearch(request, problem)
+        return SolverSearch(request, problem, teller)
     if request.learns:
         from nas.runs.policy_search import PolicySearch  # brings torch
 

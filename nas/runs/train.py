@@ -94,8 +94,10 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         teacher=_teacher(request, data),
         processes=team,
         watch=watch,
+        lines=True,
     )
-    test, answers = evaluate(fitted.network, data, data.test, processes=team), answer(fitted.network, data, team)
+    test = evaluate(fitted.network, data, data.test, processes=team, teller=teller)
+    answers = answer(fitted.network, data, team)
     if team.first:
         folder.write(ANSWERS, answers.model_dump())
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
