@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -235,7 +236,10 @@ class ScreenTeller:
                         live.update(self._idle, visible=True)
                 elif now - self._told > wait:
                     self._told, wait = now, NEXT_LINE_S
-                    tell("; ".join(map(str, self._at_work())) or f"{self.label}: {minutes(now - self._begun)} so far")
+                    with suppress(OSError, ValueError):  # nobody reads it
+                        tell(
+                            "; ".join(map(str, self._at_work())) or f"{self.label}: {minutes(now - self._begun)} so far"
+                        )
 
     def _at_work(self) -> list[_Line]:
         return [line for line in self._lines.values() if line.under_way]
