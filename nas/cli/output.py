@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -86,6 +87,8 @@ _KINDS = {
     "quantised": ("quantise", ""),
 }
 """What is told of, by its name: the label of its line, and what is counted; anything else is what the command does."""
+_FIELDS = {"count": "", "rate": "", "left": "", "word": ""}
+"""What a bar has beside it, at first."""
 SILENCE_S = 2.0
 """After so much of it a terminal shows that something is going on."""
 FIRST_LINE_S, NEXT_LINE_S = 10.0, 30.0
@@ -194,23 +197,25 @@ class ScreenTeller:
     def _draw(self, line: _Line) -> None:
         live = self._bars()
         if line.task is None:
-            line.task = live.add_task(line.label, total=None, rate="", left="", word="")
+            line.task = live.add_task(line.label, total=None, **_FIELDS)
         if self._idle is not None:
             live.update(self._idle, visible=False)
         self._told = monotonic()
         left = to_go(line.pace.left(line.total)) if line.under_way else ""
-        live.update(line.task, completed=line.done, total=line.total, rate=line.rate, left=left, word=line.word)
+        of = "?" if line.total is None else f"{line.total:,}"
+        total = line.total if line.done else None  # until something is done it moves to and fro
+        live.update(line.task, completed=line.done, total=total, count=f"{line.done:,}/{of}", rate=line.rate)
+        live.update(line.task, left=left, word=line.word)
 
     def _bars(self) -> Progress:
         if self._live is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            fields = (TextColumn("{task.fields[%s]}" % name) for name in ("rate", "left", "word"))  # noqa: UP031
+            fields = [TextColumn(f"{{task.fields[{name}]}}") for name in _FIELDS]
             self._live = Progress(
                 TextColumn("{task.description:<9}"),
                 BarColumn(),
-                MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 *fields,
                 console=Console(stderr=True),
@@ -230,11 +235,14 @@ class ScreenTeller:
                     if now - self._told > SILENCE_S and not any(line.under_way for line in self._lines.values()):
                         live = self._bars()
                         if self._idle is None:
-                            self._idle = live.add_task(self.label, total=None, rate="", left="", word="")
+                            self._idle = live.add_task(self.label, total=None, **_FIELDS)
                         live.update(self._idle, visible=True)
                 elif now - self._told > wait:
                     self._told, wait = now, NEXT_LINE_S
-                    tell("; ".join(map(str, self._at_work())) or f"{self.label}: {minutes(now - self._begun)} so far")
+                    with suppress(OSError, ValueError):  # nobody reads it
+                        tell(
+                            "; ".join(map(str, self._at_work())) or f"{self.label}: {minutes(now - self._begun)} so far"
+                        )
 
     def _at_work(self) -> list[_Line]:
         return [line for line in self._lines.values() if line.under_way]

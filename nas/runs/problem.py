@@ -114,7 +114,13 @@ class Problem:
         objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
-        return cls(space, table, objective, initial, request.planned(kind), weights)
+        found = cls(space, table, objective, initial, request.planned(kind), weights)
+        if (request.prove or request.solves) and not found.provable:
+            raise NasError(
+                f"A proof needs an accuracy that is a sum of arrays, as a predictor is; the {accuracy.label} is none. "
+                + ("Take another --controller." if request.solves else "Leave --prove out.")
+            )
+        return found
 
     @property
     def provable(self) -> bool:
@@ -123,10 +129,8 @@ class Problem:
 
     @property
     def value_factors(self) -> Factors:
-        """The accuracy as Factors. Raises `NasError` where the evaluator has none."""
-        factors = getattr(self.objective.accuracy, "factors", None)
-        if not isinstance(factors, Factors):
-            raise NasError("A proof needs an accuracy that is a sum of arrays: --accuracy predictor.")
+        """The accuracy as Factors, where it is `provable`."""
+        factors: Factors = getattr(self.objective.accuracy, "factors")  # noqa: B009  # evaluators need not have any
         return factors
 
     @property

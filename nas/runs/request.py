@@ -76,8 +76,8 @@ class Request:
             )
         if (self.prove or self.solves) and self.goal != "bound":
             raise NasError(f"A proof is of the objective `bound`, got {self.goal!r}. Leave one of the two out.")
-        for name, flag in {"prove": self.prove or False, "skip_broken": self.skip_broken}.items():
-            if type(flag) is not bool:
+        for name, flag in {"prove": self.prove, "skip_broken": self.skip_broken}.items():
+            if type(flag) is not bool and not (name == "prove" and flag is None):
                 raise NasError(f"`{name}` is true or false, got {flag!r}.")
         if self.accuracy is not None and not self.own_accuracy:
             _one_of("accuracy", self.accuracy.partition(":")[0], tuple(EVALUATORS), "module:Class")

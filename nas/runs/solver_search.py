@@ -55,10 +55,10 @@ def prove(
 ) -> tuple[NDArray[np.uint8], Proof | None]:
     """The better of a search's winner `uint8[D]` and what a proof that starts from it finds, and the proof.
 
-    Without one where the request leaves it out, or where nobody asked and there is nothing to prove by. Raises
-    `NasError` where it was asked for and the accuracy is no sum of arrays.
+    Without one where the request leaves it out, where there is nothing to prove by, or where the factors entangle too
+    many decisions; raises `NasError` for these where it was asked for.
     """
-    if request.prove is False or request.goal != "bound" or not (request.prove or problem.provable):
+    if request.prove is False or request.goal != "bound" or not problem.provable:
         return winner, None
     space, value, factors, bounds = problem.space, problem.value_factors, problem.factors, problem.objective.bounds
     work, watch = WORK if request.prove else SHORT_WORK, _told(teller)
@@ -66,7 +66,7 @@ def prove(
         others = evolved(space, value, [(factors[name], bound) for name, bound in bounds.items()])
         known = np.concatenate([space.canonical(winner[None]), others])
         solution = solve(space, value, factors, bounds, known=known, work=work, watch=watch)
-    except NasError:  # the factors entangle too many decisions
+    except NasError:
         if request.prove:
             raise
         return winner, None

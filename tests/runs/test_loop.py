@@ -227,49 +227,6 @@ def test_exact_is_proven_and_evolution_comes_close_without_it(tmp_path: Path) ->
     assert (proof.improved_by or 0.0) < 0.3  # with a 25th of the usual budget
 
 
-@pytest.mark.parametrize("budget", [50, 20_000])
-def test_a_search_ends_with_the_proof_and_its_ledger_is_what_it_was(tmp_path: Path, budget: int) -> None:
-    """Of few evaluations the proof finds a better one, which then is the winner, and told as such."""
-    asked = QUICK | {"controller": "random" if budget == 50 else "evolution", "budget": budget, "prove": None}
-    run, again = (nas.search(**asked, out=tmp_path / name) for name in ("run", "again"))
-    plain = nas.search(**asked | {"prove": False}, out=tmp_path / "plain")
-    assert (run.path / "ledger.bin").read_bytes() == (plain.path / "ledger.bin").read_bytes()
-    assert plain.result.proof is None
-    proof = run.result.proof
-    assert proof.proven
-    assert proof.verdict.startswith("proved: no architecture of the space has a better proxy top-1 within the bound")
-    assert run.winner.accuracy == pytest.approx(proof.upper_bound)
-    assert run.winner.latency_ms <= 75
-    assert (again.winner, again.front) == (run.winner, run.front)
-    assert run.winner.accuracy == pytest.approx(plain.winner.accuracy + (proof.improved_by or 0.0))
-    assert (proof.improved_by is not None) == ("this winner is the proof's" in proof.verdict)
-    if budget == 50:
-        assert proof.improved_by > 1
-        assert run.winner.latency_ms in [point.latency_ms for point in run.front]
-    assert json.loads((run.path / "result.json").read_text())["proof"]["verdict"] == proof.verdict
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"objective": "front", "controller": "nsga2"},
-        {"objective": "mnasnet-soft"},
-        {"accuracy": "zero-cost:macs"},
-    ],
-)
-def test_where_there_is_nothing_to_prove_nothing_is_said(tmp_path: Path, asked: dict[str, str]) -> None:
-    run = nas.search(**QUICK | {"prove": None, "budget": 50} | asked, out=tmp_path / "run")
-    assert run.result.proof is None
-
-
-def test_a_proof_that_takes_too_long_bounds_what_is_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.runs.solver_search.SHORT_WORK", 10_000_000)
-    proof = nas.search(**QUICK | {"prove": None, "budget": 500}, out=tmp_path / "run").result.proof
-    assert not proof.proven
-    assert 0 < proof.gap < 10
-    assert proof.verdict.startswith("not proved: within the bound the winner can be beaten by at most")
-
-
 def test_progress_says_how_things_stand(tmp_path: Path) -> None:
     notes: list[str] = []
     nas.search(**QUICK, out=tmp_path / "bound", progress=lambda done, total, note: notes.append(note))
