@@ -18,7 +18,8 @@ from stat import S_ISDIR, S_ISREG
 
 import numpy as np
 
-from nas.data.archive import MAX_DEPTH, MAX_MEMBERS, members
+from nas.data.archive import members
+from nas.data.member import MAX_DEPTH, MAX_MEMBERS
 from nas.data.pictures import MAX_PICTURE_BYTES, SUFFIXES
 from nas.data.source import Encoded, Source
 from nas.data.splits import SPELLINGS, named_parts

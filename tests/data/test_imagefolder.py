@@ -235,7 +235,7 @@ def test_large_members_are_broken(archive: Make, png: Callable[..., bytes], monk
 
 
 def test_members_are_counted(archive: Make, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.data.archive.MAX_MEMBERS", 3)
+    monkeypatch.setattr("nas.data.member.MAX_MEMBERS", 3)
     with pytest.raises(DataError, match="at most 3 members are read"):
         load(archive({f"a/{n}.png": png(n) for n in range(4)}))
 
