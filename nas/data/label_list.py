@@ -12,8 +12,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import stat
+import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,19 +64,16 @@ def load_label_list(argument: str) -> Source:
 
 
 def _source(path: Path, rows: list[_Row], repeated: int) -> Source:
-    files = [path.parent.joinpath(*row.parts) for row in rows]
     digest = hashlib.sha256()
-    missing = []
-    for row, file in zip(rows, files, strict=True):
-        try:
-            status = file.stat()
-        except (OSError, ValueError):
+    files, missing = [], []
+    for row in rows:
+        if (file := _find(path.parent, row.parts)) is None:
             missing.append(row)
             continue
-        if not stat.S_ISREG(status.st_mode):
-            missing.append(row)
+        status = file.stat()
+        files.append(file)
         about = (row.parts, row.label, row.split, status.st_size, int(status.st_mtime))
-        digest.update(f"{about!r}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{about!r}\n".encode())
     if missing:
         first = min(missing)
         raise DataError(
@@ -104,6 +102,16 @@ def _source(path: Path, rows: list[_Row], repeated: int) -> Source:
         fingerprint=digest.hexdigest(),
         notes=notes + classes.notes,
     )
+
+
+def _find(folder: Path, parts: tuple[str, ...]) -> Path | None:
+    """A plain file, whichever way its name writes accents: a Mac writes them otherwise than who types a list."""
+    for form in (None, "NFC", "NFD"):
+        names = parts if form is None else (unicodedata.normalize(form, part) for part in parts)
+        with suppress(OSError, ValueError):
+            if (file := folder.joinpath(*names)).is_file():
+                return file
+    return None
 
 
 def _rows(path: Path) -> Iterator[_Row]:

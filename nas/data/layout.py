@@ -58,6 +58,10 @@ class _Tree:
         self.filled = {folder[:depth] for folder in self.direct for depth in range(len(folder) + 1)}
         self.deepest = max(map(len, listing.pictures))
 
+    def all_in(self, folder: Name) -> int:
+        """Pictures in a folder, or deeper."""
+        return sum(count for name, count in self.direct.items() if name[: len(folder)] == folder)
+
     def filled_inside(self, folder: Name) -> set[str]:
         """Folders right below, with pictures in them or deeper."""
         return {name for name in self.inside.get(folder, ()) if (*folder, name) in self.filled}
@@ -93,13 +97,12 @@ def find_layout(place: str, listing: Listing) -> Layout:
                 f"{place}: splits lie above classes, as in {SHOWN}; here {quoted([head])} holds "
                 f"{quoted(sorted(within))}. Name the folder right above them as PATH, sort them so, {OWN_LIST}."
             )
+    nested = [head for head in heads if inside[head] and 2 * tree.direct[(*top, head)] < tree.all_in((*top, head))]
     most = max(inside.values(), key=len)
-    if len(heads) > 1 and all(
-        len(inside[head]) > 1 and inside[head] <= most and not tree.direct[(*top, head)] for head in heads
-    ):
+    if len(nested) > max(1, len(heads) / 2) and all(len(inside[head]) > 1 and inside[head] <= most for head in nested):
         raise DataError(
-            f"{place}: {quoted(heads)} hold the same folders ({quoted(sorted(most))}). Are they splits? Then call them "
-            f"train, val and test. Are they classes? Then put pictures right into them, {OWN_LIST}."
+            f"{place}: {quoted(nested)} hold the same folders ({quoted(sorted(most))}). Are they splits? Then call "
+            f"them train, val and test. Are they classes? Then put pictures right into them, {OWN_LIST}."
         )
     return Layout(len(top), {}, {}, ())
 
@@ -125,7 +128,7 @@ def _splits(place: str, tree: _Tree, top: Name, heads: list[str]) -> Layout:
     unlabelled = [head for head in parts if head != train and not classes[head][1] and (*top, head) in tree.filled]
     if unlabelled:  # as competitions publish their tests
         parts, notes = named_parts([head for head in heads if head not in unlabelled], place)
-        notes += (f"{quoted(unlabelled)} has no folders of classes, so no labels, and was passed over.",)
+        notes += (f"Without folders of classes, so without labels, and passed over: {quoted(unlabelled)}.",)
     if extra := [head for head in heads if head not in parts and head not in unlabelled]:
         notes += (f"Folders beside the splits were passed over: {quoted(extra)}.",)
     return Layout(len(top), parts, {head: classes[head][0] for head in parts}, notes)

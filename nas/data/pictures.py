@@ -7,8 +7,10 @@ which training crops at random. Up to 64 the shorter side becomes the resolution
 from __future__ import annotations
 
 import io
+import os
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,8 @@ def decode(data: bytes) -> Image.Image:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if isinstance(image, TiffImageFile):
                     _check_tiff(image)
+                    with _unheard():
+                        image.load()
                 image.load()
                 return to_rgb(image)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -86,6 +90,23 @@ def decode(data: bytes) -> Image.Image:
             raise
         except Exception as problem:  # Pillow's decoders raise what they happen to
             raise BrokenPicture(printable(f"cannot be decoded: {problem}").rstrip(".")) from problem
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Nothing is written to stderr: libtiff would print a line for every row that it does not like."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _check_tiff(image: TiffImageFile) -> None:

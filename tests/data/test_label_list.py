@@ -109,6 +109,14 @@ def test_a_class_written_in_two_ways_is_one(listed: Make) -> None:
     assert read(listed("picture,label\n" + rows)).classes == ("a", "caf\u00e9")
 
 
+@pytest.mark.parametrize(("disk", "text"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_names_of_pictures_may_be_written_in_two_ways(listed: Make, disk: str, text: str) -> None:
+    path = listed(f"picture,label\n{ROWS}{text}/1.png,b\n")
+    (path.parent / "scans").rename(path.parent / disk)
+    (path.parent / "scans").symlink_to(path.parent / disk)
+    assert len(read(path).labels) == 11
+
+
 def test_a_text_called_a_picture_is_named_with_its_line(listed: Make) -> None:
     path = listed("picture,label\n" + ROWS)
     (path.parent / "scans" / "4.png").write_bytes(b"text")

@@ -96,7 +96,8 @@ def test_splits_that_are_wrapped_once_more(source: Make) -> None:
 def test_tests_without_labels_are_passed_over(source: Make, test: str) -> None:
     found = source({"train/a": 5, "train/b": 5, test: 4, "val/a": 2, "val/b": 2})
     assert sizes(found) == {"train": 10, "test": 4}  # val is the test split then
-    assert f"`{test[:5].strip('/')}` has no folders of classes, so no labels, and was passed over." in found.notes
+    name = test.partition("/")[0]
+    assert f"Without folders of classes, so without labels, and passed over: `{name}`." in found.notes
 
 
 CLASSES = {
@@ -110,7 +111,8 @@ CLASSES = {
     "one of them with folders": {"test1/x": 3, "test2": 3},
     "folders that differ": {"a/x": 2, "a/y": 2, "b/z": 2, "b/w": 2},
     "the same single folder": {"a/images": 2, "b/images": 2},
-    "pictures beside the same folders": {"a": 1, "a/x": 1, "a/y": 1, "b/x": 1, "b/y": 1},
+    "pictures beside the same folders": {"a": 4, "a/x": 1, "a/y": 1, "b/x": 1, "b/y": 1},
+    "the same folders in a few of them": {"a/x": 1, "a/y": 1, "b/x": 1, "b/y": 1, "c": 2, "d": 2},
     "a wrapper called as a split of tests": {"test_data/a": 3, "test_data/b": 3},
     "a wrapper called Training": {"Training/a": 3, "Training/b": 3},
     "train in train": {"train/train": 3, "train/car": 3},
@@ -140,6 +142,8 @@ UNCLEAR = {
         "hold the same folders",
     ),
     "deeper": ({"one/a/x": 2, "one/b/y": 2, "two/a/z": 1, "two/b/x": 1}, "hold the same folders"),
+    "a stray picture": ({"one": 1, "one/a": 2, "one/b": 2, "two/a": 1, "two/b": 1}, "`one`, `two` hold the same"),
+    "a flat folder beside them": ({"one/a": 2, "one/b": 2, "two/a": 1, "two/b": 1, "more": 2}, "`one`, `two` hold"),
     "folds": ({f"fold{n}/{kind}": 2 for n in range(5) for kind in "ab"}, "hold the same folders"),
     "train of one form only": ({"a_train/x": 1, "a_train/y": 1, "b/x": 1, "b/y": 1}, "hold the same folders"),
     "two tests": ({"test1/a": 2, "test1/b": 2, "test2/a": 1, "test2/b": 1}, "hold the same folders"),

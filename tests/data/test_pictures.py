@@ -6,6 +6,7 @@ import io
 import struct
 import tarfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,15 @@ def test_smaller_copies_in_a_tiff_are_no_pages() -> None:
 def test_tiffs_as_they_are(options: dict[str, str]) -> None:
     pixels = noise(5, 7, 3)
     assert np.array_equal(np.asarray(decode(encoded(Image.fromarray(pixels), "TIFF", **options))), pixels)
+
+
+def test_a_damaged_tiff_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(Image.fromarray(noise(40, 60)).convert("1"), "TIFF", compression="group4"))
+    (begin,) = Image.open(io.BytesIO(data)).tag_v2[273]  # where its only strip is
+    data[begin : begin + 40] = noise(40).tobytes()
+    with suppress(BrokenPicture):
+        decode(bytes(data))
+    assert capfd.readouterr().err == ""  # where libtiff would have a line for every row
 
 
 def test_tiffs_of_other_kinds() -> None:
