@@ -1,6 +1,6 @@
 """`hf:PATH_OR_NAME`: a data set of Hugging Face `datasets`, which is installed by `pip install "nas[hf]"`.
 
-    hf:./pets                 a folder that `save_to_disk` wrote
+    hf:./pets                 a folder that `save_to_disk` wrote, or one of Parquet files, or such a file
     hf:uoft-cs/cifar10        a name on the hub, downloaded by `load_dataset`
     hf:owner/name#config      with the name of a configuration
     hf:PATH_OR_NAME?image=photo&label=fine_label      with the columns to take
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.source import Encoded, Source
-from nas.data.splits import named_parts, quoted
+from nas.data.splits import named_parts, part_of, quoted
 from nas.errors import DataError
 from nas.system.text import one_line, printable
 
@@ -81,17 +82,42 @@ def _load(datasets: Any, place: str, argument: str) -> Any:
     settings: Any = getattr(datasets, "config", None)
     if hasattr(settings, "HF_DATASETS_TRUST_REMOTE_CODE"):  # before 4.0 a data set may come with a script
         settings.HF_DATASETS_TRUST_REMOTE_CODE = False
-    if folder.is_file():
-        raise DataError(f"{place}: a folder that `save_to_disk` wrote, or a name on the hub; this is a file.")
-    if folder.is_dir() and not any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json")):
-        raise DataError(f"{folder}: `save_to_disk` of datasets did not write this folder. Try imagefolder:{name}.")
+    saved = any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
+    files = {} if saved else _parquet(place, folder)
+    if folder.is_file() and not files:
+        raise DataError(f"{place}: a folder that `save_to_disk` wrote, Parquet, or a name on the hub; this is a file.")
+    if folder.is_dir() and not saved and not files:
+        raise DataError(
+            f"{folder}: `save_to_disk` of datasets did not write this folder, and it holds no Parquet. "
+            f"Try imagefolder:{name}."
+        )
     try:
-        if folder.is_dir():
+        if files:
+            return datasets.load_dataset("parquet", data_files=files)
+        if saved:
             return datasets.load_from_disk(str(folder))
         return datasets.load_dataset(name, configuration or None)
     except Exception as problem:  # of the network, the hub, the files
         why = one_line(problem).rstrip(".")
         raise DataError(f"{place}: cannot be loaded ({type(problem).__name__}: {why}).") from problem
+
+
+def _parquet(place: str, path: Path) -> dict[str, list[str]]:
+    """Parquet files by split, as the hub has them: `train-00000-of-00002.parquet`, or `train/0000.parquet`."""
+    if path.is_file():
+        return {"train": [str(path)]} if path.suffix == ".parquet" else {}
+    splits: dict[str, list[str]] = {}
+    roots = set()
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else ():
+        name = re.sub(r"-\d+-of-\d+$", "", file.stem)
+        within = part_of(name) is None and part_of(file.parent.name) is not None and file.parent != path
+        roots.add(file.parent.parent if within else file.parent)
+        splits.setdefault(file.parent.name if within else name, []).append(str(file))
+    if len(roots) > 1:  # as of several configurations, which may hold the same pictures
+        raise DataError(f"{place}: Parquet of one data set lies in one folder, this is in {len(roots)}. Name one.")
+    if not splits or any(map(part_of, splits)):
+        return splits
+    return {"train": [file for files in splits.values() for file in files]}
 
 
 def _chosen(place: str, query: str) -> dict[str, str]:

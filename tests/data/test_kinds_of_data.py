@@ -473,6 +473,47 @@ def test_hf_unlabelled_tests_are_passed_over(hub: dict[str, Any], png: Callable[
     assert "`test` has no labels and was passed over." in data.notes
 
 
+PARQUET = {
+    "one file": (["p.parquet"], {"train": ["p.parquet"]}),
+    "files without a split": (["0.parquet", "1.parquet"], {"train": ["0.parquet", "1.parquet"]}),
+    "shards": (
+        [f"data/{name}.parquet" for name in ("train-0-of-2", "train-1-of-2", "test-0-of-1")],
+        {"train": ["data/train-0-of-2.parquet", "data/train-1-of-2.parquet"], "test": ["data/test-0-of-1.parquet"]},
+    ),
+    "a folder for each split": (
+        ["default/Train/0.parquet", "default/Test/0.parquet"],
+        {"Train": ["default/Train/0.parquet"], "Test": ["default/Test/0.parquet"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARQUET)
+def test_hf_parquet_by_split(
+    hub: dict[str, Any], png: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    files, expected = PARQUET[case]
+    for file in files:
+        (tmp_path / "p" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / file).write_bytes(b"")
+    asked = []
+
+    def load_dataset(kind: str, data_files: dict[str, list[str]]) -> Any:
+        asked.append((kind, data_files))
+        return {name: several(png) for name in data_files}
+
+    monkeypatch.setattr(sys.modules["datasets"], "load_dataset", load_dataset)
+    assert load_data(f"hf:{tmp_path}/p?image=photo&label=fine", 8).classes == ("cat", "dog")
+    assert asked == [("parquet", {name: [f"{tmp_path}/p/{file}" for file in some] for name, some in expected.items()})]
+
+
+def test_hf_parquet_of_two_configurations(hub: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("fine", "coarse"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train-0-of-1.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match=r"lies in one folder, this is in 2\. Name one"):
+        load_data(f"hf:{tmp_path}", 8)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -578,7 +619,7 @@ def test_hf_splits_of_other_names(hub: dict[str, Any], png: Callable[..., bytes]
 def test_hf_messages(hub: dict[str, Any], png: Callable[..., bytes], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="hf:none: cannot be loaded"):
         load_data("hf:none", 8)
-    with pytest.raises(DataError, match="`save_to_disk` of datasets did not write this folder"):
+    with pytest.raises(DataError, match="did not write this folder, and it holds no Parquet"):
         load_data(f"hf:{tmp_path}", 8)
     hub["pets"] = table(png, [0, 2] * 5, FakeClassLabel(["cat", "dog"]))
     with pytest.raises(DataError, match=r"labels lie in 0\.\.1, got 2"):
@@ -594,8 +635,9 @@ def test_hf_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         load_data("hf:pets", 8)
 
 
-def test_the_real_hf(tmp_path: Path, png: Callable[..., bytes]) -> None:
+def test_the_real_hf(tmp_path: Path, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
 
     def made(count: int, first: int) -> Any:
@@ -609,6 +651,10 @@ def test_the_real_hf(tmp_path: Path, png: Callable[..., bytes]) -> None:
     assert load_data(f"hf:{tmp_path}/pets", 8).fingerprint == data.fingerprint
     chosen = load_data(f"hf:{tmp_path}/pets?image=image&label=label", 8)
     assert chosen.fingerprint == data.fingerprint
+    made(20, 0).rename_columns({"image": "img", "label": "fine_label"}).to_parquet(tmp_path / "p.parquet")
+    data = load_data(f"hf:{tmp_path}/p.parquet?image=img&label=fine_label", 8)
+    check(data, f"hf:{tmp_path}/p.parquet?image=img&label=fine_label", 8, 8)
+    assert data.classes == ("cat", "dog")
 
 
 # names
