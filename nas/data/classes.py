@@ -36,13 +36,17 @@ class Classes:
         if twins := [name for some in alike.values() if len(some) > 1 for name in some]:
             self.notes += (f"Different classes, though their names differ only in case: {quoted(twins)}.",)
 
-    def label(self, name: str, part: str, title: str) -> int:
-        """The number of a class. Raises `DataError` where train has none of this name; `title` says whose it is."""
-        if (number := self.number.get(nfc(name))) is not None:
-            return number
+    def find(self, name: str) -> int | None:
+        """The number of a class; None where train has none of this name."""
+        if name not in self.number and (key := nfc(name)) in self.number:
+            self.number[name] = self.number[key]
+        return self.number.get(name)
+
+    def unknown(self, name: str, part: str, title: str) -> DataError:
+        """What to say of a class that train does not have; `title` is the picture's."""
         like = [known for known in self.names if _letters(known) == _letters(name)]
         hint = f"Train has {printable(like[0])!r}: write both alike" if like else "add some, or remove it"
-        raise DataError(
+        return DataError(
             f"{self.place}: {title}: the class {printable(name)!r} of {part} has no pictures in train. "
             f"Classes are the same in every split: {hint}."
         )

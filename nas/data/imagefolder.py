@@ -56,7 +56,9 @@ def _source(path: Path, listing: Listing, layout: Layout) -> Source:
             loose += 1
             continue
         part, written = found
-        labels.append(classes.label(written, part, printable("/".join(name))))
+        if (number := classes.find(written)) is None:
+            raise classes.unknown(written, part, printable("/".join(name)))
+        labels.append(number)
         rows[part].append(len(kept))
         kept.append(name)
     notes = listing.notes + layout.notes + classes.notes

@@ -83,10 +83,11 @@ def _source(path: Path, rows: list[_Row], repeated: int) -> Source:
     splits = {row.split for row in rows}
     parts, notes = ({"": "train"}, ()) if splits == {""} else named_parts(sorted(splits), str(path))
     classes = Classes(str(path), (row.label for row in rows if parts[row.split] == "train"))
-    labels = np.array(
-        [classes.label(row.label, parts[row.split], f"line {row.line}") for row in rows],
-        dtype=np.int64,
-    )
+    numbered = [classes.find(row.label) for row in rows]
+    for row, number in zip(rows, numbered, strict=True):
+        if number is None:
+            raise classes.unknown(row.label, parts[row.split], f"line {row.line}")
+    labels = np.array(numbered, dtype=np.int64)
     of = np.array([parts[row.split] for row in rows])
     numbers = {part: np.flatnonzero(of == part) for part in parts.values()}
     names = tuple(map(printable, classes.names))

@@ -48,19 +48,17 @@ class Layout:
 
 
 class _Tree:
-    """Folders by what they hold."""
+    """Folders by what they hold: folders, pictures (`direct`), and pictures there or deeper (`filled`)."""
 
     def __init__(self, listing: Listing) -> None:
         self.inside: dict[Name, set[str]] = {}
         for name in listing.folders:
             self.inside.setdefault(name[:-1], set()).add(name[-1])
         self.direct = Counter(name[:-1] for name in listing.pictures)
-        self.filled = {folder[:depth] for folder in self.direct for depth in range(len(folder) + 1)}
+        self.filled: Counter[Name] = Counter()
+        for folder, count in self.direct.items():
+            self.filled.update({folder[:depth]: count for depth in range(len(folder) + 1)})
         self.deepest = max(map(len, listing.pictures))
-
-    def all_in(self, folder: Name) -> int:
-        """Pictures in a folder, or deeper."""
-        return sum(count for name, count in self.direct.items() if name[: len(folder)] == folder)
 
     def filled_inside(self, folder: Name) -> set[str]:
         """Folders right below, with pictures in them or deeper."""
@@ -97,7 +95,7 @@ def find_layout(place: str, listing: Listing) -> Layout:
                 f"{place}: splits lie above classes, as in {SHOWN}; here {quoted([head])} holds "
                 f"{quoted(sorted(within))}. Name the folder right above them as PATH, sort them so, {OWN_LIST}."
             )
-    nested = [head for head in heads if inside[head] and 2 * tree.direct[(*top, head)] < tree.all_in((*top, head))]
+    nested = [head for head in heads if inside[head] and 2 * tree.direct[(*top, head)] < tree.filled[(*top, head)]]
     most = max(inside.values(), key=len)
     if len(nested) > max(1, len(heads) / 2) and all(len(inside[head]) > 1 and inside[head] <= most for head in nested):
         raise DataError(
