@@ -36,8 +36,8 @@ def load_imagefolder(argument: str) -> Source:
     else:
         raise DataError(f"{path}: no such folder or archive. Pictures are given as imagefolder:PATH.")
     if not listing.pictures:
-        why = " ".join(listing.notes) or "See docs/data.md for the layout."
-        raise DataError(f"{path}: no pictures ({', '.join(SUFFIXES)}). {why}")
+        kinds = "" if listing.outside else f" ({', '.join(SUFFIXES)})"
+        raise DataError(f"{path}: no pictures{kinds}. {' '.join(listing.notes) or 'See docs/data.md for the layout.'}")
     return _source(path, listing, find_layout(str(path), listing))
 
 

@@ -59,7 +59,7 @@ class Listing:
         if self.outside:
             notes += (
                 f"{len(self.outside):,} members whose names lead out of the archive were passed over, such as "
-                f"{printable(self.outside[0], 60)!r}; make it anew without -P.",
+                f"{printable(self.outside[0], 60)!r}; make it anew without -P, a zip with relative names.",
             )
         return notes
 

@@ -202,7 +202,7 @@ def test_names_that_lead_out_are_told_where_nothing_is_left(pack: Make, kind: st
     with pytest.raises(
         DataError,
         match=r"no pictures.* 12 members whose names lead out of the archive were passed over, such as "
-        rf"'{above}a/0\.png'; make it anew without -P\.",
+        rf"'{above}a/0\.png'; make it anew without -P",
     ):
         load_imagefolder(str(path))
 

@@ -147,7 +147,7 @@ def test_names_that_lead_out_and_links_are_passed_over(
     (note,) = [note for note in data.notes if "lead out" in note]
     assert note == (
         "3 members whose names lead out of the archive were passed over, such as '../../evil/x.png'; make it anew "
-        "without -P."
+        "without -P, a zip with relative names."
     )
     new = {path.name for path in tmp_path.rglob("*")} - {path.name for path in before}
     assert not new & {"evil", "x.png", "link.png", "hard.png"}
