@@ -77,11 +77,10 @@ def find_layout(place: str, listing: Listing) -> Layout:
     inside = {head: tree.filled_inside((*top, head)) for head in heads}
     training = [head for head in parts if parts[head] == "train"]
     if set(heads) <= set(SPELLINGS) or any(inside[head] for head in training):
-        flat = [head for head in heads if head not in parts and not inside[head] and tree.direct[(*top, head)]]
-        if len(parts) == 1 and len(flat) > 1:
+        if len(parts) == 1 and (beside := _beside(tree, top, training[0], heads, inside)):
             raise DataError(
-                f"{place}: is {quoted(training)} a split, or a class beside {quoted(flat)}? A split has no classes "
-                f"beside it, a class no folders in it: sort them so, {OWN_LIST}."
+                f"{place}: is {quoted(training)} a split, or a class beside {quoted(beside)}? Call all splits train, "
+                f"val and test; a class has no folders in it. Sort them so, {OWN_LIST}."
             )
         return _splits(place, tree, top, heads)
     if training and len(set(parts.values())) > 1:
@@ -116,6 +115,19 @@ def _top(tree: _Tree) -> Name:
         if head in SPELLINGS or (head.isalpha() and part_of(head) in ("validation", "test")):
             return top
         top = (*top, head)
+
+
+def _beside(tree: _Tree, top: Name, train: str, heads: list[str], inside: dict[str, set[str]]) -> list[str]:
+    """What makes one wonder whether the only folder with the name of a split is one; none where nothing does.
+
+    Others that hold the same folders, or that hold pictures; beside the plain `train` one of these is passed over.
+    """
+    others = [head for head in heads if head != train and (*top, head) in tree.filled]
+    twins = [head for head in others if len(inside[head] & inside[train]) > 1]
+    flat = [head for head in others if not inside[head]]
+    if train not in SPELLINGS:
+        return others
+    return twins or (flat if len(flat) > 1 else [])
 
 
 def _splits(place: str, tree: _Tree, top: Name, heads: list[str]) -> Layout:

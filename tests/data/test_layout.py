@@ -157,6 +157,14 @@ UNCLEAR = {
         {"train/steam": 2, "train/diesel": 2, "car": 2, "plane": 2},
         "is `train` a split, or a class beside `car`, `plane`",
     ),
+    "a split of another name": (
+        {"train/a": 2, "train/b": 2, "prueba/a": 1, "prueba/b": 1},
+        "is `train` a split, or a class beside `prueba`. Call all splits train, val and test",
+    ),
+    "training and resting with folders": (
+        {"training/2020": 2, "training/2021": 2, "resting/2020": 2, "resting/2022": 1},
+        "is `training` a split, or a class beside `resting`",
+    ),
     "flat splits": (
         {"Train": 3, "Test": 3},
         "in `Test`, `Train`, which are called as splits are, pictures lie in none",
