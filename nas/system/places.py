@@ -48,6 +48,11 @@ def network_names() -> dict[str, Path]:
     return {file.stem: file for file in sorted(files, key=lambda file: file.name)}
 
 
+def shipped_tables() -> list[str]:
+    """Names of the shipped tables."""
+    return sorted(file.parent.name for file in shipped_folder("latency_tables").glob("*/table.yaml"))
+
+
 def is_path(place: str) -> bool:
     """Whether this, which is no name, is a path: with a slash or a suffix, or naming a folder here."""
     return os.sep in place or place.endswith((".yaml", ".yml")) or Path(place).is_dir()
