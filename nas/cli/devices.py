@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,14 @@ def profile(
 
     from nas.devices.find import Ways
     from nas.profiler.bench import named, together
+    from nas.profiler.profile import check_folder
     from nas.profiler.profile import profile as measure
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
     loaded = load_space(space, resolution=resolution, classes=classes)
     folder = out or table_folder(named(targets[0]), loaded.name)
+    check_folder(folder, targets[0])
     with (
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
@@ -138,7 +141,7 @@ def profile(
 @_ways
 @json_option
 def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
-    """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
+    """Measure a whole network on its device, beside what the table says; exit code 1 where they do not agree."""
     from nas.runs.network import find_network
     from nas.runs.request import parse_percent
     from nas.runs.run import Run
@@ -164,6 +167,6 @@ def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **wa
         attached(device_of(target, table), Ways(**ways, show=_on_stderr)) as device,
     ):
         result = measure(config.architecture, table, device, teller)
-    show_result(result, verify_summary, as_json)
-    if abs(result["error_pct"]) > percent:
+    show_result(result, partial(verify_summary, tolerance_pct=percent), as_json)
+    if "too_busy" in result or abs(result["error_pct"]) > percent:
         sys.exit(1)
