@@ -78,9 +78,6 @@ def test_every_probe_is_measured_and_as_sure_as_asked(measure: Callable[..., Sam
     assert (found.halfwidth <= 0.007 * found.ms).all()
     assert found.sessions.max() < MOST_SESSIONS
     assert teller.lines == []
-    assert teller.steps == sorted(teller.steps, key=lambda step: step[0])
-    assert all(done <= total for done, total in teller.steps)
-    assert teller.steps[-1][0] == found.sessions.sum()
     for plan in device.plans:
         assert (plan.passes, plan.runs) == (PASSES, module.RUNS)
     assert len({plan.seed for plan in device.plans}) == len(device.plans)  # no two are shuffled alike
