@@ -34,7 +34,7 @@ def estimate(config: Path | None, arch_def: Path | None, target: str, as_json: b
         "latency_ms": found.latency_ms,
         "coverage": found.coverage,
         "latency_error_pct": found.error_pct,
-        "networks_error": table.networks_error,
+        "networks_error": table.checked_by_name(space),
         "macs": architecture.macs,
         "params": architecture.params,
         "flash_bytes": COSTS["flash"].of(architecture),

@@ -110,6 +110,14 @@ class LatencyTable:
                 return error.model_dump()
         return None
 
+    def checked_by_name(self, space: str | None) -> dict[str, Any] | None:
+        """The same for a network that only names its space: of the one space of that name; None where several had it.
+        Where no space is named it is that of the space profiled last."""
+        if space is None:
+            return self.networks_error
+        found = [error for error in self.header.error.checks if space == (error.space or self.header.space)]
+        return found[0].model_dump() if len(found) == 1 else None
+
     @property
     def checked_spaces(self) -> list[str]:
         """Names of the spaces whose networks the error was measured on, each once."""

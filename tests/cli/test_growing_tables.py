@@ -132,6 +132,7 @@ def test_a_search_measures_what_its_space_lacks_and_shows_no_check_of_another(as
     assert (document["networks_error"], document["checked_on"]) == (None, ["grey"])
     assert "not on this space" in nas("search", "--resume", "--out", "part", cwd=tmp_path).stdout
     table = str(tmp_path / "data/nas/latency_tables/fake-grey")
+    assert "whole networks" not in nas("estimate", "part", "--target", table, cwd=tmp_path).stdout  # of which grey?
     half = search("half", table, **{"[3, 6]": "[3, 4]"})  # a table answers as far as it can, and this is told
     assert "2 of the 6 layers of grey have no row in fake-grey. Measure them: nas profile --space " in half.stderr
     none = nas("search", "--space", "grey.yaml", "--target", table, cwd=tmp_path, code=2)
