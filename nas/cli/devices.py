@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +115,14 @@ def profile(
 
     from nas.devices.find import Ways
     from nas.profiler.bench import named, together
+    from nas.profiler.profile import check_folder
     from nas.profiler.profile import profile as measure
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
     loaded = load_space(space, resolution=resolution, classes=classes)
     folder = out or table_folder(named(targets[0]), loaded.name)
+    check_folder(folder, targets[0])
     with (
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways)) as device,
@@ -172,7 +175,7 @@ def _search_with(table: LatencyTable, space: Space, name: str, target: str, reso
 @_ways
 @json_option
 def verify(source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: Any) -> None:
-    """Measure a whole network on a device, beside what the table says; exit code 1 where they differ.
+    """Measure a whole network on a device, beside what the table says; exit code 1 where they do not agree.
 
     Without a table that answers for the network it is measured alone.
     """
@@ -206,6 +209,6 @@ def verify(source: str, target: str | None, tolerance: str, resolution: int | No
         table, alone = None, {"target": target, "why": str(missing)}
     with ScreenTeller("verify") as teller, attached(device_name, Ways(**ways)) as device:
         result = measure(config.architecture, table, device, teller) | alone
-    show_result(result, verify_summary, as_json)
-    if table is not None and abs(result["error_pct"]) > percent:
+    show_result(result, partial(verify_summary, tolerance_pct=percent), as_json)
+    if "too_busy" in result or (table is not None and abs(result["error_pct"]) > percent):
         sys.exit(1)

@@ -38,12 +38,13 @@ def search_summary(result: Result, run: Path) -> str:
             f"(± {winner.latency_error_pct:.0f} %, estimated)",
         ),
         *_checked(None if result.networks_error is None else result.networks_error.model_dump()),
+        *_unchecked(result),
         *_searched(result),
         ("winner", f"{asked}{further} · table {_figures(winner, accuracy)}"),
     ]
     lines += [("doubt", doubt) for doubt in result.doubts]
     if result.measured:
-        missed = "" if result.measured.measured_ms <= bound else " · MISSED the bound"
+        missed = " · MISSED the bound" if result.measured.misses(bound) else ""
         lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))
     for number, (name, reference) in enumerate(result.references.items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
@@ -69,8 +70,10 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
 
 def table_line(table: LatencyTable) -> str:
     """One table in a list."""
-    error = table.networks_error
-    checked = f" · networks {error['mape_pct']:.1f} % off" if error else ""
+    checked = "".join(
+        f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
+        for error in table.header.error.checks
+    )
     return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}"
 
 
@@ -85,7 +88,7 @@ def table_summary(table: LatencyTable) -> str:
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
-            *_checked(table.networks_error, in_full=True),
+            *(line for error in header.error.checks for line in _checked(error.model_dump(), in_full=True)),
             ("between", "a block model answers within its range" if table.model else "nothing: only rows answer"),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
@@ -181,18 +184,27 @@ def profile_summary(table: LatencyTable, use: str) -> str:
     return table_summary(table) + _table([("use it", use)])
 
 
-def verify_summary(result: Mapping[str, Any]) -> str:
-    """A network by its table and by the clock, or by the clock alone and why."""
+def verify_summary(result: Mapping[str, Any], tolerance_pct: float) -> str:
+    """A network by its table and by the clock, and whether they agree; or by the clock alone and why."""
     if result["latency_ms"] is None:
         clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
         return _table([("measured", clock), ("table", f"none: {result['why']}")])
-    return _table(
-        [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
-    )
+    lines = [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
+    if "too_busy" not in result:
+        off = result["error_pct"]
+        verdict = f"{abs(off):.1f} % {'slower' if off > 0 else 'faster'} than its table says"
+        within = "within" if abs(off) <= tolerance_pct else "more than"
+        lines.append(("verdict", f"{verdict}: {within} the tolerance of {tolerance_pct:g} %"))
+    return _table(lines)
 
 
 def measured_line(result: Mapping[str, Any]) -> str:
     """Table and measured, side by side; how the device's pace has changed, where it has."""
+    if result.get("too_busy"):
+        return (
+            f"table {result['latency_ms']:.2f} ms · too busy: measure again, as {result['too_busy']} · by the clock "
+            f"{result['raw_ms']:.2f} ± {result['measured_halfwidth_ms']:.2f} ms"
+        )
     line = (
         f"table {result['latency_ms']:.2f} ms · measured {result['measured_ms']:.2f} ± "
         f"{result['measured_halfwidth_ms']:.2f} ms ({result['error_pct']:+.1f} %)"
@@ -256,9 +268,10 @@ def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tup
     """The error of a table on whole networks, where one was measured; in full for the table itself."""
     if error is None:
         return []
+    of = f" of {error['space']}" if error.get("space") else ""
     text = (
-        f"on {error['count']} whole networks measured there the table was {error['mape_pct']:.1f} % off on average, "
-        f"{error['worst_pct']:.1f} % at most"
+        f"on {error['count']} whole networks{of} measured there the table was {error['mape_pct']:.1f} % off on "
+        f"average, {error['worst_pct']:.1f} % at most"
     )
     if not in_full:
         return [("checked", text)]
@@ -266,6 +279,13 @@ def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tup
     tau = "" if error["kendall_tau"] is None else f" · Kendall tau {error['kendall_tau']:.3f}"
     floor = "" if error["floor_pct"] is None else f" · halves of the measurements differ by {error['floor_pct']:.1f} %"
     return [("checked", text), ("", f"{shares}{tau}{floor}")]
+
+
+def _unchecked(result: Result) -> list[tuple[str, str]]:
+    """What is told of a table that was checked, but on networks of other spaces."""
+    others = ", ".join(result.checked_on)
+    text = f"not on this space: {result.target} was checked on networks of {others}, as the space was then"
+    return [("checked", text)] if others else []
 
 
 def _device(device: DeviceHeader) -> str:

@@ -73,7 +73,9 @@ def table_show(name: str, as_json: bool) -> None:
 @table.command("check")
 @click.argument("name", metavar="TABLE")
 @click.option("--space", help="Of own tables: whose networks to draw. Default: the space that was profiled.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of own tables: which networks are drawn.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of own tables: which networks are drawn."
+)
 @json_option
 def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     """Error of a table: published networks estimated anew; of your own, fresh networks measured on its device."""
@@ -84,6 +86,8 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
 
     found = load_table(named_table(name))
     result = check_table(found)
+    if found.header.target is not None and not (space or found.header.space) and len(found.checked_spaces) > 1:
+        raise NasError(f"{name} is of several spaces ({', '.join(found.checked_spaces)}): --space says which to check.")
     if found.header.target is not None and (space or found.header.space):
         from nas.profiler.bench import attached
         from nas.profiler.check import measured_error
