@@ -27,7 +27,7 @@ from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
 from nas.system.teller import Teller
 from nas.tables.header import NetworksError
-from nas.tables.references import read_references
+from nas.tables.references import References, read_references
 from nas.tables.table import LatencyTable
 
 SECONDS = 15.0
@@ -107,8 +107,8 @@ def measure_networks(
 def verify(architecture: Architecture, table: LatencyTable | None, device: Device, teller: Teller) -> dict[str, Any]:
     """One network by its table and by the clock, as a JSON mapping; `error_pct` is of measured over table.
 
-    Without a table that is null, as is all that a table would say. Where it is `too_busy`, which says why, `measured_ms`
-    is as the clock had it, and no verdict on the table.
+    Without a table that is null, as is all that a table would say. Where it is `too_busy`, which says why,
+    `measured_ms` is as the clock had it, and no verdict on the table.
     """
     found = None if table is None else table.estimate(architecture)
     measured = measure_networks([architecture], table, device, teller)
