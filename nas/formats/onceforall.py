@@ -247,7 +247,8 @@ class _File(Strict):
     def head(self, shape: tuple[int, ...]) -> Layer:
         """What follows the last feature map, of this shape."""
         channels, height, width = shape
-        mix, settings = self.feature_mix_layer, {}
+        mix = self.feature_mix_layer
+        settings: dict[str, Any] = {}
         if mix is not None:
             with _within("feature_mix_layer"):
                 if (mix.in_channels, mix.kernel_size, mix.stride, mix.groups) != (channels, 1, 1, 1):

@@ -67,9 +67,9 @@ def _timm() -> Any:
                 raise
         for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
         _DECLARED.append(library)
         return import_module("timm")
     except ImportError:
@@ -103,7 +103,7 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(f"Networks of timm's EfficientNet and MobileNetV3 are read, this is a {family}.")
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-    shape = (model.conv_stem.in_channels, size, size)
+    shape: tuple[int, ...] = (model.conv_stem.in_channels, size, size)
     parts: list[tuple[str, Any]] = [("conv_stem", model)]
     parts += [
         (f"blocks.{stage}.{place}", block) for stage, run in enumerate(model.blocks) for place, block in enumerate(run)
@@ -143,7 +143,7 @@ def _stem(model: Any) -> dict[str, Any]:
 def _head(model: Any, pooled: bool) -> dict[str, Any]:
     if pooled:
         _only(_activation(getattr(model, "norm_head", None)), "none", "a head with normalisation")
-        settings = {"kind": "pooled_head", "activation": _activation_of(model.act2)}
+        settings: dict[str, Any] = {"kind": "pooled_head", "activation": _activation_of(model.act2)}
         settings |= {} if model.conv_head.bias is not None else {"head_bias": False}
     else:
         settings = {"kind": "head", "activation": _activation(model.bn2)}
@@ -217,7 +217,7 @@ def _conventions(model: Any) -> dict[str, Any]:
     modules = list(model.modules())
     # timm pads a convolution of stride 1 alike on all sides, where both ways agree
     padded = {type(m).__name__ == "Conv2dSame" for m in modules if getattr(m, "stride", 1) == (2, 2)}
-    found = {
+    found: dict[str, set[Any]] = {
         "norm_eps": {float(module.eps) for module in modules if hasattr(module, "running_var")},
         "padding": {"same" if same else "symmetric" for same in padded},
     }
