@@ -69,7 +69,8 @@ class Conv(Op):
         return height * width * self.out_channels * (self.in_channels // self.groups) * self.kernel**2
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """Taps on padding are not counted for a depthwise convolution; a full k×k one reads its k×k patches."""
+        """Taps on padding are not counted for a depthwise convolution; a full k×k one reads its k×k patches; one in
+        groups is taken apart and put together again, as by runtimes that have no such kernel."""
         ((_, height, width),) = inputs
         _, below, right = self.shape(*inputs)
         weights = self.out_channels * (self.in_channels // self.groups) * self.kernel**2
@@ -82,12 +83,14 @@ class Conv(Op):
                 f"depthwise{self.kernel}": self.in_channels * taps,
             }
         patches = below * right * self.in_channels * self.kernel**2
-        return {
+        taken, given = self.in_channels * height * width, self.out_channels * below * right
+        found = {
             "operators": 1,
             "weights": weights,
             "dense": below * right * weights,
-            "traffic": patches + below * right * self.out_channels,
+            "traffic": patches + given,
         }
+        return found | {"grouped": taken + given} if self.groups > 1 else found
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         shape = self.weights()["conv.weight"].shape

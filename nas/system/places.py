@@ -44,6 +44,11 @@ def network_names() -> dict[str, Path]:
     return {file.stem: file for file in sorted(shipped_folder("latency_tables").glob("*/networks/*.json"))}
 
 
+def shipped_tables() -> list[str]:
+    """Names of the shipped tables."""
+    return sorted(file.parent.name for file in shipped_folder("latency_tables").glob("*/table.yaml"))
+
+
 def is_path(place: str) -> bool:
     """Whether this is written as a path rather than a name: with a slash or a suffix, or naming a folder here."""
     return os.sep in place or place.endswith((".yaml", ".yml")) or Path(place).is_dir()

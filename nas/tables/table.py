@@ -130,6 +130,15 @@ class LatencyTable:
             ms[asked] = self._modelled([layers[int(index)] for index in asked])
         return Latencies(ms, provenance)
 
+    def answers(self, layers: Iterable[Layer]) -> bool:
+        """Whether `lookup` has a figure for each of these."""
+        return all(
+            layer.key in self.keys
+            or not layer.graph.nodes
+            or (self.model is not None and self.model.covers(layer) is None)
+            for layer in layers
+        )
+
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
         if self.model is None:
             raise LatencyMissing(
@@ -139,7 +148,10 @@ class LatencyTable:
         for layer in layers:
             reason = self.model.covers(layer)
             if reason is not None:
-                raise LatencyMissing(f"{self.name} does not answer for {describe(layer)}: {reason}")
+                raise LatencyMissing(
+                    f"{self.name} does not answer for {describe(layer)}: {reason} "
+                    "`nas spaces list` says which targets answer a whole space."
+                )
         return self.model.predict(layers)
 
     def estimate(self, architecture: Architecture) -> Estimate:
