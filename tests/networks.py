@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nas.blocks import Architecture, Layer
-from nas.blocks.layer import ACTIVATIONS, GATES
+from nas.blocks.layer import ACTIVATIONS, GATES, PADDINGS
 
+CONVENTIONS = st.fixed_dictionaries(
+    {
+        "norm_eps": st.sampled_from((1e-5, 1e-3)),
+        "padding": st.sampled_from(PADDINGS),
+        "se_activation": st.sampled_from(("relu", "swish", "hard-swish")),
+    }
+)
 WIDTHS = st.integers(1, 12)
 BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity")
 HEADS = ("head", "pooled_head")
@@ -58,7 +65,8 @@ def architectures(draw: st.DrawFn) -> Architecture:
     chain: list[Layer] = []
     for kind in kinds:
         chain.append(draw(layers(kind, *(chain[-1].output if chain else start))))
-    return Architecture(*start, tuple(chain))
+    shared = draw(CONVENTIONS)
+    return Architecture(*start, tuple(layer.changed(**shared) for layer in chain))
 
 
 def randomize(network: nn.Module, seed: int) -> nn.Module:

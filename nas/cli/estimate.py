@@ -60,5 +60,5 @@ def _latency(place: str, config: Config, target: str) -> dict[str, Any]:
         "latency_ms": found.latency_ms,
         "coverage": found.coverage,
         "latency_error_pct": found.error_pct,
-        "networks_error": table.networks_error,
+        "networks_error": table.checked_by_name(config.space),
     }

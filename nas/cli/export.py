@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, network_option, print_json, show, tell
+from nas.cli.output import ScreenTeller, json_option, network_option, print_json, show
 from nas.errors import NasError
 from nas.system.places import absolute_data
+from nas.system.teller import Teller
 
 if TYPE_CHECKING:
     from nas.runs.network import Network
@@ -53,15 +54,17 @@ def export(
         raise NasError("--batch is of the formats onnx and int8. Add one to --format, or leave it out.")
     pictures = _batch(batch)
     written: list[Path] = []
-    if names and "study" in names:
-        from nas.export.study import to_study
-
-        names.remove("study")
-        written.append(to_study(Path(source), out, data=None if data is None else absolute_data(data)))
     report = None
-    if names != []:
-        found, report = _export_network(find_network(source, resolution), names, out, seed, data, pictures)
-        written += found
+    with ScreenTeller("export") as teller:
+        if names and "study" in names:
+            from nas.export.study import to_study
+
+            names.remove("study")
+            written.append(to_study(Path(source), out, data=None if data is None else absolute_data(data)))
+        if names != []:
+            network = find_network(source, resolution)
+            found, report = _export_network(network, names, out, seed, data, pictures, teller)
+            written += found
     if as_json:
         print_json({"written": [str(path) for path in written]} | ({} if report is None else {"int8": report}))
         return
@@ -84,7 +87,13 @@ def _batch(text: str | None) -> int | None:
 
 
 def _export_network(
-    source: Network, names: list[str] | None, out: Path, seed: int, data: str | None, batch: int | None
+    source: Network,
+    names: list[str] | None,
+    out: Path,
+    seed: int,
+    data: str | None,
+    batch: int | None,
+    teller: Teller,
 ) -> tuple[list[Path], dict[str, Any] | None]:
     """Files written, and the report of int8 where that was asked for."""
     from nas.formats.winner import export as write
@@ -108,24 +117,26 @@ def _export_network(
             weights_from=config.weights,
             pictures=config.pictures,
             batch=batch,
-            skipped=tell,
+            answers=source.answers,
+            skipped=teller.say,
         )
     if out / "model.py" in written:
         from nas.cost.recount import differences
 
         for line in differences(config.architecture):
-            tell(line)
+            teller.say(line)
     if not quantised:
         return written, None
     from nas.data import load_data
-    from nas.export.int8 import to_int8
     from nas.formats.winner import Origin
     from nas.profiler.bench import attached
 
     origin = Origin(
         config.decisions, config.space, config.metrics, seed, weights, config.weights, config.pictures, batch
     )
-    with ScreenTeller("int8") as teller, attached("cpu") as device:
+    with attached("cpu") as device:
+        from nas.export.int8 import to_int8  # brings torch and ONNX Runtime
+
         pictures = load_data(data or "", config.architecture.height, teller=teller)
-        more, report = to_int8(config.architecture, origin, pictures, device, out)
+        more, report = to_int8(config.architecture, origin, pictures, device, out, teller)
     return written + more, report

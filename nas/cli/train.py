@@ -40,9 +40,9 @@ def train(
 ) -> None:
     """Train a network, or fine-tune one that has weights, and test it."""
     folder = _folder(config, data, out, resume, plain)
-    from nas.runs.train import carry_out  # only now: the request is on disk
-
     with ScreenTeller("train") as teller:
+        from nas.runs.train import carry_out  # only now: the request is on disk, and a bar tells that it takes a while
+
         carry_out(folder, teller, tensorboard)
     if ranks.rank():
         return

@@ -24,10 +24,12 @@ file `arch.txt` is built by timm as
         fix_stem=True,
         in_chans=text.get("in_channels", 3),
         act_layer=get_act_layer(text["activation"]),
+        norm_layer=partial(torch.nn.BatchNorm2d, eps=text.get("norm_eps", 1e-5)),
+        pad_type=text.get("padding", ""),
         round_chs_fn=partial(round_channels, divisor=text.get("round_to", 8)),
         se_layer=partial(
             SqueezeExcite,
-            force_act_layer=torch.nn.ReLU,
+            force_act_layer=get_act_layer(text.get("se_activation", "relu")),
             gate_layer=get_act_layer(text.get("se_gate", "sigmoid")),
             rd_round_fn=round_channels if from_mid else None,
         ),
@@ -43,6 +45,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,7 +53,7 @@ from pydantic import AfterValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.heads import Ending
-from nas.blocks.layer import MAX_DIMENSION, Layer
+from nas.blocks.layer import MAX_DIMENSION, NORM_EPS, PADDINGS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
 from nas.system.files import read_json, read_model
@@ -105,7 +108,13 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     layers = [layer for layer in architecture.layers if layer.graph.nodes]
     if len(layers) < 3:
         raise _Inexpressible("a network has a stem, at least one block and a head")
-    stem, *body, head = layers
+    conventions = {(layer.norm_eps, layer.padding) for layer in layers}
+    inside = {layer.se_activation for layer in layers if layer.se_channels} or {"relu"}
+    if len(conventions) > 1 or len(inside) > 1:
+        raise _Inexpressible("all layers share one `norm_eps`, `padding` and `se_activation`")
+    ((norm_eps, padding),), (inner,) = conventions, inside
+    usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
+    stem, *body, head = (layer.changed(**usual) for layer in layers)
     _check_frame(architecture, stem, head)
     pooled = head.kind == "pooled_head"
     activation = head.activation if head.mid_channels else stem.activation
@@ -126,6 +135,9 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "se_from": "mid" if rounding.se_from_mid else "in",
         "round_to": rounding.channels,
         "head_after_pool": pooled,
+        "norm_eps": norm_eps,
+        "padding": padding,
+        "se_activation": _timm_spelling(inner),
         "head_bias": head.head_bias,
         "blocks": [strings.stage(stage) for stage in _stages(body)],
     }
@@ -172,11 +184,23 @@ class _ArchDefFile(Strict):
     se_from: Literal["in", "mid"] = "in"
     round_to: Size = 8
     head_after_pool: bool = False
+    norm_eps: Annotated[float, Field(gt=0, le=1)] = NORM_EPS
+    padding: Literal["symmetric", "same"] = "symmetric"
+    """`same` is TensorFlow's."""
+    se_activation: Activation = "relu"
     head_bias: bool = True
     """Of the fully connected layer after the pooling."""
     classifier_bias: bool = True
 
     def architecture(self) -> Architecture:
+        """The network. Raises `ArchitectureError` with the place of what does not fit."""
+        usual = self._usual()
+        shared = {"norm_eps": self.norm_eps, "padding": self.padding}
+        inside = {"se_activation": self.se_activation}
+        layers = (layer.changed(**shared, **(inside if layer.se_channels else {})) for layer in usual.layers)
+        return replace(usual, layers=tuple(layers))
+
+    def _usual(self) -> Architecture:
         rounding = Rounding(self.round_to, self.se_from == "mid", _SPELLINGS[self.se_gate])
         stem = Layer(
             kind="conv",
@@ -206,7 +230,12 @@ class _ArchDefFile(Strict):
         channels, height, width = layers[-1].output
         ending = Ending(self.head_after_pool, self.head_bias, self.classifier_bias)
         ending.check([self.head])
-        shape = {"in_channels": channels, "height": height, "width": width, "out_channels": self.num_classes}
+        shape: dict[str, Any] = {
+            "in_channels": channels,
+            "height": height,
+            "width": width,
+            "out_channels": self.num_classes,
+        }
         layers.append(Layer(**ending.settings(self.head, self.activation), **shape))
         return Architecture(self.in_channels, self.resolution, self.resolution, tuple(layers))
 

@@ -22,6 +22,9 @@ FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
 MAX_CONFIG_BYTES = 4 << 20
 
+TOP5_ABOVE = 10
+"""Classes above which a top-5 accuracy tells something."""
+
 Weights = Literal["random", "supernet", "trained"]
 """Where the weights that belong to a config come from."""
 
@@ -38,7 +41,7 @@ class Pictures:
     """By colour, on the scale 0 to 1: the network sees (picture / 255 - mean) / std."""
     std: tuple[float, ...]
     classes: tuple[str, ...]
-    """Their names, in the order of the outputs."""
+    """Their names, in the order of the outputs; empty where nobody said."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,8 @@ class _Pictures(Strict):
     classes: list[Name] = Field(max_length=MAX_DIMENSION)
 
     def check(self, architecture: Architecture) -> None:
-        expected = {"mean": architecture.channels, "std": architecture.channels, "classes": architecture.num_classes}
-        for name, count in expected.items():
+        expected = {"mean": architecture.channels, "std": architecture.channels}
+        for name, count in (expected | ({"classes": architecture.num_classes} if self.classes else {})).items():
             if len(getattr(self, name)) != count:
                 raise ArchitectureError(
                     f"pictures.{name}: has {count:,} entries here, got {len(getattr(self, name)):,}."

@@ -9,8 +9,8 @@
     classifier           LinearLayer
 
 The field has several dialects of one code (github.com/mit-han-lab): names of classes changed, keys came later and
-have defaults before, lists stand for numbers. Momentum and epsilon of batch normalisation are of weights, and dropout
-is of training: neither is of the network. What has no equal here is an error that names it.
+have defaults before, lists stand for numbers. Momentum of batch normalisation and dropout are of training, not of the
+network. What has no equal here is an error that names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
-from nas.blocks.layer import MAX_DIMENSION, Layer
+from nas.blocks.layer import MAX_DIMENSION, NORM_EPS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import make_divisible
 from nas.system.files import read_model
@@ -209,9 +209,16 @@ class _Linear(Strict):
     ops_order: Order = "weight_bn_act"
 
 
+class _Norm(Strict):
+    eps: Annotated[float, Field(gt=0, le=1)] = NORM_EPS
+    momentum: Any = None
+    ws_eps: None = None
+    """Weight standardisation has no equal here."""
+
+
 class _File(Strict):
     name: Annotated[str, Field(max_length=100)] = ""
-    bn: dict[str, Any] | None = None
+    bn: _Norm | None = None
     first_conv: _Conv
     blocks: list[_Block] = Field(min_length=1, max_length=MAX_LAYERS)
     final_expand_layer: _Conv | None = None
@@ -233,6 +240,8 @@ class _File(Strict):
                 layers.append(self.final_expand_layer.layer(shape[1]))
                 shape = layers[-1].output
         layers.append(self.head(shape))
+        if self.bn is not None:
+            layers = [layer.changed(norm_eps=self.bn.eps) for layer in layers]
         return Architecture(self.first_conv.in_channels, size, size, tuple(layers))
 
     def head(self, shape: tuple[int, ...]) -> Layer:

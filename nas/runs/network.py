@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ArchitectureError, NasError, RunError
+from nas.formats.answers import Answers, read_answers
 from nas.formats.archdef import is_archdef, parse_archdef
 from nas.formats.config import MAX_CONFIG_BYTES, Config, is_config, parse_config
 from nas.formats.onceforall import is_onceforall, parse_onceforall
@@ -15,6 +16,7 @@ from nas.formats.weights_file import Array, read_weights
 from nas.runs.request import MAX_RESOLUTION
 from nas.runs.request_folder import FILE
 from nas.runs.run import Run
+from nas.system.command import command
 from nas.system.files import read_json
 from nas.system.folder_lock import is_held
 from nas.system.places import network_names
@@ -33,6 +35,12 @@ class Network:
     def weights(self) -> dict[str, Array] | None:
         """Those beside the config; None where it says that its weights are random. Raises `ArchitectureError`."""
         return None if self.config.weights == "random" else read_weights(self.path, self.config.architecture)
+
+    @property
+    def answers(self) -> Answers | None:
+        """What a training of it kept of the test pictures; None without one. Raises `ArchitectureError`."""
+        trained = self.config.weights == "trained"
+        return read_answers(self.path.parent, self.config.architecture.num_classes) if trained else None
 
 
 def find_network(place: str | Path, resolution: int | None = None) -> Network:
@@ -70,7 +78,8 @@ def _file(place: Path) -> Path:
     if (place / "checkpoint.safetensors").is_file():
         if is_held(place):
             raise RunError(f"{place}: this training is not finished: a process is working on it. Wait for it.")
-        raise RunError(f"{place}: this training is not finished. Go on with it: nas train --resume --out {place}")
+        go_on = command("train", resume=True, out=place)
+        raise RunError(f"{place}: this training is not finished. Go on with it: {go_on}")
     if not (place / FILE).is_file():
         raise RunError(f"{place}: the folder of a network has a config.json, or is that of a run; this one is neither.")
     return Run.load(place).path / "winner" / "config.json"

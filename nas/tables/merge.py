@@ -78,7 +78,7 @@ def _check_alike(a: LatencyTable, b: LatencyTable) -> None:
 def _header(a: TableHeader, b: TableHeader) -> TableHeader:
     """That of A, as far as it is true of both."""
     wider = {name: max(band, getattr(b.error.band_pct, name)) for name, band in a.error.band_pct.model_dump().items()}
-    unmeasured: dict[str, Any] = {"networks": None, "whole_networks": [], "source_scales": {}}
+    unmeasured: dict[str, Any] = {"networks": None, "further_networks": [], "whole_networks": [], "source_scales": {}}
     return a.model_copy(
         update={
             **{name: None for name in ("target", "space", "resolution") if getattr(a, name) != getattr(b, name)},

@@ -169,7 +169,7 @@ def test_an_arch_def_is_trained(forms: Path, tmp_path: Path) -> None:
         (["estimate", "arch.json", "--arch-def", "arch.json"], "and just one"),
         (
             ["estimate", "mobilenetv2"],
-            "No network named 'mobilenetv2', nor a file or folder. Shipped: mnasnet-a1-0.35,",
+            "No network named 'mobilenetv2', nor a file or folder. Shipped: efficientnet-b0,",
         ),
         (["estimate", "no/such.json"], "no/such.json: no such file"),
         (["estimate", "."], "the folder of a network has a config.json, or is that of a run; this one is neither"),

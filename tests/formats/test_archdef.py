@@ -14,21 +14,21 @@ from nas.formats.archdef import format_archdef, parse_archdef, read_archdef, to_
 from nas.formats.blockstring import make_divisible
 from nas.space.load import load_space
 
-ARCHDEFS = Path(__file__).parent.parent / "archdefs"
+ARCHDEFS = Path(__file__).parents[2] / "search_spaces" / "networks"
 MILLION_MACS = {
-    "mobilenetv2": 300.8,
+    "mobilenetv2-1.0": 300.8,
     "mnasnet-b1": 314.4,
-    "mnasnet-a1": 311.6,
+    "mnasnet-a1-1.0": 311.6,
     "proxylessnas-mobile": 320.4,
     "single-path-nas": 333.5,
     "fbnet-a": 249.9,
     "fbnet-b": 306.2,
     "fbnet-c": 385.0,
-    "mobilenetv3-large": 216.6,
-    "mobilenetv3-small": 56.5,
+    "mobilenetv3-large-1.0": 216.6,
+    "mobilenetv3-small-1.0": 56.5,
     "efficientnet-b0": 385.8,
 }
-PARAMS = {"mobilenetv2": 3_504_872, "efficientnet-b0": 5_288_548, "mobilenetv3-large": 5_483_032}
+PARAMS = {"mobilenetv2-1.0": 3_504_872, "efficientnet-b0": 5_288_548, "mobilenetv3-large-1.0": 5_483_032}
 """As timm and torchvision count them."""
 
 
@@ -50,7 +50,7 @@ def test_published_networks_have_the_published_macs(name: str, millions: float) 
 
 
 def test_mobilenetv3_has_the_widths_of_its_paper() -> None:
-    layers = read_archdef(ARCHDEFS / "mobilenetv3-large.json").layers  # arXiv:1905.02244, table 1
+    layers = read_archdef(ARCHDEFS / "mobilenetv3-large-1.0.json").layers  # arXiv:1905.02244, table 1
     assert [layer.mid_channels for layer in layers[2:16]] == [
         *(64, 72, 72, 120, 120, 240, 200, 184, 184, 480, 672, 672, 960, 960)
     ]

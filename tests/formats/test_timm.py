@@ -24,7 +24,7 @@ from nas.space.load import load_space
 
 pytest.importorskip("timm")
 
-PUBLISHED = sorted((Path(__file__).parent.parent / "archdefs").glob("*.json"))
+PUBLISHED = sorted((Path(__file__).parents[2] / "search_spaces" / "networks").glob("*.json"))
 
 
 CALL = compile(
@@ -121,6 +121,9 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "head_after_pool": pooled,
         "head_bias": draw(st.booleans()) if pooled else True,
         "se_from": draw(st.sampled_from(("in", "mid"))) if pooled else "in",
+        "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
+        "padding": draw(st.sampled_from(("symmetric", "same"))),
+        "se_activation": draw(st.sampled_from(("relu", "swish"))),
     }
 
 
