@@ -13,7 +13,7 @@ import yaml
 from nas.blocks.architecture import Architecture
 from nas.formats.answers import SAMPLES, Answers
 from nas.formats.config import TOP5_ABOVE, Pictures
-from nas.formats.feeding import feeding_example, stored_side
+from nas.formats.feeding import feeding_example, stored_size
 
 EXAMPLES = tuple(f"example-{number}.png" for number in range(1, SAMPLES + 1))
 """Files of the pictures that the card states answers for."""
@@ -148,10 +148,9 @@ def _steps(architecture: Architecture, pictures: Pictures) -> Iterator[tuple[str
     mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (pictures.mean, pictures.std))
     names, more = pictures.classes[:MOST_NAMES], len(pictures.classes) - MOST_NAMES
     yield "colours", f"{colours}; transparent parts on white; turned as EXIF says"
-    yield (
-        "resize",
-        f"the shorter side to {stored_side(min(height, width))} pixels, bilinear with antialiasing (Pillow's)",
-    )
+    high, wide = stored_size(height, width)
+    size = f"the shorter side to {high} pixels" if high == wide else f"to cover {high} × {wide} pixels"
+    yield "resize", f"{size}, bilinear with antialiasing (Pillow's)"
     yield "crop", f"the middle {height} × {width} pixels"
     yield "range", "0 to 1: bytes divided by 255"
     yield "mean", f"{mean}, taken away"

@@ -84,8 +84,13 @@ def torch(architecture: Architecture, origin: Origin) -> str:
 
 def card(architecture: Architecture, origin: Origin) -> str:
     """README.md: a model card."""
-    about = {"metrics": origin.metrics, "weights_from": origin.weights_from, "answers": origin.answers}
-    return to_card(architecture, **origin.told, **about)
+    return to_card(
+        architecture,
+        **origin.told,
+        metrics=origin.metrics,
+        weights_from=origin.weights_from,
+        answers=origin.answers,
+    )
 
 
 def example(number: int, architecture: Architecture, origin: Origin) -> bytes | None:
