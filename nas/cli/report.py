@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nas.cli.output import json_option, print_json
+from nas.cli.output import ScreenTeller, json_option, print_json
 from nas.errors import NasError
 
 
@@ -23,14 +23,15 @@ def report(runs: tuple[Path, ...], compare: bool, out: Path | None, as_json: boo
     from nas.runs.run import Run
     from nas.runs.training_folder import TrainingFolder
 
-    if compare:
-        written = write_comparison([Run.load(path) for path in runs], out or Path("compare.html"))
-    elif len(runs) > 1:
+    if not compare and len(runs) > 1:
         raise NasError(f"A report is of one run, got {len(runs)}. To see them side by side, add --compare.")
-    elif TrainingFolder.is_at(runs[0]):
-        written = write_training_report(TrainingFolder.load(runs[0]), out)
-    else:
-        written = write_report(Run.load(runs[0]), out)
+    with ScreenTeller("report"):
+        if compare:
+            written = write_comparison([Run.load(path) for path in runs], out or Path("compare.html"))
+        elif TrainingFolder.is_at(runs[0]):
+            written = write_training_report(TrainingFolder.load(runs[0]), out)
+        else:
+            written = write_report(Run.load(runs[0]), out)
     if as_json:
         print_json({"written": [str(written)], "bytes": written.stat().st_size})
     else:

@@ -35,6 +35,8 @@ class Origin:
     """Under the names of `nas.blocks.build.build(architecture).state_dict()`."""
     weights_from: Weights = "random"
     pictures: Pictures | None = None
+    batch: int | None = None
+    """Pictures that ONNX graphs take at a time; None is any number of them."""
     answers: Answers | None = None
     """What it said of its test pictures, where that was kept."""
 
@@ -51,7 +53,7 @@ def config(architecture: Architecture, origin: Origin) -> str:
 
 
 def timm(architecture: Architecture, origin: Origin) -> str:
-    """arch.txt: an arch-def file, for `nas estimate --arch-def` and for timm."""
+    """arch.txt: an arch-def file, for every command that takes a network, and for timm."""
     return format_archdef(to_archdef(architecture))
 
 
@@ -59,7 +61,7 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
     """model.onnx. Random weights are for timing and for looking at, and stay a graph as the profiler times it;
     others have their batch normalisation folded into the convolutions."""
     from nas.formats.folded import fold
-    from nas.formats.onnx_graph import Inline, to_onnx
+    from nas.formats.onnx_graph import Inline, fix_batch, to_onnx
     from nas.formats.weights import random_weights
 
     metadata = {
@@ -74,6 +76,8 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
         model = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
     else:
         model = fold(to_onnx(architecture, Inline(origin.weights), metadata))
+    if origin.batch is not None:
+        fix_batch(model, origin.batch)
     return bytes(model.SerializeToString())
 
 
@@ -136,6 +140,7 @@ def export(
     weights: Mapping[str, Array] | None = None,
     weights_from: Weights = "random",
     pictures: Pictures | None = None,
+    batch: int | None = None,
     answers: Answers | None = None,
     skipped: Callable[[str], object] = lambda reason: None,
 ) -> list[Path]:
@@ -150,7 +155,7 @@ def export(
     for name in formats or ():
         if name not in EXPORTS:
             raise NasError(f"No export format named {name!r}; there are {', '.join(EXPORTS)}.")
-    origin = Origin(decisions, space, metrics, seed, weights, weights_from, pictures, answers)
+    origin = Origin(decisions, space, metrics, seed, weights, weights_from, pictures, batch, answers)
     chosen = PLAIN if formats is None else tuple(formats)
     contents: dict[str, str | bytes] = {}
     if weights is not None and _WITH_WEIGHTS.intersection(chosen):

@@ -37,7 +37,8 @@ def command_line(request: Request, planned: int | None = None, batch: int | None
         budget=budget,
         batch=batch or request.batch,
         skip_broken=request.skip_broken,
-        prove=request.prove,
+        prove=request.prove is True,
+        no_prove=request.prove is False,
         seed=request.seed,
     )
 

@@ -92,6 +92,9 @@ def _best(material: Material) -> Markup:
     )
     last = int(count[-2])
     words = f"Found after {last:,} of {total:,} different architectures; it rose {counted(len(count) - 1, 'time')}."
+    proof = material.result.proof
+    if proof is not None and proof.improved_by is not None:
+        words += f" The winner is none of these: the proof found it, {proof.improved_by:.3f} above the best of them."
     return element("figure", element("h3", "Best within the bounds"), drawing, element("p", words, class_="note"))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.devices.names import device_name
 from nas.errors import NasError, RunError
 from nas.runs.request import Request
 from nas.runs.request_folder import RequestFolder, read_mapping
@@ -97,4 +98,5 @@ class Run(RequestFolder[Request]):
 
 
 def _stem(space: str, target: str) -> str:
-    return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-") or "own" for name in (space, target))
+    words = (Path(space).stem, Path(target).stem if device_name(target) is None else target)  # an address is no path
+    return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word).strip("-") or "own" for word in words)

@@ -59,7 +59,7 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     watch: Callable[[Epoch], object] = lambda epoch: None  # noqa: E731
     if tensorboard and team.first:
         watch = board(folder.path)
-    source = find_network(Path(request.config))
+    source = find_network(request.config, request.resolution)
     check(source.config.architecture)
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
@@ -74,7 +74,10 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         weights_from = f"inherited from {Path(request.weights).name}"
     elif not request.from_scratch and source.config.weights != "random":
         inherited, weights_from = source.weights, f"inherited, {source.config.weights}"
-    named = source.config.pictures.classes if source.config.pictures and request.weights is None else None
+    shown = source.config.pictures if request.weights is None else None
+    if shown is not None and inherited is not None:  # the weights are used to these
+        data = replace(data, mean=shown.mean, std=shown.std)
+    named = shown.classes or None if shown else None
     begin = start(source.config.architecture, inherited, data.classes, request.seed, named)
     config, begin = _of_this_network(source.config, begin)
     for note in begin.notes:
@@ -91,8 +94,10 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         teacher=_teacher(request, data),
         processes=team,
         watch=watch,
+        lines=True,
     )
-    test, answers = evaluate(fitted.network, data, data.test, processes=team), answer(fitted.network, data, team)
+    test = evaluate(fitted.network, data, data.test, processes=team, teller=teller)
+    answers = answer(fitted.network, data, team)
     if team.first:
         folder.write(ANSWERS, answers.model_dump())
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
@@ -102,7 +107,7 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
     if request.teacher is None:
         return None
-    source = find_network(Path(request.teacher))
+    source = find_network(request.teacher)
     architecture, weights = source.config.architecture, source.weights
     check(architecture)
     if weights is None:
@@ -113,7 +118,7 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     ):
         if its != wanted:
             raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {wanted:,}, got {its:,}.")
-    if source.config.pictures and source.config.pictures.classes != data.classes:
+    if source.config.pictures and source.config.pictures.classes not in ((), data.classes):
         raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
     return network_of(architecture, weights)
 

@@ -6,6 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.formats.config import TOP5_ABOVE
+from nas.system.pace import to_go
+from nas.training.history import Epoch
+
+
+def epoch_line(epoch: Epoch, epochs: int, left: float | None) -> str:
+    """An epoch that ended, of so many, and how long those that are left will take, in seconds."""
+    held_out = epoch.validation_top1
+    parts = (
+        f"epoch {epoch.epoch} of {epochs}",
+        f"loss {epoch.train_loss:.3f}",
+        "" if held_out is None else f"held-out top-1 {held_out:.1f} %",
+        f"{epoch.pictures_per_second:,.0f} img/s",
+        to_go(left) if epoch.epoch < epochs else "",
+    )
+    return " · ".join(filter(None, parts))
 
 
 def training_summary(result: Mapping[str, Any]) -> str:
