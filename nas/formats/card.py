@@ -125,8 +125,8 @@ def _loading(architecture: Architecture, weights_from: str) -> str:
 
 def _feeding(architecture: Architecture, pictures: Pictures, answers: Answers | None) -> Iterator[str]:
     """What is done to a picture, a program that does it, and what that prints."""
-    samples = answers.samples if answers else []
-    example = feeding_example(architecture, EXAMPLES[: len(samples)])
+    samples = answers.samples if answers and pictures.classes else []
+    example = feeding_example(architecture, bool(pictures.classes), EXAMPLES[: len(samples)])
     yield _table("How to feed it", _steps(architecture, pictures))
     yield (
         "## How to run it\n\nIn this folder, with onnxruntime, Pillow and numpy, and with the names of pictures behind "
@@ -157,7 +157,7 @@ def _steps(architecture: Architecture, pictures: Pictures) -> Iterator[tuple[str
     yield "standard deviation", f"{std}, divided by"
     yield "layout", f"float32, NCHW: 1 × {channels} × {height} × {width}"
     listed = ", ".join(map(_code, names)) + (f" and {more:,} more, in `config.json`" if more > 0 else "")
-    yield "classes", f"in the order of the scores: {listed}"
+    yield "classes", f"in the order of the scores: {listed}" if names else "a score each; nobody said their names"
 
 
 def _table(title: str, rows: Any) -> str:

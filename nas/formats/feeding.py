@@ -19,11 +19,15 @@ def stored_size(height: int, width: int) -> tuple[int, int]:
     return (height, width) if max(height, width) <= PADDED else (round(height / 0.875), round(width / 0.875))
 
 
-def feeding_example(architecture: Architecture, files: tuple[str, ...]) -> str:
-    """A program that classifies pictures, by default these, by model.onnx with onnxruntime, Pillow and numpy alone."""
+def feeding_example(architecture: Architecture, named: bool, files: tuple[str, ...]) -> str:
+    """A program that classifies pictures, by default these, by model.onnx with onnxruntime, Pillow and numpy alone.
+
+    It says the classes' names where they are `named` in config.json, else their numbers.
+    """
     height, width = architecture.height, architecture.width
     high, wide = stored_size(height, width)
     grey = '.convert("L")' if architecture.channels == 1 else ""
+    name = "{pictures['classes'][best]}" if named else "class {best}"
     given = f" or {json.dumps(files)}" if files else ""
     return f"""\
 import json
@@ -36,6 +40,7 @@ from PIL import Image, ImageOps
 with open("config.json", encoding="utf-8") as file:
     pictures = json.load(file)["pictures"]  # mean, std, classes
 session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+batch = session.get_inputs()[0].shape[0]  # any, or a number that it was exported for
 
 
 def read(path):
@@ -54,9 +59,10 @@ def read(path):
 
 
 for path in sys.argv[1:]{given}:
-    scores = session.run(None, {{"input": read(path)}})[0][0].astype(np.float64)
+    x = np.repeat(read(path), batch if isinstance(batch, int) else 1, axis=0)
+    scores = session.run(None, {{"input": x}})[0][0].astype(np.float64)
     chances = np.exp(scores - scores.max())
     chances /= chances.sum()
     best = int(chances.argmax())
-    print(f"{{path}}: {{pictures['classes'][best]}} {{100 * chances[best]:.1f}} %")
+    print(f"{{path}}: {name} {{100 * chances[best]:.1f}} %")
 """

@@ -99,7 +99,7 @@ def card(architecture: Architecture, origin: Origin) -> str:
 
 def example(number: int, architecture: Architecture, origin: Origin) -> bytes | None:
     """example-N.png: a test picture that the card states an answer for; None where there is none."""
-    samples = origin.answers.samples if origin.answers and origin.pictures else []
+    samples = origin.answers.samples if origin.answers and origin.pictures and origin.pictures.classes else []
     return samples[number].content if number < len(samples) else None
 
 

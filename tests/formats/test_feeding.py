@@ -139,3 +139,13 @@ def test_networks_that_see_other_shapes_and_grey_have_a_program_too(odd: list[Pa
     export(architecture, tmp_path, ["hf"], pictures=Pictures((0.5,), (0.2,), NAMES), **about)
     assert "to cover 27 × 91 pixels" in (tmp_path / "README.md").read_text()
     assert len(printed(tmp_path, *map(str, odd))) == len(odd)
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_networks_without_names_and_of_a_fixed_batch_have_a_program_too(
+    batch: int | None, odd: list[Path], tmp_path: Path
+) -> None:
+    about = {"weights": random_weights(network(17), 0), "weights_from": "trained", "batch": batch}
+    export(network(17), tmp_path, ["hf"], pictures=Pictures(MEAN, STD, ()), **about)
+    assert "a score each; nobody said their names" in (tmp_path / "README.md").read_text()
+    assert re.fullmatch(r"\S+: class [0-4] [0-9.]+ %", printed(tmp_path, str(odd[0]))[0])
