@@ -30,6 +30,8 @@ class Network:
 
     path: Path
     config: Config
+    resized: bool = False
+    """Whether its pictures have another size than the file says."""
 
     @property
     def weights(self) -> dict[str, Array] | None:
@@ -38,8 +40,8 @@ class Network:
 
     @property
     def answers(self) -> Answers | None:
-        """What a training of it kept of the test pictures; None without one. Raises `ArchitectureError`."""
-        trained = self.config.weights == "trained"
+        """What a training of it kept of the test pictures, of their size; None without. Raises `ArchitectureError`."""
+        trained = self.config.weights == "trained" and not self.resized
         return read_answers(self.path.parent, self.config.architecture.num_classes) if trained else None
 
 
@@ -56,7 +58,8 @@ def find_network(place: str | Path, resolution: int | None = None) -> Network:
     path = network_names().get(str(place)) or _file(Path(place))
     config = _read(path, resolution)
     if resolution is not None and config.architecture != (resized := config.architecture.resized(resolution)):
-        config = Config(resized, weights=config.weights, pictures=config.pictures)
+        changed = Config(resized, weights=config.weights, pictures=config.pictures)
+        return Network(path, changed, resized=True)
     return Network(path, config)
 
 
