@@ -82,6 +82,7 @@ def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
             for cost in dict.fromkeys(cost for c in costs for cost in c)
         ),
         ("controller", [m.request.controller for m in materials]),
+        ("found by", [_found_by(m) for m in materials]),
         ("objective", [m.request.goal for m in materials]),
         ("evaluated", [f"{len(m.values):,}" for m in materials]),
         ("time", [f"{m.result.seconds:,.1f} s" for m in materials]),
@@ -93,6 +94,13 @@ def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
             element("p", "The accuracies of these runs rest on different estimates of the same kind.", class_="note")
         )
     return joined([_side_by_side(rows, names), *told])
+
+
+def _found_by(material: Material) -> str:
+    """A winner that the proof found says nothing of the controller."""
+    proof = material.result.proof
+    improved = None if proof is None else proof.improved_by
+    return "the controller" if improved is None else f"the proof, {improved:.3f} above the controller's"
 
 
 def _side_by_side(

@@ -83,7 +83,7 @@ def test_the_front_chart_has_every_evaluation_or_says_how_many(run: Run) -> None
     assert f"stage1: depth {winner['stage1.depth']}, kernel {winner['stage1.kernel']}" in front
 
 
-def test_few_evaluations_are_drawn_one_by_one(tmp_path: Path) -> None:
+def test_few_evaluations_are_drawn_one_by_one(searched: Path, tmp_path: Path) -> None:
     """And the winner that none of them is, since the proof found it."""
     run = search(
         space="mobile", target="pixel-cpu", budget=150, controller="random", latency_ms=90.0, out=tmp_path / "r"
@@ -91,6 +91,8 @@ def test_few_evaluations_are_drawn_one_by_one(tmp_path: Path) -> None:
     page = Page(write_report(run))
     assert "The winner is none of these: the proof found it" in page.part("progress")
     assert "this winner is the proof's" in page.text
+    compared = Page(write_comparison([run, Run.load(searched / "few")], tmp_path / "compared.html")).text
+    assert f"the proof, {run.result.proof.improved_by:.3f} above the controller's" in compared
     material = read_material(run)
     front = page.part("front")
     drawn = front.count("<circle")
