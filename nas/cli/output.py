@@ -24,6 +24,9 @@ from nas.system.pace import Pace, minutes, to_go
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+network_option = click.option(
+    "--resolution", type=int, metavar="PX", help="Of the network's pictures. Default: what its file says."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 

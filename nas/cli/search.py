@@ -10,7 +10,7 @@ import click
 from nas.cli.output import ScreenTeller, json_option, print_json, show
 from nas.errors import NasError
 from nas.system import ranks
-from nas.system.places import absolute_data, is_path, space_path
+from nas.system.places import absolute_data, is_path, space_names, space_path
 
 
 @click.command()
@@ -75,15 +75,16 @@ def search(
     """Find the most accurate architecture of a space within a latency bound on a target."""
     from nas.runs.request import Request, parse_at_most, parse_budget, parse_latency
     from nas.runs.run import Run
-    from nas.tables.target import check_target
+    from nas.tables.target import check_target, is_table_path
     from nas.workers import check_workers
 
     if workers is not None:
         check_workers(workers)
     asked = {name: value for name, value in plain.items() if value is not None}
-    for name, place in {"space": space, "target": target}.items():
-        if place is not None:
-            asked[name] = str(Path(place).resolve()) if is_path(place) else place  # resumable from any folder
+    if space is not None:  # paths are made absolute: resumable from any folder
+        asked["space"] = str(Path(space).resolve()) if space not in space_names() and is_path(space) else space
+    if target is not None:
+        asked["target"] = str(Path(target).resolve()) if is_table_path(target) else target
     kind, colon, place = asked.get("accuracy", "").partition("table:")
     if colon and not kind and place:
         asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept

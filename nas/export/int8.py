@@ -27,6 +27,7 @@ from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
 from nas.errors import ArchitectureError, DataError
 from nas.export.saturation import saturates
+from nas.formats.onnx_graph import fix_batch
 from nas.formats.winner import Origin
 from nas.formats.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
@@ -73,7 +74,7 @@ def to_int8(
     if origin.weights is None:
         raise ArchitectureError(
             "int8 is of a network with weights, as its accuracy is to be kept; this one's are random. "
-            "Train it first: nas train CONFIG --data …"
+            "Train it first: nas train CONFIG --data DATA --out DIR"
         )
     named = origin.pictures and origin.pictures.classes
     if architecture.num_classes != len(data.classes) or (named and named != data.classes):
@@ -87,7 +88,7 @@ def to_int8(
         )
     if origin.pictures is not None:
         data = replace(data, mean=_colours(origin.pictures.mean), std=_colours(origin.pictures.std))
-    plain = float_model(architecture, origin)
+    plain = float_model(architecture, replace(origin, batch=None))
     small, choice = _chosen(plain, data, teller)
     models = {"float32": plain, "int8": small}
     report = {
@@ -101,6 +102,8 @@ def to_int8(
         "latency": _latency(models, architecture, device, teller),
         "bytes": {name: len(model) for name, model in models.items()},
     }
+    if origin.batch is not None:
+        small = _with_batch(small, origin.batch)
     folder.mkdir(parents=True, exist_ok=True)
     write_all_atomic({folder / MODEL: small, folder / REPORT: json.dumps(report, indent=1) + "\n"})
     return [folder / MODEL, folder / REPORT], report
@@ -193,6 +196,15 @@ def _quantised(model: bytes, data: Data, bits: int, calibration: str) -> bytes:
             extra_options={"CalibMovingAverage": CALIBRATIONS[calibration]},
         )
         return small.read_bytes()
+
+
+def _with_batch(model: bytes, pictures: int) -> bytes:
+    """The same model for so many pictures at a time."""
+    import onnx
+
+    fixed = onnx.load_from_string(model)
+    fix_batch(fixed, pictures)
+    return bytes(fixed.SerializeToString())
 
 
 def _right(model: bytes, data: Data, split: Split, teller: Teller) -> NDArray[np.bool_]:

@@ -113,13 +113,14 @@ def conclude(
     )
     known = space.encode(list(space.references.values()))
     references = _found(problem, known, objective.accuracy(known))
-    error = problem.table.networks_error
+    error, others = problem.table.checked_on(space), problem.table.checked_spaces
     return Result(
         space=space.name,
         size=space.size,
         target=problem.table.name,
         device=problem.table.header.summary,
         networks_error=None if error is None else NetworksError(**error),
+        **({"checked_on": others} if error is None and others else {}),
         attainable=list(problem.factors["latency_ms"].bounds()),
         bounds=dict(objective.bounds),
         accuracy=Accuracy(

@@ -91,6 +91,12 @@ class Measured(Part):
     error_pct: float
     raw_ms: float
     drift_pct: float
+    too_busy: str | None = None
+    """Why that is no verdict: `measured_ms` is then as the clock had it."""
+
+    def misses(self, bound_ms: float) -> bool:
+        """Whether the winner is slower than a bound, as far as that can be told."""
+        return self.too_busy is None and self.measured_ms > bound_ms
 
 
 class NetworksError(Part):
@@ -158,6 +164,9 @@ class Result(Part):
     target: str
     device: str
     networks_error: NetworksError | None = None
+    """Of the table, on networks of this very space."""
+    checked_on: list[str] = []
+    """Names of the other spaces whose networks the table was checked on, where it was on none of this one."""
     attainable: Annotated[list[float], Field(min_length=2, max_length=2)]
     """Least and largest latency of the space, in ms."""
     bounds: Annotated[dict[str, Annotated[int | float, Field(gt=0)]], AfterValidator(_of_latency_too)]

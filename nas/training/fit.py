@@ -185,6 +185,7 @@ class _Training:
             train_loss=loss / pictures,
             train_top1=100 * right / pictures,
             validation_top1=None if score is None else score.top1,
+            validation_loss=None if score is None else score.loss,
             learning_rate=self.stepper.rate(step),
             seconds=clock.seconds,
             pictures_per_second=pictures / max(clock.seconds, 1e-9),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nas.formats.config import TOP5_ABOVE
 from nas.system.pace import to_go
 from nas.training.history import Epoch
 
@@ -50,8 +51,9 @@ def training_summary(result: Mapping[str, Any]) -> str:
         ),
         (
             "test",
-            f"top-1 {test['top1']:.1f} ± {test['standard_error']:.1f} % · top-5 {test['top5']:.1f} % "
-            f"of {test['count']:,} pictures that nothing was chosen by",
+            f"top-1 {test['top1']:.1f} ± {test['standard_error']:.1f} % "
+            + (f"· top-5 {test['top5']:.1f} % " if data["classes"] > TOP5_ABOVE else "")
+            + f"of {test['count']:,} pictures that nothing was chosen by",
         ),
         ("written", f"{result['training']}/  {' '.join(result['written'])}"),
         *(("", note) for note in result["notes"]),

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import signal
+import subprocess
 import sys
 import time
 import types
@@ -19,6 +20,7 @@ from tiny import TINY, nas, patched, write_config
 
 from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError, NasError
+from nas.formats.card import EXAMPLES
 from nas.formats.config import read_config, to_config
 from nas.formats.weights import random_weights
 from nas.formats.weights_file import read_weights
@@ -38,6 +40,7 @@ def epoch_lines(stderr: str) -> list[tuple[int, str]]:
 
 def test_what_a_training_leaves(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == [
+        "answers.json",
         "checkpoint.safetensors",
         "config.json",
         "metrics.csv",
@@ -295,8 +298,14 @@ def test_a_trained_network_is_exported_with_its_weights(trained: Path, tmp_path:
         "README.md",
         "model.int8.onnx",
         "int8.json",
+        *EXAMPLES,
     }
     assert (tmp_path / "x/config.json").read_text() == (trained / "config.json").read_text()
+    card = (tmp_path / "x/README.md").read_text()
+    code = card.split("## How to run it")[1].split("```python\n")[1].split("```")[0]
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "x", capture_output=True, text=True, check=True)
+    assert said.stdout == card.split("```text\n")[1].split("```")[0]
+    assert said.stdout.count("example-") == 3
     assert np.array_equal(
         load_file(tmp_path / "x/model.safetensors")["2.2.linear.weight"],
         load_file(trained / "model.safetensors")["2.2.linear.weight"],
