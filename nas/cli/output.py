@@ -84,6 +84,7 @@ _KINDS = {
     "proof": ("proof", "%"),
     "sessions": ("measure", "sessions"),
     "slices": ("measure", "slices"),
+    "seconds": ("measure", "s"),
     "quantised": ("quantise", ""),
 }
 """What is told of, by its name: the label of its line, and what is counted; anything else is what the command does."""
@@ -114,12 +115,8 @@ class _Line:
 
     @property
     def rate(self) -> str:
-        rate = self.pace.rate
-        return (
-            ""
-            if rate is None or not self.unit or self.unit == "%"
-            else f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
-        )
+        rate = None if self.unit in ("", "%", "s") else self.pace.rate
+        return "" if rate is None else f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
 
     def __str__(self) -> str:
         share = "" if not self.total or self.unit == "%" else f"{100 * self.done // self.total} %"
