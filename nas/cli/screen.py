@@ -12,7 +12,8 @@ from nas.cost.cost import COSTS, by_key, counted
 from nas.runs.result import Accuracy, Found, Result
 from nas.space.space import Space
 from nas.tables.header import DeviceHeader
-from nas.tables.table import PROVENANCES, LatencyTable, describe
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import LatencyTable, describe
 
 if TYPE_CHECKING:
     from nas.devices.listing import Listed

@@ -44,7 +44,7 @@ Otherwise timm has no `stem_activation` other than `activation`, no `classifier_
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,14 +55,13 @@ from nas.blocks.architecture import MAX_LAYERS, Architecture
 from nas.blocks.heads import Ending
 from nas.blocks.layer import MAX_DIMENSION, NORM_EPS, PADDINGS, Layer
 from nas.errors import ArchitectureError
-from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
+from nas.formats.blockstring import Block, Rounding, make_divisible, parse_block
+from nas.formats.stage_strings import MAX_SHRINK, Inexpressible, StageStrings, stages
 from nas.system.files import read_json, read_model
 from nas.system.strict import Strict
 
 PAGE = "docs/architectures.md"
 MAX_ARCHDEF_BYTES = 1 << 20
-MAX_SHRINK = 32
-"""timm dilates instead of shrinking a picture further than this."""
 
 _SPELLINGS = {
     "relu": "relu",
@@ -76,7 +75,6 @@ _SPELLINGS = {
     "hard-sigmoid": "hard-sigmoid",
     "hard_sigmoid": "hard-sigmoid",
 }
-_LETTER_OF = {name: letter for letter, name in LETTERS.items()}
 
 
 def is_archdef(document: Any) -> bool:
@@ -107,11 +105,11 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     """
     layers = [layer for layer in architecture.layers if layer.graph.nodes]
     if len(layers) < 3:
-        raise _Inexpressible("a network has a stem, at least one block and a head")
+        raise Inexpressible("a network has a stem, at least one block and a head")
     conventions = {(layer.norm_eps, layer.padding) for layer in layers}
     inside = {layer.se_activation for layer in layers if layer.se_channels} or {"relu"}
     if len(conventions) > 1 or len(inside) > 1:
-        raise _Inexpressible("all layers share one `norm_eps`, `padding` and `se_activation`")
+        raise Inexpressible("all layers share one `norm_eps`, `padding` and `se_activation`")
     ((norm_eps, padding),), (inner,) = conventions, inside
     usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
     stem, *body, head = (layer.changed(**usual) for layer in layers)
@@ -123,7 +121,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         se_from_mid=pooled and all(_quarter(layer) for layer in body if layer.se_channels),
         se_gate=_one_gate(body),
     )
-    strings = _Strings(activation, rounding)
+    strings = StageStrings(activation, rounding)
     document = {
         "resolution": architecture.height,
         "in_channels": architecture.channels,
@@ -139,7 +137,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "padding": padding,
         "se_activation": _timm_spelling(inner),
         "head_bias": head.head_bias,
-        "blocks": [strings.stage(stage) for stage in _stages(body)],
+        "blocks": [strings.stage(stage) for stage in stages(body)],
     }
     shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
     assert parse_archdef(shortened).layers == tuple(layers)
@@ -269,143 +267,30 @@ _ALWAYS = {"num_classes", "head"}
 _DEFAULTS = {name: field.default for name, field in _ArchDefFile.model_fields.items()}
 
 
-class _Inexpressible(ArchitectureError):
-    """What timm's strings have no words for."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"timm cannot express this network: {reason}.")
-
-
 def _check_frame(architecture: Architecture, stem: Layer, head: Layer) -> None:
     """What stands around the blocks: a square picture, a stem and a head that share their activation."""
     if architecture.height != architecture.width:
-        raise _Inexpressible(f"its input is square, got {architecture.height}×{architecture.width}")
+        raise Inexpressible(f"its input is square, got {architecture.height}×{architecture.width}")
     if (stem.kind, stem.kernel, stem.stride, stem.groups) != ("conv", 3, 2, 1):
-        raise _Inexpressible(
+        raise Inexpressible(
             f"its stem is a convolution with kernel 3 and stride 2, "
             f"got {stem.kind}, kernel {stem.kernel}, stride {stem.stride}, {stem.groups} group(s)"
         )
     if head.kind not in {"head", "pooled_head"}:
-        raise _Inexpressible(f"it ends in a head, got {head.kind}")
+        raise Inexpressible(f"it ends in a head, got {head.kind}")
     if head.mid_channels and stem.activation != head.activation:
-        raise _Inexpressible(f"stem and head share one activation, got {stem.activation} and {head.activation}")
+        raise Inexpressible(f"stem and head share one activation, got {stem.activation} and {head.activation}")
     if not head.classifier_bias:
-        raise _Inexpressible("its classifier has a bias, got none")
+        raise Inexpressible("its classifier has a bias, got none")
     if stem.activation == "none":
-        raise _Inexpressible("stem and head have an activation, got none")
+        raise Inexpressible("stem and head have an activation, got none")
 
 
 def _one_gate(layers: Sequence[Layer]) -> str:
     gates = sorted({layer.se_gate for layer in layers if layer.se_channels})
     if len(gates) > 1:
-        raise _Inexpressible(f"all blocks share one `se_gate`, got {' and '.join(gates)}")
+        raise Inexpressible(f"all blocks share one `se_gate`, got {' and '.join(gates)}")
     return gates[0] if gates else "sigmoid"
-
-
-def _stages(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
-    """Runs of layers that begin where the stride is 2 or the width changes."""
-    stage: list[Layer] = []
-    for layer in layers:
-        if stage and (layer.stride > 1 or layer.out_channels != stage[-1].out_channels):
-            yield stage
-            stage = []
-        stage.append(layer)
-    yield stage
-
-
-class _Strings:
-    """Writes the block strings of a network's stages; keeps count of how far the picture has shrunk."""
-
-    def __init__(self, activation: str, rounding: Rounding) -> None:
-        self.activation = activation
-        self.rounding = rounding
-        self.shrink = 2
-
-    def stage(self, layers: Sequence[Layer]) -> list[str]:
-        """The strings of one stage; equal layers are one string."""
-        strings: list[str] = []
-        rest = list(layers)
-        while rest:
-            parts = self.parts(rest[0])
-            count = self.run(parse_block("_".join(parts)), rest, first=not strings)
-            assert count, (parts, rest[0])
-            strings.append("_".join([parts[0], f"r{count}", *parts[2:]]))
-            del rest[:count]
-        return strings
-
-    def run(self, block: Block, layers: Sequence[Layer], first: bool) -> int:
-        """How many of these layers are repeats of the block."""
-        for count, layer in enumerate(layers):
-            shape = (layer.in_channels, layer.height, layer.width)
-            try:
-                again = block.layer(
-                    shape, first=first and not count, activation=self.activation, rounding=self.rounding
-                )
-            except ArchitectureError:  # its ratios do not suit this layer's width
-                return count
-            if again != layer:
-                return count
-        return len(layers)
-
-    def parts(self, layer: Layer) -> list[str]:
-        """The parts of a block string that stands for one layer."""
-        if layer.kind not in _LETTER_OF:
-            raise _Inexpressible(f"it has blocks of kind {', '.join(LETTERS.values())}, got {layer.kind}")
-        if layer.activation == "none":
-            raise _Inexpressible(f"every block has an activation, got a {layer.kind} without")
-        if layer.stride > 2:
-            raise _Inexpressible(f"strides are 1 or 2, got {layer.stride}")
-        if layer.projection:
-            raise _Inexpressible("inputs are added as they are, got a projection")
-        self.shrink *= layer.stride
-        if self.shrink > MAX_SHRINK:
-            raise _Inexpressible(f"all strides together are at most {MAX_SHRINK}, got {self.shrink}")
-        kind = _LETTER_OF[layer.kind]
-        parts = [kind, "r1", f"k{layer.kernel}", f"s{layer.stride}"]
-        expansion = _expansion(layer) if kind in {"ir", "er"} else "1"
-        if kind != "cn":
-            parts.append(f"e{expansion}")
-        parts.append(f"c{layer.out_channels}")
-        if layer.groups > 1:
-            if kind == "ir":
-                raise _Inexpressible(f"pointwise convolutions have no groups, got {layer.groups}")
-            parts.append(f"gs{layer.in_channels // layer.groups}")
-        if layer.se_channels:
-            parts.append(f"se{self.ratio(layer, float(expansion))}")
-        if layer.activation != self.activation:
-            parts.append("n" + next(letter for letter, name in ACTIVATIONS.items() if name == layer.activation))
-        if layer.stride == 1 and layer.in_channels == layer.out_channels and layer.residual == (kind == "cn"):
-            parts.append("skip" if layer.residual else "noskip")
-        return parts
-
-    def ratio(self, layer: Layer, expansion: float) -> str:
-        """A short ratio that gives the inner width in timm, and in `int(ratio · input channels)` too if any does."""
-        if self.rounding.se_from_mid:
-            return "0.25"
-        inner, width = layer.se_channels, layer.in_channels
-        texts = [_decimal(-(-inner * 10**n // width) / 10**n, n) for n in _exact_first(inner, width)]  # rounded up
-        texts += [_decimal(inner * expansion / layer.mid_channels, n) for n in range(12)]
-        fits = [text for text in texts if round(layer.mid_channels * (float(text) / expansion)) == inner]
-        return next((text for text in fits if int(float(text) * width) == inner), fits[0])
-
-
-def _expansion(layer: Layer) -> str:
-    """The shortest expansion ratio that gives the expanded width."""
-    for digits in _exact_first(layer.mid_channels, layer.in_channels):
-        text = _decimal(layer.mid_channels / layer.in_channels, digits)
-        if float(text) > 0 and make_divisible(layer.in_channels * float(text)) == layer.mid_channels:
-            return text
-    raise _Inexpressible(f"expanded widths are multiples of 8, got {layer.mid_channels}")
-
-
-def _exact_first(numerator: int, denominator: int) -> list[int]:
-    """Numbers of decimals to write a quotient with: few before many, but those that are exact before all others."""
-    return sorted(range(9), key=lambda digits: (numerator * 10**digits % denominator != 0, digits))
-
-
-def _decimal(value: float, digits: int) -> str:
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _fixed(width: int, divisor: int) -> bool:

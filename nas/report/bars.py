@@ -11,7 +11,8 @@ from nas.report.figures import milliseconds, share
 from nas.report.markup import clipped, element, joined
 from nas.report.material import Floats, Material
 from nas.report.placed import MOST_LAYERS, placed_layers
-from nas.tables.table import PROVENANCES, describe
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import describe
 
 ROW = 24
 """Height of a bar and its gap, in pixels."""

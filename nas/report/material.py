@@ -26,7 +26,8 @@ from nas.runs.run import Run
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.files import lines, open_plain, read_text
-from nas.tables.table import PROVENANCES, LatencyTable, load_table
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import LatencyTable, load_table
 from nas.tables.target import target_path
 
 Floats = NDArray[np.float64]

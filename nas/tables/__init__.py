@@ -1,6 +1,7 @@
 """Latency tables.
 
 table.py       reads one, and answers from it
+rows.py        its rows, checked column by column
 header.py      the header's form
 model.py       fills between rows
 check.py       says how true a table is

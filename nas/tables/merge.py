@@ -9,7 +9,8 @@ from typing import Any
 from nas.errors import TableError
 from nas.system.folder_lock import FolderLock
 from nas.tables.header import Bands, TableHeader
-from nas.tables.table import PROVENANCES, LatencyTable, Row
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import LatencyTable, Row
 from nas.tables.write import check_empty, write_table
 
 

@@ -15,7 +15,8 @@ from nas.errors import TableError
 from nas.system.atomic import write_atomic
 from nas.system.files import read_text
 from nas.tables.header import TableHeader
-from nas.tables.table import MAX_HEADER_BYTES, VALUE_COLUMNS, LatencyTable, Row, columns_used, parse_header, parse_table
+from nas.tables.rows import VALUE_COLUMNS
+from nas.tables.table import MAX_HEADER_BYTES, LatencyTable, Row, columns_used, parse_header, parse_table
 
 
 def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> LatencyTable:

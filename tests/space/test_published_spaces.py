@@ -12,7 +12,8 @@ from nas.errors import SpaceError
 from nas.formats.archdef import read_archdef
 from nas.space.load import load_space
 from nas.system.places import space_names
-from nas.tables.table import PROVENANCES, load_table
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import load_table
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHDEFS = ROOT / "search_spaces" / "networks"

@@ -13,7 +13,7 @@ from nas.blocks.layer import ACTIVATIONS, GATES, KEY_COLUMNS, PRECISIONS
 from nas.tables import header
 from nas.tables.header import DeviceHeader, ErrorHeader, ReferenceNetwork, TableHeader
 from nas.tables.model import BANDS, FEATURES, BlockModel, Range
-from nas.tables.table import PROVENANCES, VALUE_COLUMNS
+from nas.tables.rows import PROVENANCES, VALUE_COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
 

@@ -18,7 +18,8 @@ from nas.blocks import KEY_COLUMNS, Layer
 from nas.errors import LatencyMissing, NasError
 from nas.space.load import load_space
 from nas.system.places import shipped_folder
-from nas.tables.table import PROVENANCES, VALUE_COLUMNS, load_table
+from nas.tables.rows import PROVENANCES, VALUE_COLUMNS
+from nas.tables.table import load_table
 
 PIXEL = shipped_folder("latency_tables") / "pixel-cpu"
 ROWS = (PIXEL / "table.csv").read_text()

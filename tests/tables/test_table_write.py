@@ -17,7 +17,8 @@ from nas.errors import TableError
 from nas.runs.result import Result
 from nas.system.places import shipped_folder
 from nas.tables.header import TableHeader
-from nas.tables.table import PROVENANCES, LatencyTable, Row, load_table
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
 
 PIXEL = shipped_folder("latency_tables") / "pixel-cpu"
