@@ -84,6 +84,7 @@ _KINDS = {
     "proof": ("proof", "%"),
     "sessions": ("measure", "sessions"),
     "slices": ("measure", "slices"),
+    "seconds": ("seconds", ""),
     "quantised": ("quantise", ""),
 }
 """What is told of, by its name: the label of its line, and what is counted; anything else is what the command does."""
