@@ -1,6 +1,7 @@
-"""Pictures: from a file's bytes to uint8[side, side, 3], resized and cropped to what `nas.formats.feeding` says.
+"""Pictures: from a file's bytes to uint8[side, side, 3], as torchvision's recipes resize and crop.
 
-Above 64 pixels training crops at random from what is a little larger; up to 64 it pads.
+Above 64 pixels the shorter side becomes round(resolution / 0.875) and the middle square of that side is kept, from
+which training crops at random. Up to 64 the shorter side becomes the resolution itself, and training pads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from nas.data.source import Encoded
-from nas.formats.feeding import centre_offset, stored_side
+from nas.formats.feeding import stored_size
 from nas.system.files import open_plain
 from nas.system.text import printable
 
@@ -35,6 +36,16 @@ SUBFILE, REDUCED, MASK = 254, 1, 4
 
 class BrokenPicture(ValueError):
     """A picture that cannot be used; the text is the reason, without a full stop."""
+
+
+def stored_side(resolution: int) -> int:
+    """Pixels, high and wide, of the stored pictures."""
+    return stored_size(resolution, resolution)[0]
+
+
+def centre_offset(length: int, crop: int) -> int:
+    """Where torchvision's CenterCrop begins."""
+    return round((length - crop) / 2.0)
 
 
 def picture_array(encoded: Encoded, resolution: int) -> NDArray[np.uint8]:

@@ -26,10 +26,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nas.data.data import Split
 from nas.data.decoding import decode_all, refuse_being_imported
+from nas.data.pictures import stored_side
 from nas.data.source import Source
 from nas.data.splits import Splits
 from nas.errors import DataError
-from nas.formats.feeding import stored_side
 from nas.system.atomic import PART
 from nas.system.files import read_json
 from nas.system.teller import Teller
