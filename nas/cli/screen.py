@@ -189,7 +189,8 @@ def verify_summary(result: Mapping[str, Any], tolerance_pct: float) -> str:
     """A network by its table and by the clock, and whether they agree; or by the clock alone and why."""
     if result["latency_ms"] is None:
         clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
-        return _table([("measured", clock), ("table", f"none: {result['why']}")])
+        busy = f" · too busy: measure again, as {result['too_busy']}" if "too_busy" in result else ""
+        return _table([("measured", clock + busy), ("table", f"none: {result['why']}")])
     lines = [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
     if "too_busy" not in result:
         off = result["error_pct"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_run import nas
 
@@ -280,3 +282,22 @@ def test_the_bar_moves_from_the_first_sample_and_its_totals_stand(asked: Asked, 
     assert {total for _, total in first} == {len(first) - 1}
     assert then == sorted(then)
     assert {total for _, total in then} == {9}
+
+
+def test_a_network_without_a_table_is_told_to_be_unsure_as_well(asked: Asked, tmp_path: Path) -> None:
+    nas("profile", "--space", "grey.yaml", "--target", "fake", *QUICK, cwd=tmp_path)
+    nas("search", "--space", "grey.yaml", "--target", "fake", "--latency", "1s", *SEARCH, "--out", "run", cwd=tmp_path)
+    shutil.rmtree(tmp_path / "data")
+    rng, times = np.random.default_rng(0), dict[str, float]()
+    vary = lambda sample: times.setdefault(sample.session, float(rng.uniform(1, 9)))  # noqa: E731
+    assert "none: " in nas("verify", "run/winner/config.json", "--target", "fake", cwd=tmp_path).stdout
+    with pytest.MonkeyPatch.context() as patch:
+        real = Fake.measure
+        patch.setattr("nas.profiler.rounds.MOST_SESSIONS", 6)
+        patch.setattr(
+            Fake,
+            "measure",
+            lambda self, plan: (replace(s, ns=tuple(ns * vary(s) for ns in s.ns)) for s in real(self, plan)),
+        )
+        done = nas("verify", "run/winner/config.json", "--target", "fake", cwd=tmp_path, code=1)
+    assert "too busy: measure again, as its time is sure to ±" in done.stdout
