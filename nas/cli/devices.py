@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, show, show_result
+from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, show_result, strides_option
 from nas.errors import Interrupted, NasError
+
+if TYPE_CHECKING:
+    from nas.space.adapt import Strides
 
 
 @click.command()
@@ -65,7 +68,8 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     multiple=True,
     help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of one kind.",
 )
-@click.option("--resolution", type=int, metavar="PX", help="Of the networks. Default: the space's.")
+@resolution_option
+@strides_option
 @click.option("--classes", type=int, metavar="N", help="That the networks tell apart. Default: the space's.")
 @click.option("--workers", metavar="ray", help="Measure on several boards at once (docs/ray.md).")
 @click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
@@ -78,6 +82,7 @@ def profile(
     targets: tuple[str, ...],
     workers: str | None,
     resolution: int | None,
+    strides: Strides | None,
     classes: int | None,
     precision: str,
     budget: str,
@@ -87,15 +92,15 @@ def profile(
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
     from nas.blocks.layer import MAX_DIMENSION
-    from nas.runs.request import MAX_RESOLUTION, parse_budget, parse_percent
+    from nas.runs.request import check_resolution, parse_budget, parse_percent
     from nas.tables.target import check_target, table_folder
 
     seconds = parse_budget(budget)["seconds"]
     if seconds is None:
         raise NasError(f"The budget of a profile is a time, such as 75s or 5m, got {budget!r}.")
-    for name, value, most in (("resolution", resolution, MAX_RESOLUTION), ("classes", classes, MAX_DIMENSION)):
-        if value is not None and not 1 <= value <= most:
-            raise NasError(f"`--{name}` is a whole number of 1 to {most:,}, got {value}.")
+    if classes is not None and not 1 <= classes <= MAX_DIMENSION:
+        raise NasError(f"`--classes` is a whole number of 1 to {MAX_DIMENSION:,}, got {classes}.")
+    check_resolution(resolution, strides)
     percent = parse_percent(precision)
     for target in targets:
         check_target(target)
@@ -106,12 +111,14 @@ def profile(
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
-    loaded = load_space(space, resolution=resolution, classes=classes)
+    loaded = load_space(space, resolution=resolution, strides=strides, classes=classes)
     folder = out or table_folder(named(targets[0]), loaded.name)
     with (
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
     ):
+        if loaded.strides:
+            teller.say(f"strides of {loaded.name}: {loaded.strides}")
         try:
             table = measure(loaded, targets[0], device, folder, Effort(percent, seconds), teller)
         except Interrupted as interrupted:
@@ -128,7 +135,9 @@ def profile(
     else:
         from nas.cli.screen import profile_summary
 
-        show(profile_summary(table, space, target if out is None else str(out)))
+        pixels = "" if resolution is None else f" --resolution {resolution}"
+        way = "" if strides is None else f" --strides {strides}"
+        show(profile_summary(table, f"{space}{pixels}{way}", target if out is None else str(out)))
 
 
 @click.command()

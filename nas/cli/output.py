@@ -16,6 +16,14 @@ import click
 
 from nas.errors import RunError
 
+resolution_option = click.option(
+    "--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's."
+)
+strides_option = click.option(
+    "--strides",
+    type=click.Choice(["keep", "drop"]),
+    help="At that resolution. Default: keep, if 2 pixels remain; drop leaves out early ones until 4 remain.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 

@@ -32,6 +32,7 @@ def command_line(request: Request, planned: int | None = None) -> str:
         "--accuracy": request.accuracy,
         "--data": request.data,
         "--resolution": request.resolution,
+        "--strides": request.strides,
         "--proxy-resolution": request.proxy_resolution,
         "--budget": budget,
     }

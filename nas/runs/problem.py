@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,14 @@ class Subject:
     @classmethod
     def load(cls, request: Request, teller: Teller) -> Subject:
         """Raises `NasError` for what cannot be loaded, and for pictures that are smaller than the strides allow."""
+        load = partial(load_space, request.space, resolution=request.resolution, strides=request.strides)
+        space = load()
+        if space.strides:
+            teller.say(f"strides of {space.name}: {space.strides}")
         if request.data is None:
-            return cls(load_space(request.space, resolution=request.resolution), None)
+            return cls(space, None)
         from nas.data import load_data
 
-        space = load_space(request.space, resolution=request.resolution)
         side = request.proxy_resolution or space.resolution
         if side < space.shrinkage:
             raise NasError(
@@ -58,7 +62,7 @@ class Subject:
         data = load_data(request.data, side, skip_broken=request.skip_broken, teller=teller)
         for note in data.notes:
             teller.say(note)
-        return cls(load_space(request.space, resolution=request.resolution, classes=len(data.classes)), data)
+        return cls(load(classes=len(data.classes)), data)
 
 
 @dataclass(frozen=True)

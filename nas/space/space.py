@@ -63,6 +63,8 @@ class Space:
     references: Mapping[str, Mapping[str, Option]] = field(default_factory=dict)
     """Known networks of the space, by name; the first sets the default latency bound of a search."""
     source: str = ""
+    strides: str = ""
+    """What became of its strides at another resolution, where there was a choice."""
 
     def __post_init__(self) -> None:
         names = [decision.name for decision in self.decisions]
