@@ -91,6 +91,8 @@ def _export_network(
 
     origin = Origin(config.decisions, config.space, config.metrics, seed, weights, config.weights, config.pictures)
     with ScreenTeller("int8") as teller, attached("cpu") as device:
-        pictures = load_data(data or "", config.architecture.height, teller=teller)
+        network = config.architecture
+        size = (network.height, network.width)
+        pictures = load_data(data or "", size, channels=network.channels, teller=teller)
         more, report = to_int8(config.architecture, origin, pictures, device, out)
     return written + more, report

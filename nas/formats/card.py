@@ -115,7 +115,7 @@ def _loading(architecture: Architecture, weights_from: str, pictures: Pictures |
     if pictures is not None:
         mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (pictures.mean, pictures.std))
         text += (
-            f"\nPictures are red, green and blue on the scale 0 to 1, less the mean ({mean}), by the "
+            f"\nPictures are {pictures.colours} on the scale 0 to 1, less the mean ({mean}), by the "
             f"standard deviation ({std}). The classes' names, in the order of the scores, are in `config.json`.\n"
         )
     return text

@@ -25,14 +25,19 @@ BAND_SHARE = 0.9
 """Of the rows, when left out, that lie within the band."""
 
 
-def interpolator(layers: Sequence[Layer], ms: NDArray[np.float64], resolution: int) -> tuple[BlockModel, float]:
-    """The model of measured layers, and its mean error in percent on those left out."""
+def interpolator(
+    layers: Sequence[Layer], ms: NDArray[np.float64], resolutions: tuple[int, ...]
+) -> tuple[BlockModel, float]:
+    """The model of measured layers, and its mean error in percent on those left out.
+
+    `resolutions` are sides of the picture, in pixels.
+    """
     names = tuple(dict.fromkeys((*FEATURES, *(name for layer in layers for name in work(layer)))))
     asked = features(layers, names)
     errors = _left_out(asked, ms, names)
     parts = dict.fromkeys(BANDS, 0.0) | {"block": float(np.quantile(errors, BAND_SHARE)), "width": OUTSIDE_PCT}
     coefficients = fit_coefficients(asked, ms, {}, names)
-    model = BlockModel(coefficients=coefficients, range=_range(layers, resolution), band_pct=parts)
+    model = BlockModel(coefficients=coefficients, range=_range(layers, resolutions), band_pct=parts)
     return model, float(errors.mean())
 
 
@@ -49,7 +54,7 @@ def _left_out(asked: NDArray[np.float64], ms: NDArray[np.float64], names: Sequen
     return errors
 
 
-def _range(layers: Sequence[Layer], resolution: int) -> Range:
+def _range(layers: Sequence[Layer], resolutions: tuple[int, ...]) -> Range:
     blocks = [layer for layer in layers if layer.kind in {"mbconv", "sepconv"}]
     heads = [layer for layer in layers if is_head(layer.kind)]
     plain = [layer for layer in layers if layer not in set(blocks) | set(heads)]
@@ -60,7 +65,7 @@ def _range(layers: Sequence[Layer], resolution: int) -> Range:
     dense = {op.kernel for layer in plain for op in layer.graph.ops() if isinstance(op, Conv)}
     return Range(
         kinds=_sorted(layer.kind for layer in layers),
-        resolutions=(resolution,),
+        resolutions=resolutions,
         depthwise_kernels=_sorted(layer.kernel for layer in blocks) or (3,),
         dense_kernels=_sorted({1} | dense),
         strides=_sorted(layer.stride for layer in layers),

@@ -201,14 +201,14 @@ def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Su
         f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
         for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
-    resolution = survey.checking[0].height
-    model, left_out = interpolator(layers, fitted.ms, resolution)
+    sides = {survey.checking[0].height, survey.checking[0].width}
+    model, left_out = interpolator(layers, fitted.ms, tuple(sorted(sides)))
     worst, interpolated = min(max(error.worst_pct, 0.1), 1_000.0), model.band_pct["block"]
     header = TableHeader(
         name=folder.name,
         target=target,
         space=space.name,
-        resolution=resolution,
+        resolution=sides.pop() if len(sides) == 1 else None,
         **_origin(info, found, fitted, error.count),
         model=model.to_header(),
         error=ErrorHeader(

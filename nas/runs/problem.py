@@ -53,13 +53,17 @@ class Subject:
             return cls(space, None)
         from nas.data import load_data
 
-        side = request.proxy_resolution or space.resolution
-        if side < space.shrinkage:
+        channels, *size = space.picture
+        if request.proxy_resolution is not None:  # the shorter side's
+            size = [round(side * request.proxy_resolution / min(size)) for side in size]
+        if min(size) < space.shrinkage:
             raise NasError(
-                f"Pictures of {side} px are smaller than the strides of {space.name} allow, which make "
+                f"Pictures of {min(size)} px are smaller than the strides of {space.name} allow, which make "
                 f"{space.shrinkage} pixels one. Give at least --proxy-resolution {space.shrinkage}."
             )
-        data = load_data(request.data, side, skip_broken=request.skip_broken, teller=teller)
+        data = load_data(
+            request.data, (size[0], size[1]), channels=channels, skip_broken=request.skip_broken, teller=teller
+        )
         for note in data.notes:
             teller.say(note)
         return cls(load(classes=len(data.classes)), data)

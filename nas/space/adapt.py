@@ -25,14 +25,14 @@ def adapted(file: SpaceFile, resolution: int | None, classes: int | None, stride
     as is done by hand where networks for ImageNet are used on CIFAR-10. The name says what changed; without `-keep` it
     is of the space that has dropped what `drop` drops, as in version 0.1, which dropped always.
     """
-    from nas.space.schema import Global
+    from nas.space.schema import Resolution
 
     name = file.name
     own = file.input.resolution.choice
     if resolution is not None and own != [resolution]:
         fewer = file.stages if resolution in own else _dropped(file, resolution)
         stages = fewer if strides == "drop" else file.stages
-        size = file.input.model_copy(update={"resolution": Global[int](choice=[resolution])})
+        size = file.input.model_copy(update={"resolution": Resolution(choice=[resolution])})
         references = {  # where the resolution was a decision it is none any more
             reference: {name: value for name, value in choices.items() if name != "resolution"}
             for reference, choices in file.references.items()

@@ -55,7 +55,9 @@ def load_space(
         if adapted(file, resolution, classes, "drop").stages != file.stages:
             dropped = [old.name for old, new in zip(file.stages, changed.stages, strict=True) if old != new]
             what = f"dropped in {', '.join(dropped)}" if dropped else "kept"
-            return replace(space, strides=f"{what}: the last feature map is {_size(resolution, shrinkage(changed))} px")
+            return replace(
+                space, strides=f"{what}: the last feature map is {_size(resolution, shrinkage(changed))[0]} px"
+            )
     return space
 
 
@@ -93,7 +95,7 @@ def settings_of(kind: str) -> dict[str, Column]:
 class _Source:
     """Where a setting of one layer comes from: a constant, or a decision by its index."""
 
-    constant: Option | None = None
+    constant: Option | tuple[int, int] | None = None
     decision: int | None = None
 
     def value(self, chosen: Mapping[int, Option]) -> Any:
@@ -208,7 +210,7 @@ class _Expansion:
         activation = self.activation if head.activation is None else _Source(head.activation)
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
-            size = _size(resolution.value(chosen), shrink)
+            height, width = _size(resolution.value(chosen), shrink)
             return (
                 shared_layer(
                     kind="head",
@@ -216,8 +218,8 @@ class _Expansion:
                     mid_channels=mid.value(chosen),
                     out_channels=self.file.num_classes,
                     activation=activation.value(chosen),
-                    height=size,
-                    width=size,
+                    height=height,
+                    width=width,
                 ),
             )
 
@@ -256,7 +258,7 @@ class _Plan:
         return (_layer(block, settings, into, out, self.stride, _size(self.resolution.value(chosen), self.shrink)),)
 
 
-def _layer(block: Block, settings: Mapping[str, Any], into: int, out: int, stride: int, size: int) -> Layer:
+def _layer(block: Block, settings: Mapping[str, Any], into: int, out: int, stride: int, size: tuple[int, int]) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
     kind = block.kind
     given = {**DEFAULTS, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
@@ -271,7 +273,7 @@ def _layer(block: Block, settings: Mapping[str, Any], into: int, out: int, strid
     if not given["se_channels"]:
         given.pop("se_gate", None)
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
-    return shared_layer(kind=kind, in_channels=into, height=size, width=size, **{**fields, "stride": stride})
+    return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 
 
 def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[Any]]) -> None:
@@ -292,8 +294,10 @@ def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[A
                     raise SpaceError(f"{place}.{name}: {problem}") from None
 
 
-def _size(resolution: int, shrink: int) -> int:
-    return -(-resolution // shrink)
+def _size(resolution: int | tuple[int, int], shrink: int) -> tuple[int, int]:
+    """Height and width that are left."""
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    return -(-height // shrink), -(-width // shrink)
 
 
 def _flat(choices: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Option]]:

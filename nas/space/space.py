@@ -145,6 +145,13 @@ class Space:
         return tuple(dict.fromkeys(layer for chain in chains for layer in chain))
 
     @cached_property
+    def picture(self) -> tuple[int, int, int]:
+        """Channels, height and width of the largest picture that a network of the space is for."""
+        first = next(found for c in self.candidates if (found := [layers[0] for layers in c.chains if layers]))
+        stem = max(first, key=lambda layer: layer.height * layer.width)
+        return stem.in_channels, stem.height, stem.width
+
+    @cached_property
     def resolution(self) -> int:
         """Pixels that the largest picture of a network of the space is wide."""
         return max(layer.width for layer in self.layers())
