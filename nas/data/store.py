@@ -34,7 +34,7 @@ from nas.errors import DataError
 from nas.system.atomic import PART
 from nas.system.files import read_json
 from nas.system.teller import Teller
-from nas.system.user_folders import cache_folder
+from nas.system.user_folders import NoHome, cache_folder
 
 NAMES = ("train", "validation", "test")
 SAMPLE = 10_000
@@ -120,8 +120,10 @@ def stored(
     if source.one_size and total <= IN_MEMORY:
         return _fill(source, rows, view, [_Memory(len(part), view) for part in rows], skip_broken, teller, True)
     refuse_being_imported()
-    folder = cache_folder() / "data" / fingerprint[:32]
+    where = ""
     try:
+        folder = cache_folder() / "data" / fingerprint[:32]
+        where = f"{folder.parent}: "
         found = _read(folder, view, len(source.classes))
         if found is None:
             with _locked(folder):
@@ -129,11 +131,11 @@ def stored(
                 if found is None:
                     _make_room(folder, total, teller)
                     found = _write(folder, source, rows, view, skip_broken, teller)
-    except OSError as problem:
+    except (OSError, NoHome) as problem:
         if total > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
             raise DataError(f"{total:,} bytes of pictures fit neither the disk nor the memory. Free some.") from None
-        why = problem.strerror or problem.args[-1]
-        teller.say(f"{folder.parent}: decoded pictures cannot be kept ({why}); they stay in memory for this run.")
+        why = "HOME is not set" if isinstance(problem, NoHome) else problem.strerror or problem.args[-1]
+        teller.say(f"{where}decoded pictures cannot be kept ({why}); they stay in memory for this run.")
         canvases = [_Memory(len(part), view) for part in rows]
         return _fill(source, rows, view, canvases, skip_broken, teller)
     if found.about.broken and not skip_broken:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nas.errors import NasError
 from nas.system.places import is_path, table_names
-from nas.system.user_folders import config_folder
+from nas.system.user_folders import NoHome, config_folder
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -76,7 +76,10 @@ def _parse(text: str, word: str) -> DeviceName | None:
 
 def named_devices() -> dict[str, str]:
     """Devices of the user's `devices.yaml`: names and what they stand for. Raises `NasError` where it breaks a rule."""
-    file = config_folder() / "devices.yaml"
+    try:
+        file = config_folder() / "devices.yaml"
+    except NoHome:
+        return {}
     if not file.is_file():
         return {}
     from nas.system.files import read_yaml

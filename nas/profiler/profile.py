@@ -39,6 +39,7 @@ from nas.system.folder_lock import FolderLock
 from nas.system.places import own_tables_folder
 from nas.system.strict import Name
 from nas.system.teller import Teller
+from nas.system.user_folders import NoHome
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
 from nas.tables.table import LatencyTable, Row, load_table
@@ -155,8 +156,12 @@ def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
 
 def _adopt(samples: Samples, workload: Workload, folder: Path, info: DeviceInfo) -> None:
     """Take over what the user's other tables of this very device hold of the same probes."""
-    for file in sorted(own_tables_folder().glob(f"*/{PROFILE}")):
-        if file.parent.resolve() == folder.resolve() or folder.parent.resolve() != own_tables_folder().resolve():
+    try:
+        own = own_tables_folder().resolve()
+    except NoHome:
+        return
+    for file in sorted(own.glob(f"*/{PROFILE}")):
+        if file.parent.resolve() == folder.resolve() or folder.parent.resolve() != own:
             continue
         missing = {name for name in workload.probes if not samples.sessions(name)}
         try:

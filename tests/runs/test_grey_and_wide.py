@@ -77,7 +77,6 @@ def test_from_a_search_to_what_is_handed_over(typed: Callable[..., str]) -> None
     [
         ["--controller", "single-path"],
         ["--controller", "fbnet"],
-        ["--accuracy", "train:1"],
         ["--accuracy", "zero-cost"],
     ],
     ids=lambda how: how[1],
