@@ -53,11 +53,11 @@ from nas.training.recipe import Recipe
 from nas.training.score import evaluate
 
 PIXELS, CLASSES = 32, 10
-PUBLISHED = Path(__file__).parent.parent / "tests" / "archdefs"
+PUBLISHED = Path(__file__).parent.parent / "search_spaces" / "networks"
 QUANTILES = (0.05, 0.02, 0.3)
 """A bound is this quantile of the latencies of random networks by the table; the first is the default one."""
 METHODS = ("evolution", "single-path", "reinforce", "proxyless", "fbnet")
-REFERENCES = ("mobilenetv2", "mobilenetv3-small", "mnasnet-a1", "efficientnet-b0")
+REFERENCES = ("mobilenetv2-1.0", "mobilenetv3-small-1.0", "mnasnet-a1-1.0", "efficientnet-b0")
 COARSE = (0.25, 0.375, 0.5, 0.75, 1.0, 1.5)
 """Widths that are measured first; then finer ones about the width at which a reference meets the bound."""
 

@@ -35,6 +35,7 @@ def ours(budget: int, seed: int) -> dict[str, float]:
             latency_ms=BOUND_MS,
             seed=seed,
             budget=budget,
+            prove=False,
             out=Path(folder) / "run",
         )
         result = run.result

@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nas.blocks import Architecture, Layer
-from nas.blocks.layer import ACTIVATIONS, GATES
+from nas.blocks.layer import ACTIVATIONS, GATES, PADDINGS
 
+CONVENTIONS = st.fixed_dictionaries(
+    {
+        "norm_eps": st.sampled_from((1e-5, 1e-3)),
+        "padding": st.sampled_from(PADDINGS),
+        "se_activation": st.sampled_from(("relu", "swish", "hard-swish")),
+    }
+)
 WIDTHS = st.integers(1, 12)
 BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity")
 HEADS = ("head", "pooled_head")
@@ -23,13 +30,18 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
     activation = draw(st.sampled_from(ACTIVATIONS))
     if kind in HEADS:
-        return Layer(**shape, out_channels=draw(WIDTHS), mid_channels=draw(WIDTHS), activation=activation)
+        mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
+        if kind == "pooled_head":
+            shape["head_bias"] = draw(st.booleans())
+        shape |= {"mid_channels": mid, "activation": activation if mid else "relu"}
+        return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
     if kind == "identity":
         return Layer(**shape)
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
-    shape["residual"] = shape["stride"] == 1 and out == channels and draw(st.booleans())
+    same = shape["stride"] == 1 and out == channels
+    shape["residual" if same else "projection"] = draw(st.booleans())
     common = gcd(channels, out)
     groups = draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
     if kind == "conv":
@@ -53,7 +65,8 @@ def architectures(draw: st.DrawFn) -> Architecture:
     chain: list[Layer] = []
     for kind in kinds:
         chain.append(draw(layers(kind, *(chain[-1].output if chain else start))))
-    return Architecture(*start, tuple(chain))
+    shared = draw(CONVENTIONS)
+    return Architecture(*start, tuple(layer.changed(**shared) for layer in chain))
 
 
 def randomize(network: nn.Module, seed: int) -> nn.Module:

@@ -36,10 +36,10 @@ from nas.space.load import load_space
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTROLLER_PAGES = ROOT / "docs" / "controllers"
-LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers")
+LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers", "import")
 """What a command of a `console` block needs, where it does not run: a board, a phone, a browser, the network, several
-processes or a cluster. `tests/devices`, `tests/data`, `tests/training` and `tests/workers` have these, some with
-stand-ins."""
+processes, a cluster or weights from elsewhere. `tests/devices`, `data`, `training`, `workers` and `formats` have these,
+some with stand-ins."""
 
 
 def page_id(page: Path) -> str:

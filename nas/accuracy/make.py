@@ -53,7 +53,7 @@ def looked_up(space: Space, argument: str, means: Means) -> Evaluator:
 
 def untrained(space: Space, argument: str, means: Means) -> Evaluator:
     """`--accuracy zero-cost`."""
-    return load_zero_cost(space, argument, means.workers)
+    return load_zero_cost(space, argument, means.workers, means.teller)
 
 
 def inherited(space: Space, argument: str, means: Means) -> Evaluator:

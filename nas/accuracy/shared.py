@@ -46,6 +46,10 @@ class Shared:
         self._known: list[Score] = []
 
     @property
+    def classes(self) -> int:
+        return len(self.data.classes)
+
+    @property
     def provenance(self) -> str:
         return (
             f"weights inherited from a {self.shared.settings.kind} supernet trained on {self.data.name} at "

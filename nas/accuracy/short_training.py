@@ -128,6 +128,10 @@ class ShortTraining:
         return self.method.label
 
     @property
+    def classes(self) -> int:
+        return len(self.training.data.classes)
+
+    @property
     def provenance(self) -> str:
         data, epochs = self.training.data, self.training.recipe.epochs
         method = self.method.described(f"{epochs} epoch{'s' if epochs > 1 else ''}")

@@ -37,6 +37,7 @@ from nas.errors import NasError
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.system.atomic import write_atomic
+from nas.system.teller import Silent, Teller
 from nas.system.user_folders import NoHome, cache_folder
 from nas.workers import Here, Workers
 
@@ -79,10 +80,17 @@ class ZeroCost:
     label: ClassVar[str] = "zero-cost score"
     unit: ClassVar[str] = ""
 
-    def __init__(self, space: Space, names: Sequence[str] = DEFAULT, workers: Workers | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        names: Sequence[str] = DEFAULT,
+        workers: Workers | None = None,
+        teller: Teller = Silent(),  # noqa: B008  # has no state
+    ) -> None:
         self.space = space
         self.names = tuple(names)
         self._workers = workers or Here()
+        self._teller = teller
         self._index = GenotypeIndex(space.cardinalities)
         self._rows: list[NDArray[np.float64]] = []
         self._columns = tuple(dict.fromkeys(names))
@@ -130,8 +138,10 @@ class ZeroCost:
             items = [(self.space.decode(genotype), _stream(genotype, seed)) for genotype in genotypes]
             figures = np.empty((len(genotypes), len(self._untrained)))
             with closing(self._workers.map(self._proxies, items)) as measured:
-                for row, values in measured:
+                for done, (row, values) in enumerate(measured, 1):
                     figures[row] = values
+                    if len(items) > 1:
+                        self._teller.progress(done, len(items), "networks")
             columns |= dict(zip(self._untrained, figures.T, strict=True))
         return np.stack([columns[name] for name in self._columns], axis=1)
 
@@ -209,13 +219,13 @@ def _stream(genotype: NDArray[np.uint8], seed: int) -> int:
     return int.from_bytes(digest[:7], "big")
 
 
-def load_zero_cost(space: Space, argument: str, workers: Workers) -> ZeroCost:
+def load_zero_cost(space: Space, argument: str, workers: Workers, teller: Teller) -> ZeroCost:
     """The evaluator of `zero-cost`, or of `zero-cost:NAME,NAME,…`. Raises `NasError` for a name that is not known."""
     names = tuple(argument.split(",")) if argument else DEFAULT
     for name in names:
         if name not in UNTRAINED + COUNTED:
             raise NasError(f"No zero-cost proxy named {name[:60]!r}; known: {', '.join(UNTRAINED + COUNTED)}.")
-    return ZeroCost(space, names, workers)
+    return ZeroCost(space, names, workers, teller)
 
 
 def normal_scores(values: NDArray[np.float64], sample: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from nas.blocks.block import is_head
@@ -75,6 +75,16 @@ class Architecture:
         """`wires` of those layers that do not take what the one before them gives."""
         wires = enumerate(self.wires or ())
         return {index: sources for index, sources in wires if sources != (index - 1,)}
+
+    def resized(self, resolution: int) -> Architecture:
+        """The same layers for square pictures of this size. Raises `ArchitectureError` where some cannot."""
+        sizes: dict[int, Shape] = {-1: (self.channels, resolution, resolution)}
+        layers: list[Layer] = []
+        for index, layer in enumerate(self.layers):
+            _, height, width = sizes[self.sources(index)[0]]
+            layers.append(layer.changed(height=height, width=width))
+            sizes[index] = layers[-1].output
+        return replace(self, height=resolution, width=resolution, layers=tuple(layers))
 
     @property
     def num_classes(self) -> int:

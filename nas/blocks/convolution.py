@@ -14,7 +14,11 @@ from nas.errors import ArchitectureError
 
 @dataclass(frozen=True)
 class Conv(Op):
-    """Convolution without bias, padded by kernel // 2, then batch normalisation and an activation."""
+    """Convolution without bias, then batch normalisation and an activation.
+
+    It is padded by kernel // 2 on each side (`symmetric`), or, as TensorFlow does it (`same`), by as much as the output
+    needs, an odd pixel below and at the right.
+    """
 
     in_channels: int
     out_channels: int
@@ -22,6 +26,8 @@ class Conv(Op):
     stride: int = 1
     groups: int = 1
     activation: str = "none"
+    norm_eps: float = 1e-5
+    padding: str = "symmetric"
 
     module: ClassVar[str] = "nas.blocks.modules:Conv"
     sizes: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "kernel")
@@ -69,12 +75,13 @@ class Conv(Op):
         return height * width * self.out_channels * (self.in_channels // self.groups) * self.kernel**2
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """Taps on padding are not counted for a depthwise convolution; a full k×k one reads its k×k patches."""
+        """Taps on padding are not counted for a depthwise convolution; a full k×k one reads its k×k patches; one in
+        groups is taken apart and put together again, as by runtimes that have no such kernel."""
         ((_, height, width),) = inputs
         _, below, right = self.shape(*inputs)
         weights = self.out_channels * (self.in_channels // self.groups) * self.kernel**2
         if self.depthwise:
-            taps = _taps(height, self.kernel, self.stride) * _taps(width, self.kernel, self.stride)
+            taps = self._taps(height) * self._taps(width)
             return {
                 "operators": 1,
                 "weights": weights,
@@ -82,25 +89,28 @@ class Conv(Op):
                 f"depthwise{self.kernel}": self.in_channels * taps,
             }
         patches = below * right * self.in_channels * self.kernel**2
-        return {
+        taken, given = self.in_channels * height * width, self.out_channels * below * right
+        found = {
             "operators": 1,
             "weights": weights,
             "dense": below * right * weights,
-            "traffic": patches + below * right * self.out_channels,
+            "traffic": patches + given,
         }
+        return found | {"grouped": taken + given} if self.groups > 1 else found
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         shape = self.weights()["conv.weight"].shape
+        _, height, width = shapes[0]
         value = graph.node(
             "Conv",
             [*values, graph.weight(f"{name}.conv.weight", *shape)],
             kernel_shape=[self.kernel, self.kernel],
             strides=[self.stride, self.stride],
-            pads=[self.kernel // 2] * 4,
+            pads=[pads[end] for end in (0, 1) for pads in (self._pads(height), self._pads(width))],
             group=self.groups,
         )
         activated = self.activation != "none"
-        value = graph.normalised(f"{name}.norm", value, self.out_channels, prod(shape[1:]), activated)
+        value = graph.normalised(f"{name}.norm", value, self.out_channels, prod(shape[1:]), activated, self.norm_eps)
         return graph.activation(self.activation, value)
 
     def larger(self, other: Op) -> Conv | None:
@@ -113,21 +123,33 @@ class Conv(Op):
             return None
         return super().larger(other)
 
+    def _pads(self, size: int) -> tuple[int, int]:
+        """Pixels before and behind an axis of `size`."""
+        if self.padding == "symmetric":
+            return self.kernel // 2, self.kernel // 2
+        missing = max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0)
+        return missing // 2, missing - missing // 2
+
+    def _taps(self, size: int) -> int:
+        """Kernel taps that fall on the picture along one axis, over all outputs."""
+        return _taps(size, self.kernel, self.stride, self._pads(size)[0])
+
 
 @cache
-def _taps(size: int, kernel: int, stride: int) -> int:
-    """Kernel taps that fall on the picture along one axis, over all outputs; padding is kernel // 2."""
-    firsts = range(-(kernel // 2), size - kernel // 2, stride)
+def _taps(size: int, kernel: int, stride: int, before: int) -> int:
+    firsts = range(-before, size - before, stride)
     return sum(min(first + kernel, size) - max(first, 0) for first in firsts)
 
 
 @dataclass(frozen=True)
 class SqueezeExcite(Op):
-    """Channel attention (arXiv:1709.01507): pool, two 1×1 convolutions with bias, a gate, a product."""
+    """Channel attention (arXiv:1709.01507): pool, two 1×1 convolutions with bias and an activation between, a gate, a
+    product."""
 
     channels: int
     squeezed: int
     gate: str = "sigmoid"
+    se_activation: str = "relu"
 
     module: ClassVar[str] = "nas.blocks.modules:SqueezeExcite"
     sizes: ClassVar[tuple[str, ...]] = ("channels", "squeezed")
@@ -159,7 +181,8 @@ class SqueezeExcite(Op):
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (value,) = values
         inner = graph.node("GlobalAveragePool", [value])
-        inner = graph.node("Relu", [self._pointwise(graph, f"{name}.squeeze", inner, self.squeezed, self.channels)])
+        inner = self._pointwise(graph, f"{name}.squeeze", inner, self.squeezed, self.channels)
+        inner = graph.activation(self.se_activation, inner)
         inner = self._pointwise(graph, f"{name}.excite", inner, self.channels, self.squeezed)
         return graph.node("Mul", [value, graph.activation(self.gate, inner)])
 

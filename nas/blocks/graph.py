@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 from nas.blocks.join import Add
 from nas.blocks.op import Op, Shape
@@ -41,7 +42,9 @@ class Node:
 class Graph:
     """Ops in the order in which they are run; the last one's value is the graph's, or the input where there is none."""
 
-    def __init__(self, *inputs: Shape) -> None:
+    def __init__(self, *inputs: Shape, conventions: Mapping[str, Any] | None = None) -> None:
+        """`conventions` are fields that every op has so which has them."""
+        self._conventions = conventions or {}
         self.inputs = tuple(Wire(-1 - place, shape) for place, shape in enumerate(inputs))
         self.nodes: list[Node] = []
 
@@ -49,6 +52,8 @@ class Graph:
         """An op that takes these values. Raises `ArchitectureError` where they do not fit, or for a name used twice."""
         if any(node.name == name for node in self.nodes):
             raise ArchitectureError(f"Ops of a block have different names, got {name!r} twice.")
+        if shared := {field.name for field in fields(op)} & self._conventions.keys():
+            op = replace(op, **{name: self._conventions[name] for name in shared})
         shapes = tuple(wire.shape for wire in takes)
         shape = op.shape(*shapes)
         self.nodes.append(Node(name, op, tuple(wire.place for wire in takes), shapes, shape))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.linear import Linear, Pool
+from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,20 +20,67 @@ class _Head:
     out_channels: int
     mid_channels: int
     activation: Activation = "relu"
+    classifier_bias: bool = True
     head: ClassVar[bool] = True
 
+    def _classified(self, g: Graph, y: Wire) -> Wire:
+        return g.add("classifier", Linear(y.channels, self.out_channels, bias=self.classifier_bias), y)
 
+
+@dataclass(frozen=True, kw_only=True)
 class Head(_Head):
     """1×1 convolution to `mid_channels`, pooling, classifier."""
 
+    mid_channels: int = 0
+    """0: no convolution, as in MobileNetV1, ResNets and MCUNet."""
+
     def write(self, g: Graph, x: Wire) -> Wire:
-        y = g.add("conv", Conv(x.channels, self.mid_channels, activation=self.activation), x)
-        return g.add("classifier", Linear(self.mid_channels, self.out_channels), g.add("pool", Pool(), y))
+        if self.mid_channels:
+            x = g.add("conv", Conv(x.channels, self.mid_channels, activation=self.activation), x)
+        elif self.activation != "relu":  # one key for one layer
+            raise ArchitectureError(f"Without `mid_channels`, `activation` stays 'relu', got {self.activation!r}.")
+        return self._classified(g, g.add("pool", Pool(), x))
 
 
+@dataclass(frozen=True, kw_only=True)
 class PooledHead(_Head):
     """Pooling first, then two fully connected layers (MobileNetV3, arXiv:1905.02244, section 5.1)."""
 
+    head_bias: bool = True
+    """Of the first of them; once-for-all has none."""
+
     def write(self, g: Graph, x: Wire) -> Wire:
-        y = g.add("features", Linear(x.channels, self.mid_channels, self.activation), g.add("pool", Pool(), x))
-        return g.add("classifier", Linear(self.mid_channels, self.out_channels), y)
+        op = Linear(x.channels, self.mid_channels, self.activation, self.head_bias)
+        return self._classified(g, g.add("features", op, g.add("pool", Pool(), x)))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What arch-def and space files say of the head, beside its width and activation."""
+
+    head_after_pool: bool
+    head_bias: bool
+    classifier_bias: bool
+
+    def check(self, widths: Collection[int]) -> None:
+        """Raise `ArchitectureError`, with the key in front, where it does not fit a head of one of these widths."""
+        if self.head_after_pool and 0 in widths:
+            raise ArchitectureError("head: with `head_after_pool` its width is at least 1, got 0.")
+        if not self.head_bias and not self.head_after_pool:
+            raise ArchitectureError(
+                "head_bias: is of the layer behind the pooling, so false needs `head_after_pool: true`; "
+                "`classifier_bias` is of the classifier."
+            )
+
+    def settings(self, width: int, activation: str) -> dict[str, Any]:
+        """Kind and settings of a head of this width, as of a Layer."""
+        kind = "pooled_head" if self.head_after_pool else "head"
+        bias = {"head_bias": self.head_bias} if self.head_after_pool else {}
+        activation = activation if width else "relu"
+        return {
+            "kind": kind,
+            "mid_channels": width,
+            "activation": activation,
+            "classifier_bias": self.classifier_bias,
+            **bias,
+        }

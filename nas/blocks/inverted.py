@@ -8,7 +8,7 @@ from typing import ClassVar
 from nas.blocks.block import Activation, Gate
 from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.join import Add
+from nas.blocks.shortcut import added
 from nas.errors import ArchitectureError
 
 
@@ -26,6 +26,8 @@ class _Inverted:
     se_gate: Gate = "sigmoid"
     activation: Activation = "relu"
     residual: bool = False
+    projection: bool = False
+    """Whether what comes in is added by a convolution of its own, where stride or width change."""
 
     def _end(self, g: Graph, x: Wire, y: Wire, groups: int = 1) -> Wire:
         """Excite, project, and add what came in."""
@@ -34,7 +36,7 @@ class _Inverted:
         elif self.se_gate != "sigmoid":
             raise ArchitectureError(f"Without `se_channels`, `se_gate` stays 'sigmoid', got {self.se_gate!r}.")
         y = g.add("project", Conv(y.channels, self.out_channels, groups=groups), y)
-        return g.add("add", Add(), x, y) if self.residual else y
+        return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)

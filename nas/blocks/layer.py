@@ -26,6 +26,9 @@ __all__ = ["ACTIVATIONS", "GATES", "KEY_COLUMNS", "MAX_DIMENSION", "Layer", "key
 
 PRECISIONS = ("float32", "float16", "int8")
 """Of a layer's arithmetic; the first where nothing is said."""
+PADDINGS = ("symmetric", "same")
+"""Of convolutions: torch's usual one, and TensorFlow's."""
+NORM_EPS = 1e-5
 KEY_COLUMNS = ("kind", "in_channels", *(column.name for column in STANDARD), "height", "width")
 """Key columns that every latency table has, and keys of every layer in a config.json, in order."""
 
@@ -37,6 +40,10 @@ def key_columns() -> tuple[str, ...]:
 
 _SIZE = {name: Column(name, MISSING, least=1) for name in ("in_channels", "height", "width")}
 _PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
+_PADDING = Column("padding", PADDINGS[0], PADDINGS)
+_SE_ACTIVATION = Column("se_activation", "relu", ACTIVATIONS)
+_USUAL = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
+"""Conventions of whole networks, which change what a layer computes and not its time."""
 
 
 class Layer:
@@ -49,7 +56,10 @@ class Layer:
     kind.
     """
 
-    __slots__ = ("_graph", "_key", "block", "height", "in_channels", "kind", "precision", "width")
+    __slots__ = (
+        *("_graph", "_key", "block", "conventions", "height", "in_channels", "kind", "norm_eps", "padding"),
+        *("precision", "se_activation", "width"),
+    )
     block: Block
     kind: str
     in_channels: Any
@@ -57,7 +67,15 @@ class Layer:
     """Of the input, in pixels; `width` likewise."""
     width: int
     precision: str
+    norm_eps: float
+    """What batch normalisation adds to variances."""
+    padding: str
+    """Of convolutions: see `nas.blocks.convolution.Conv`."""
+    se_activation: str
+    """Inside squeeze-and-excitation."""
     _key: tuple[Any, ...]
+    conventions: dict[str, Any]
+    """Of the three before, those that are not as usual."""
     _graph: Graph | None
 
     def __init__(
@@ -68,6 +86,9 @@ class Layer:
         height: int,
         width: int,
         precision: str = PRECISIONS[0],
+        norm_eps: float = NORM_EPS,
+        padding: str = PADDINGS[0],
+        se_activation: str = "relu",
         **settings: Any,
     ) -> None:
         found = block_class(kind)
@@ -86,6 +107,10 @@ class Layer:
         for name, number in (*(("in_channels", width_) for width_ in widths), ("height", height), ("width", width)):
             _SIZE[name].check(kind, number)
         _PRECISION.check(kind, precision)
+        _PADDING.check(kind, padding)
+        _SE_ACTIVATION.check(kind, se_activation)
+        if not isinstance(norm_eps, float) or not 0 < norm_eps <= 1:
+            raise ArchitectureError(f"`norm_eps` of a {kind} layer lies in 0..1, above 0, got {norm_eps!r}.")
         own = {name: settings[name] for name in columns if name in settings}
         try:
             block = found(**own)
@@ -98,6 +123,7 @@ class Layer:
                 f"{in_channels} → {settings['out_channels']} channels."
             )
         key = (kind, in_channels, height, width, precision, *(getattr(block, name) for name in columns))
+        shared = {"norm_eps": norm_eps, "padding": padding, "se_activation": se_activation}
         for name, value in (
             ("block", block),
             ("kind", kind),
@@ -105,6 +131,10 @@ class Layer:
             ("height", height),
             ("width", width),
             ("precision", precision),
+            ("norm_eps", norm_eps),
+            ("padding", padding),
+            ("se_activation", se_activation),
+            ("conventions", {name: given for name, given in shared.items() if given != _USUAL[name]}),
             ("_key", key),
             ("_graph", None),
         ):
@@ -112,7 +142,7 @@ class Layer:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Kind, input, precision and the fields of the block: equal for equal layers."""
+        """Kind, input, precision and the fields of the block: what its time depends on."""
         return self._key
 
     @property
@@ -126,7 +156,7 @@ class Layer:
         """Its ops. Raises `ArchitectureError` where the block's settings do not fit its input."""
         if self._graph is not None:
             return self._graph
-        graph = Graph(*self.inputs)
+        graph = Graph(*self.inputs, conventions=self.conventions)
         graph.closed(self.kind, self.block.write(graph, *graph.inputs))
         object.__setattr__(self, "_graph", graph)
         return graph
@@ -152,14 +182,19 @@ class Layer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the constructor takes: kind, input, precision where it is not the usual one, and the block's fields."""
-        names = ("kind", "in_channels", *columns_of(type(self.block)), "height", "width")
+        """What the constructor takes: kind, input, and the block's fields; what is no `KEY_COLUMNS` only where it is
+        not at its default, so that files written before there was any stay as they are."""
+        columns = columns_of(type(self.block))
+        later = {name for name in columns if name not in KEY_COLUMNS and getattr(self, name) == columns[name].default}
+        names = ("kind", "in_channels", *(name for name in columns if name not in later), "height", "width")
         found = {name: getattr(self, name) for name in names}
-        return found if self.precision == PRECISIONS[0] else {**found, "precision": self.precision}
+        precision = {} if self.precision == PRECISIONS[0] else {"precision": self.precision}
+        return {**found, **precision, **self.conventions}
 
     @property
     def row(self) -> dict[str, Any]:
-        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and further columns that it has."""
+        """What stands for it in a config.json and a table: all of `KEY_COLUMNS`, and of further columns those that are
+        not at their defaults."""
         return {name: getattr(self, name) for name in KEY_COLUMNS} | self.settings
 
     def __getattr__(self, name: str) -> Any:
@@ -176,7 +211,7 @@ class Layer:
         raise AttributeError(f"A layer is frozen: {name!r} cannot be set.")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Layer) and self._key == other._key
+        return isinstance(other, Layer) and self._key == other._key and self.conventions == other.conventions
 
     def __hash__(self) -> int:
         return hash(self._key)

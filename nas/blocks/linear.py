@@ -29,11 +29,12 @@ class Pool(Op):
 
 @dataclass(frozen=True)
 class Linear(Op):
-    """Fully connected layer with bias, then an activation."""
+    """Fully connected layer, then an activation."""
 
     in_features: int
     out_features: int
     activation: str = "none"
+    bias: bool = True
 
     module: ClassVar[str] = "nas.blocks.modules:Linear"
     sizes: ClassVar[tuple[str, ...]] = ("in_features", "out_features")
@@ -43,10 +44,8 @@ class Linear(Op):
 
     def weights(self) -> Mapping[str, Weight]:
         gain = 1.0 if self.activation == "none" else 2.0
-        return {
-            "linear.weight": Weight((self.out_features, self.in_features), "oi", gain=gain, masked="o"),
-            "linear.bias": Weight((self.out_features,), "o", masked="o"),
-        }
+        weight = {"linear.weight": Weight((self.out_features, self.in_features), "oi", gain=gain, masked="o")}
+        return weight | ({"linear.bias": Weight((self.out_features,), "o", masked="o")} if self.bias else {})
 
     def macs(self, *inputs: Shape) -> int:
         return self.in_features * self.out_features
@@ -55,6 +54,5 @@ class Linear(Op):
         return {"operators": 1, "linear": self.in_features * self.out_features}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        weight = graph.weight(f"{name}.linear.weight", self.out_features, self.in_features)
-        bias = graph.weight(f"{name}.linear.bias", self.out_features)
-        return graph.activation(self.activation, graph.node("Gemm", [*values, weight, bias], transB=1))
+        weights = [graph.weight(f"{name}.{part}", *weight.shape) for part, weight in self.weights().items()]
+        return graph.activation(self.activation, graph.node("Gemm", [*values, *weights], transB=1))

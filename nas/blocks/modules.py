@@ -13,6 +13,17 @@ ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard-swish": nn.Hardswish, "
 GATES = {"sigmoid": nn.Sigmoid, "hard-sigmoid": nn.Hardsigmoid}
 
 
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow does it: as much as the output needs, an odd pixel below and at the right."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pads = []
+        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [missing // 2, missing - missing // 2]
+        return super().forward(nn.functional.pad(x, pads))
+
+
 class Conv(nn.Sequential):
     """Convolution without bias, batch normalisation, activation."""
 
@@ -24,21 +35,27 @@ class Conv(nn.Sequential):
         stride: int = 1,
         groups: int = 1,
         activation: str = "none",
+        norm_eps: float = 1e-5,
+        padding: str = "symmetric",
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels)
+        if padding == "same":
+            self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels, norm_eps)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()
 
 
 class SqueezeExcite(nn.Module):
-    """Channel attention: pool, squeeze, ReLU, excite, gate, product."""
+    """Channel attention: pool, squeeze, activation, excite, gate, product."""
 
-    def __init__(self, channels: int, squeezed: int, gate: str = "sigmoid") -> None:
+    def __init__(self, channels: int, squeezed: int, gate: str = "sigmoid", se_activation: str = "relu") -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(channels, squeezed, 1)
         self.excite = nn.Conv2d(squeezed, channels, 1)
+        self.act = ACTIVATIONS[se_activation]()
         self.gate = GATES[gate]()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
@@ -46,7 +63,7 @@ class SqueezeExcite(nn.Module):
 
     def factor(self, x: torch.Tensor) -> torch.Tensor:  # N,C,1,1
         pooled = x.mean((2, 3), keepdim=True)
-        return self.gate(self.excite(torch.relu(self.squeeze(pooled))))  # type: ignore[no-any-return]
+        return self.gate(self.excite(self.act(self.squeeze(pooled))))  # type: ignore[no-any-return]
 
 
 class Pool(nn.Module):
@@ -59,9 +76,9 @@ class Pool(nn.Module):
 class Linear(nn.Sequential):
     """Fully connected layer, activation."""
 
-    def __init__(self, in_features: int, out_features: int, activation: str = "none") -> None:
+    def __init__(self, in_features: int, out_features: int, activation: str = "none", bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, out_features)
+        self.linear = nn.Linear(in_features, out_features, bias)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()
 

@@ -58,7 +58,9 @@ class OnnxGraph(Protocol):
     def activation(self, kind: str, value: str) -> str:
         """The nodes of an activation by its name in `nas.blocks.modules`."""
 
-    def normalised(self, name: str, value: str, channels: int, fan_in: int, activated: bool) -> str:
+    def normalised(
+        self, name: str, value: str, channels: int, fan_in: int, activated: bool, norm_eps: float = 1e-5
+    ) -> str:
         """Batch normalisation of a convolution over `fan_in` values, with the four weights `name`.*."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.join import Add
+from nas.blocks.shortcut import added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,13 @@ class ConvBlock:
     groups: int = 1
     activation: Activation = "relu"
     residual: bool = False
+    projection: bool = False
+    """As of inverted bottlenecks."""
 
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
         y = g.add("conv", op, x)
-        return g.add("add", Add(), x, y) if self.residual else y
+        return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import click
 from nas.cli.devices import devices, profile, verify
 from nas.cli.estimate import estimate
 from nas.cli.export import export
+from nas.cli.importing import import_
 from nas.cli.output import Commands, tell
 from nas.cli.report import report
 from nas.cli.search import search
@@ -66,5 +67,5 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
     sys.exit(code)
 
 
-for command in (search, estimate, export, table, spaces, devices, profile, verify, train, report):
+for command in (search, import_, estimate, export, table, spaces, devices, profile, verify, train, report):
     cli.add_command(command)

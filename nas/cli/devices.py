@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, show_result, strides_option
-from nas.errors import Interrupted, NasError
+from nas.cli.output import (
+    ScreenTeller,
+    json_option,
+    network_option,
+    print_json,
+    resolution_option,
+    show,
+    show_result,
+    strides_option,
+)
+from nas.errors import Interrupted, LatencyMissing, NasError
 
 if TYPE_CHECKING:
     from nas.space.adapt import Strides
+    from nas.space.space import Space
+    from nas.tables.table import LatencyTable
 
 
 @click.command()
@@ -25,7 +39,8 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
     if install is not None or source is not None:
         if install != "browser":
             raise NasError(
-                f"`--install` takes browser, got {install!r}. Boards: nas profile --target ssh:HOST --install"
+                f"`--install` takes browser, got {install!r}. "
+                "Boards: nas profile --space SPACE --target ssh:HOST --install"
             )
         from nas.devices.browser.runtime import install_runtime
 
@@ -44,8 +59,10 @@ def devices(install: str | None, source: Path | None, as_json: bool) -> None:
         show(devices_summary(found))
 
 
-def _on_stderr(text: str) -> None:
-    click.echo(text, err=True)
+def _python(context: click.Context, parameter: click.Parameter, word: str | None) -> str | None:
+    from nas.devices.names import check_python
+
+    return word if word is None else check_python(word)
 
 
 def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,6 +70,9 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--https", is_flag=True, help="browser: encrypted, with a certificate of our own."),
         click.option("--lan", is_flag=True, help="browser: for other machines too, such as a phone."),
+        click.option(
+            "--python", metavar="PATH", callback=_python, help="ssh: the interpreter there. Default: one that is found."
+        ),
         click.option("--install", is_flag=True, help="ssh: put onnxruntime into a private folder on the board."),
     ):
         command = option(command)
@@ -88,7 +108,7 @@ def profile(
     budget: str,
     out: Path | None,
     as_json: bool,
-    **ways: bool,
+    **ways: Any,
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
     from nas.blocks.layer import MAX_DIMENSION
@@ -107,15 +127,17 @@ def profile(
 
     from nas.devices.find import Ways
     from nas.profiler.bench import named, together
+    from nas.profiler.profile import check_folder
     from nas.profiler.profile import profile as measure
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
     loaded = load_space(space, resolution=resolution, strides=strides, classes=classes)
     folder = out or table_folder(named(targets[0]), loaded.name)
+    check_folder(folder, targets[0])
     with (
         ScreenTeller("profile") as teller,
-        together(targets, workers, teller, Ways(**ways, show=_on_stderr)) as device,
+        together(targets, workers, teller, Ways(**ways)) as device,
     ):
         if loaded.strides:
             teller.say(f"strides of {loaded.name}: {loaded.strides}")
@@ -135,44 +157,75 @@ def profile(
     else:
         from nas.cli.screen import profile_summary
 
-        pixels = "" if resolution is None else f" --resolution {resolution}"
-        way = "" if strides is None else f" --strides {strides}"
-        show(profile_summary(table, f"{space}{pixels}{way}", target if out is None else str(out)))
+        place = targets[0] if out is None else str(out) if os.sep in str(out) else f"./{out}"  # it names no device
+        show(profile_summary(table, _search_with(table, loaded, space, place, resolution, strides)))
+
+
+def _search_with(
+    table: LatencyTable, space: Space, name: str, target: str, resolution: int | None, strides: Strides | None
+) -> str:
+    """The search that uses the table that was just made of a space, which a command names so: classes come with
+    pictures, and a space without references has no bound of its own."""
+    from nas.space.load import load_space
+    from nas.system.command import command
+    from nas.tables.table import latency
+
+    other = space.name != load_space(name, resolution=resolution, strides=strides).name
+    low, high = latency(space, table).bounds()
+    use = command(
+        "search",
+        space=name,
+        target=target,
+        resolution=resolution,
+        strides=strides,
+        latency=None if space.references else f"{math.sqrt(low * high):.3g}ms",
+        data="imagefolder:PICTURES" if other else None,
+    )
+    return f"{use}\n{'':10}PICTURES: a folder with a folder for each of its classes" if other else use
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="RUN|CONFIG")
+@click.argument("source", metavar="NET")
 @click.option("--target", help="A device, or a table that names one. Default: the run's target.")
 @click.option("--tolerance", default="5%", show_default=True, help="Largest difference of measured and table.")
+@network_option
 @_ways
 @json_option
-def verify(source: Path, target: str | None, tolerance: str, as_json: bool, **ways: bool) -> None:
-    """Measure a whole network on its device, beside what the table says; exit code 1 where they differ."""
+def verify(source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: Any) -> None:
+    """Measure a whole network on a device, beside what the table says; exit code 1 where they do not agree.
+
+    Without a table that answers for the network it is measured alone.
+    """
     from nas.runs.network import find_network
     from nas.runs.request import parse_percent
     from nas.runs.run import Run
 
     percent = parse_percent(tolerance)
-    found = find_network(source)
+    found = find_network(source, resolution)
     config = found.config
     if target is None:
-        if found.path in (source, source / "config.json"):
+        if found.path != Path(source, "winner", "config.json"):
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
-        target = Run.load(source).request.target
+        target = Run.load(Path(source)).request.target
 
     from nas.cli.screen import verify_summary
     from nas.devices.find import Ways
     from nas.profiler.bench import attached, device_of
     from nas.profiler.verify import verify as measure
     from nas.tables.table import load_table
-    from nas.tables.target import target_path
+    from nas.tables.target import check_target, target_path
 
-    table = load_table(target_path(target, config.space))
-    with (
-        ScreenTeller("verify") as teller,
-        attached(device_of(target, table), Ways(**ways, show=_on_stderr)) as device,
-    ):
-        result = measure(config.architecture, table, device, teller)
-    show_result(result, verify_summary, as_json)
-    if abs(result["error_pct"]) > percent:
+    check_target(target)
+    table: LatencyTable | None = None
+    device_name, alone = target, {}
+    try:
+        table = load_table(target_path(target, config.space))
+        device_name = device_of(target, table)
+        table.estimate(config.architecture)
+    except LatencyMissing as missing:
+        table, alone = None, {"target": target, "why": str(missing)}
+    with ScreenTeller("verify") as teller, attached(device_name, Ways(**ways)) as device:
+        result = measure(config.architecture, table, device, teller) | alone
+    show_result(result, partial(verify_summary, tolerance_pct=percent), as_json)
+    if "too_busy" in result or (table is not None and abs(result["error_pct"]) > percent):
         sys.exit(1)

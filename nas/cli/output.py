@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.errors import RunError
+from nas.system import ranks
+from nas.system.pace import Pace, minutes, to_go
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 resolution_option = click.option(
     "--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's."
@@ -23,6 +31,9 @@ strides_option = click.option(
     "--strides",
     type=click.Choice(["keep", "drop"]),
     help="At that resolution. Default: keep, if 2 pixels remain; drop leaves out early ones until 4 remain.",
+)
+network_option = click.option(
+    "--resolution", type=int, metavar="PX", help="Of the network's pictures. Default: what its file says."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -72,92 +83,177 @@ def printable(text: str) -> str:
 _SPACES = "\n\u00a0\u202f\u3000"
 
 
-@contextmanager
-def search_bar() -> Iterator[Callable[[int, int | None, str], None]]:
-    """A bar on stderr with the rate, or nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total, note: None
-        return
-    bar = _Bar("search", "arch/s")
-    try:
-        yield bar.show
-    finally:
-        bar.live.stop()
+_KINDS = {
+    "archs": ("search", "arch"),
+    "img": ("train", "img"),
+    "tested": ("test", "img"),
+    "pictures": ("decode", "img"),
+    "networks": ("networks", ""),
+    "proof": ("proof", "%"),
+    "sessions": ("measure", "sessions"),
+    "slices": ("measure", "slices"),
+    "quantised": ("quantise", ""),
+}
+"""What is told of, by its name: the label of its line, and what is counted; anything else is what the command does."""
+_FIELDS = {"count": "", "rate": "", "left": "", "word": ""}
+"""What a bar has beside it, at first."""
+SILENCE_S = 2.0
+"""After so much of it a terminal shows that something is going on."""
+FIRST_LINE_S, NEXT_LINE_S = 10.0, 30.0
+"""Where there is no terminal: from the beginning to the first line on how work stands, and to the next."""
+LOOK_S = 0.2
+"""Between two looks whether something is to be shown."""
 
 
-class _Bar:
-    """A rich progress bar that begins with its first figure."""
+@dataclass
+class _Line:
+    """How one kind of work stands."""
 
-    def __init__(self, label: str, unit: str) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
+    label: str
+    unit: str
+    done: int = 0
+    total: int | None = None
+    word: str = ""
+    pace: Pace = field(default_factory=Pace)
+    task: TaskID | None = None
+    """Its bar, where there is a terminal."""
+
+    @property
+    def under_way(self) -> bool:
+        return self.total is None or self.done < self.total
+
+    @property
+    def rate(self) -> str:
+        rate = self.pace.rate
+        return (
+            ""
+            if rate is None or not self.unit or self.unit == "%"
+            else f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
         )
 
-        self.live = Progress(
-            TextColumn(f"{label:<9}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+    def __str__(self) -> str:
+        share = "" if not self.total or self.unit == "%" else f"{100 * self.done // self.total} %"
+        of = "" if self.total is None else f" of {self.total:,}"
+        parts = (
+            f"{self.done:,}{of} {self.unit}".rstrip(),
+            share,
+            self.rate,
+            to_go(self.pace.left(self.total)),
+            self.word,
         )
-        self.unit = unit
-        self.task = self.live.add_task(label, total=None, rate="", note="")
-        self.first: int | None = None
-
-    def show(self, done: int, total: int | None, note: str) -> None:
-        """How much is done, of how much, and a word."""
-        if self.first is None:
-            self.first = done
-            self.live.start()
-        elapsed = self.live.tasks[0].elapsed or 0
-        rate = f"{(done - self.first) / elapsed:,.0f} {self.unit}" if elapsed > 0.2 else ""
-        self.live.update(self.task, completed=done, total=total, rate=rate, note=note)
-
-
-_LABELS = {"img": "train", "pictures": "decode", "networks": "batch"}
-"""What is done with what is counted, where it is not what the whole command does."""
+        return f"{self.label} {', '.join(filter(None, parts))}"
 
 
 class ScreenTeller:
-    """A `nas.system.teller.Teller` on stderr: a bar where it is a terminal, remarks in any case."""
+    """A `nas.system.teller.Teller` on stderr: remarks, and how work stands.
+
+    Where it is a terminal that is a bar for each kind of work, and one without an end where nothing is told for a
+    while; elsewhere a line every so often.
+    """
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self._bar: _Bar | None = None
-        self._of = ""
+        self._lines: dict[str, _Line] = {}
+        self._live: Progress | None = None
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._begun = self._told = monotonic()
+        self._idle: TaskID | None = None
 
     def __enter__(self) -> ScreenTeller:
+        if not ranks.rank():
+            threading.Thread(target=self._watch, name="progress", daemon=True).start()
         return self
 
     def __exit__(self, *problem: object) -> None:
-        if self._bar is not None:
-            self._bar.live.stop()
+        self._ended.set()
+        with self._lock:
+            if self._live is not None:
+                if self._idle is not None:
+                    self._live.update(self._idle, visible=False)
+                self._live.stop()
+
+    def searched(self, done: int, total: int | None, word: str) -> None:
+        """The progress of a search; see `nas.runs.controller_search.Progress`."""
+        self._show("archs", done, total, word)
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """Show it; what is counted in something else gets a bar of its own."""
-        if note != self._of and sys.stderr.isatty():
-            if self._bar is not None:
-                self._bar.live.stop()
-            self._bar = _Bar(_LABELS.get(note, self.label), f"{note}/s")
-            self._of = note
-        if self._bar is not None:
-            self._bar.show(done, total, "")
+        """Show it."""
+        self._show(note, done, total, "")
 
     def say(self, line: str) -> None:
-        """Above the bar, if there is one."""
-        if self._bar is not None:
-            self._bar.live.console.print(f"nas: {printable(line)}", highlight=False, markup=False)
+        """Above the bars, if there are any."""
+        if self._live is not None:
+            self._live.console.print(f"nas: {printable(line)}", highlight=False, markup=False)
         else:
+            self._told = monotonic()
             tell(line)
+
+    def _show(self, kind: str, done: int, total: int | None, word: str) -> None:
+        with self._lock:
+            line = self._lines.get(kind)
+            if line is None or done < line.done:  # it begins anew, as with the next network
+                label, unit = _KINDS.get(kind, (self.label, kind))
+                line = self._lines[kind] = _Line(label, unit, task=None if line is None else line.task)
+                if line.task is not None and self._live is not None:
+                    self._live.reset(line.task)
+            line.done, line.total, line.word = done, total, word
+            line.pace.update(done)
+            if sys.stderr.isatty() and not self._ended.is_set():
+                self._draw(line)
+
+    def _draw(self, line: _Line) -> None:
+        live = self._bars()
+        if line.task is None:
+            line.task = live.add_task(line.label, total=None, **_FIELDS)
+        if self._idle is not None:
+            live.update(self._idle, visible=False)
+        self._told = monotonic()
+        left = to_go(line.pace.left(line.total)) if line.under_way else ""
+        of = "?" if line.total is None else f"{line.total:,}"
+        total = line.total if line.done else None  # until something is done it moves to and fro
+        live.update(line.task, completed=line.done, total=total, count=f"{line.done:,}/{of}", rate=line.rate)
+        live.update(line.task, left=left, word=line.word)
+
+    def _bars(self) -> Progress:
+        if self._live is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            fields = [TextColumn(f"{{task.fields[{name}]}}") for name in _FIELDS]
+            self._live = Progress(
+                TextColumn("{task.description:<9}"),
+                BarColumn(),
+                TimeElapsedColumn(),
+                *fields,
+                console=Console(stderr=True),
+            )
+            self._live.start()
+        return self._live
+
+    def _watch(self) -> None:
+        """Have it seen that something is going on while nothing is told."""
+        terminal, wait = sys.stderr.isatty(), FIRST_LINE_S
+        while not self._ended.wait(LOOK_S):
+            now = monotonic()
+            with self._lock:
+                if self._ended.is_set():
+                    return
+                if terminal:
+                    if now - self._told > SILENCE_S and not any(line.under_way for line in self._lines.values()):
+                        live = self._bars()
+                        if self._idle is None:
+                            self._idle = live.add_task(self.label, total=None, **_FIELDS)
+                        live.update(self._idle, visible=True)
+                elif now - self._told > wait:
+                    self._told, wait = now, NEXT_LINE_S
+                    with suppress(OSError, ValueError):  # nobody reads it
+                        tell(
+                            "; ".join(map(str, self._at_work())) or f"{self.label}: {minutes(now - self._begun)} so far"
+                        )
+
+    def _at_work(self) -> list[_Line]:
+        return [line for line in self._lines.values() if line.under_way]
 
 
 class Commands(click.Group):

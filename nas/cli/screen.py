@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.blocks.layer import Layer
 from nas.cost.cost import COSTS, by_key, counted
-from nas.runs.result import Accuracy, Found, Proof, Result
+from nas.runs.result import Accuracy, Found, Result
 from nas.space.space import Space
 from nas.tables.header import DeviceHeader
 from nas.tables.table import PROVENANCES, LatencyTable, describe
@@ -37,37 +38,42 @@ def search_summary(result: Result, run: Path) -> str:
             f"(± {winner.latency_error_pct:.0f} %, estimated)",
         ),
         *_checked(None if result.networks_error is None else result.networks_error.model_dump()),
+        *_unchecked(result),
         *_searched(result),
         ("winner", f"{asked}{further} · table {_figures(winner, accuracy)}"),
     ]
+    lines += [("doubt", doubt) for doubt in result.doubts]
     if result.measured:
-        missed = "" if result.measured.measured_ms <= bound else " · MISSED the bound"
+        missed = " · MISSED the bound" if result.measured.misses(bound) else ""
         lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))
     for number, (name, reference) in enumerate(result.references.items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
     if result.proof:
-        lines.append(("proof", _proof(result.proof)))
+        told = result.proof.told(accuracy.label, len(result.bounds))
+        lines.append(("proof", f"{told} ({result.proof.seconds:.1f} s)"))
     lines.append(("written", f"{run}/  {' '.join(result.written)}"))
     lines += [("", note) for note in result.notes]
     return _table(lines)
 
 
 def estimate_summary(result: Mapping[str, Any]) -> str:
-    """Estimates of a network on a target."""
-    return _table(
-        [
+    """Size of a network, and its latency on a target or why there is none."""
+    latency = [("latency", f"none: {result['why']}")] if "why" in result else []
+    if result["latency_ms"] is not None:
+        latency = [
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
             *_checked(result.get("networks_error")),
-            ("size", _sizes(result)),
         ]
-    )
+    return _table([*latency, ("size", _sizes(result, exact=True))])
 
 
 def table_line(table: LatencyTable) -> str:
     """One table in a list."""
-    error = table.networks_error
-    checked = f" · networks {error['mape_pct']:.1f} % off" if error else ""
+    checked = "".join(
+        f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
+        for error in table.header.error.checks
+    )
     return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}"
 
 
@@ -82,7 +88,7 @@ def table_summary(table: LatencyTable) -> str:
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
-            *_checked(table.networks_error, in_full=True),
+            *(line for error in header.error.checks for line in _checked(error.model_dump(), in_full=True)),
             ("between", "a block model answers within its range" if table.model else "nothing: only rows answer"),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
@@ -96,6 +102,20 @@ def added_summary(result: Mapping[str, Any]) -> str:
     where = f"{result['name']} · {result['path']}" + ("" if result["added"] else " · it was there already")
     networks = f" · {result['networks']} whole networks" if result["networks"] else ""
     return _table([("table", where), ("rows", f"{result['rows']}{networks}"), ("sha256", result["fingerprint"])])
+
+
+def imported_summary(result: Mapping[str, Any]) -> str:
+    """A table that was made of another program's, and what of that has no equal."""
+    left = result["left_out"].items()
+    rows = " and ".join(f"{count} {name}" for name, count in result["rows"].items())
+    lines = [
+        ("table", f"{result['name']} · {result['path']}"),
+        ("rows", f"{rows}, of {result['entries']} entries"),
+        *(("left out", f"{each['count']} {kind}, the first is {each['first']}") for kind, each in left),
+        ("sha256", result["fingerprint"]),
+        ("use it", f"nas estimate NET --target {shlex.quote(str(Path(result['path']).absolute()))}"),
+    ]
+    return _table(lines)
 
 
 def diff_summary(result: Mapping[str, Any]) -> str:
@@ -159,20 +179,32 @@ def devices_summary(found: Sequence[Listed]) -> str:
     return "".join(f"{'yes' if d.usable else ' no'}  {d.target:<{width}}  {d.note}\n" for d in ordered)
 
 
-def profile_summary(table: LatencyTable, space: str, target: str) -> str:
-    """A table that was just made, of a space for a target; both as a command would name them."""
-    return table_summary(table) + _table([("use it", f"nas search --space {space} --target {target}")])
+def profile_summary(table: LatencyTable, use: str) -> str:
+    """A table that was just made, and the command that uses it."""
+    return table_summary(table) + _table([("use it", use)])
 
 
-def verify_summary(result: Mapping[str, Any]) -> str:
-    """A network by its table and by the clock."""
-    return _table(
-        [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
-    )
+def verify_summary(result: Mapping[str, Any], tolerance_pct: float) -> str:
+    """A network by its table and by the clock, and whether they agree; or by the clock alone and why."""
+    if result["latency_ms"] is None:
+        clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
+        return _table([("measured", clock), ("table", f"none: {result['why']}")])
+    lines = [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
+    if "too_busy" not in result:
+        off = result["error_pct"]
+        verdict = f"{abs(off):.1f} % {'slower' if off > 0 else 'faster'} than its table says"
+        within = "within" if abs(off) <= tolerance_pct else "more than"
+        lines.append(("verdict", f"{verdict}: {within} the tolerance of {tolerance_pct:g} %"))
+    return _table(lines)
 
 
 def measured_line(result: Mapping[str, Any]) -> str:
     """Table and measured, side by side; how the device's pace has changed, where it has."""
+    if result.get("too_busy"):
+        return (
+            f"table {result['latency_ms']:.2f} ms · too busy: measure again, as {result['too_busy']} · by the clock "
+            f"{result['raw_ms']:.2f} ± {result['measured_halfwidth_ms']:.2f} ms"
+        )
     line = (
         f"table {result['latency_ms']:.2f} ms · measured {result['measured_ms']:.2f} ± "
         f"{result['measured_halfwidth_ms']:.2f} ms ({result['error_pct']:+.1f} %)"
@@ -207,7 +239,8 @@ def _searched(result: Result) -> list[tuple[str, str]]:
     """How it was searched: evaluations, or the training of a policy and what became of it."""
     policy, seconds, bound = result.policy, result.seconds, result.latency_bound
     if policy is None:
-        pace = f"{result.archs_per_second:,.0f} a second"
+        rate = result.archs_per_second
+        pace = f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.2g} a second"
         return [("search", f"{result.evaluations:,} architectures in {seconds:.1f} s, {pace}")]
     return [
         ("search", f"{policy.steps:,} training steps in {seconds:.0f} s"),
@@ -225,27 +258,21 @@ def _figures(found: Found, accuracy: Accuracy) -> str:
     return f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · {_sizes(found.costs)}"
 
 
-def _sizes(costs: Mapping[str, Any]) -> str:
-    """What there is of a network by the keys of costs, but its latency."""
+def _sizes(costs: Mapping[str, Any], exact: bool = False) -> str:
+    """What there is of a network by the keys of costs, but its latency; with all digits of counts where `exact`."""
     known = [cost for cost in COSTS.values() if cost.name != "latency" and cost.key in costs]
-    return " · ".join(f"{cost.amount(costs[cost.key])} {cost.words}" for cost in known)
-
-
-def _proof(proof: Proof) -> str:
-    seconds = f"({proof.seconds:.1f} s)"
-    if proof.proven:
-        best = "the winner is the best there is" if proof.gap < 1e-6 else f"the best is {proof.gap:.3f} above"
-        return f"within these bounds, by this predictor and table, {best} {seconds}"
-    return f"no architecture within these bounds beats the winner by more than {proof.gap:.3f} {seconds}"
+    amounts = [f"{costs[c.key]:,}" if exact and not c.unit else c.amount(costs[c.key]) for c in known]
+    return " · ".join(f"{amount} {cost.words}" for amount, cost in zip(amounts, known, strict=True))
 
 
 def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tuple[str, str]]:
     """The error of a table on whole networks, where one was measured; in full for the table itself."""
     if error is None:
         return []
+    of = f" of {error['space']}" if error.get("space") else ""
     text = (
-        f"on {error['count']} whole networks measured there the table was {error['mape_pct']:.1f} % off on average, "
-        f"{error['worst_pct']:.1f} % at most"
+        f"on {error['count']} whole networks{of} measured there the table was {error['mape_pct']:.1f} % off on "
+        f"average, {error['worst_pct']:.1f} % at most"
     )
     if not in_full:
         return [("checked", text)]
@@ -253,6 +280,13 @@ def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tup
     tau = "" if error["kendall_tau"] is None else f" · Kendall tau {error['kendall_tau']:.3f}"
     floor = "" if error["floor_pct"] is None else f" · halves of the measurements differ by {error['floor_pct']:.1f} %"
     return [("checked", text), ("", f"{shares}{tau}{floor}")]
+
+
+def _unchecked(result: Result) -> list[tuple[str, str]]:
+    """What is told of a table that was checked, but on networks of other spaces."""
+    others = ", ".join(result.checked_on)
+    text = f"not on this space: {result.target} was checked on networks of {others}, as the space was then"
+    return [("checked", text)] if others else []
 
 
 def _device(device: DeviceHeader) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, search_bar, show, strides_option
+from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
 from nas.errors import NasError
 from nas.system import ranks
-from nas.system.places import absolute_data, is_path, space_path
+from nas.system.places import absolute_data, is_path, space_names, space_path
 
 
 @click.command()
@@ -49,7 +49,11 @@ from nas.system.places import absolute_data, is_path, space_path
 @click.option(
     "--workers", metavar="ray[:ADDRESS]", help="Evaluate on this machine's cores, or a cluster (docs/ray.md)."
 )
-@click.option("--prove", is_flag=True, default=None, help="Also bound how much better any architecture could be.")
+@click.option(
+    "--prove/--no-prove",
+    default=None,
+    help="Prove, or bound, how good any architecture could be. Default: where it takes seconds (docs/search.md).",
+)
 @click.option("--seed", type=int, help="Default: 0. One seed, one result.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder. Default: runs/SPACE-TARGET-N.")
 @click.option(
@@ -72,15 +76,16 @@ def search(
     """Find the most accurate architecture of a space within a latency bound on a target."""
     from nas.runs.request import Request, parse_at_most, parse_budget, parse_latency
     from nas.runs.run import Run
-    from nas.tables.target import check_target
+    from nas.tables.target import check_target, is_table_path
     from nas.workers import check_workers
 
     if workers is not None:
         check_workers(workers)
     asked = {name: value for name, value in plain.items() if value is not None}
-    for name, place in {"space": space, "target": target}.items():
-        if place is not None:
-            asked[name] = str(Path(place).resolve()) if is_path(place) else place  # resumable from any folder
+    if space is not None:  # paths are made absolute: resumable from any folder
+        asked["space"] = str(Path(space).resolve()) if space not in space_names() and is_path(space) else space
+    if target is not None:
+        asked["target"] = str(Path(target).resolve()) if is_table_path(target) else target
     kind, colon, place = asked.get("accuracy", "").partition("table:")
     if colon and not kind and place:
         asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept
@@ -103,11 +108,11 @@ def search(
         check_target(request.target)
         run = Run.create(out, request)
 
-    from nas.report import have_report
-    from nas.runs.search import carry_out  # only now: the request is on disk
+    with ScreenTeller("search") as teller:
+        from nas.report import have_report
+        from nas.runs.search import carry_out  # only now: the request is on disk
 
-    with search_bar() as progress, ScreenTeller("profile") as teller:
-        carry_out(run, progress, teller, workers, have_report)
+        carry_out(run, teller.searched, teller, workers, have_report)
     if ranks.rank():
         return
     if as_json:

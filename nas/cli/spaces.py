@@ -20,16 +20,23 @@ def spaces() -> None:
 @spaces.command("list")
 @json_option
 def spaces_list(as_json: bool) -> None:
-    """Every shipped space."""
+    """Every shipped space, and the shipped targets that answer for all of its networks."""
     from nas.space.load import load_space
-    from nas.system.places import space_names
+    from nas.system.places import shipped_tables, space_names
+    from nas.tables.table import load_table
 
-    found = [load_space(name) for name in space_names()]
+    tables = [load_table(name) for name in shipped_tables()]
+    found = []
+    for space in map(load_space, space_names()):
+        layers = space.layers()
+        targets = [table.name for table in tables if table.answers(layers)]
+        numbers = {"name": space.name, "size": space.size, "decisions": len(space.decisions), "source": space.source}
+        found.append(numbers | {"targets": targets})
+        if not as_json:
+            told = f"{space.name:<16} {float(space.size):.1e} architectures, {len(space.decisions)} decisions"
+            click.echo(f"{told} · targets {', '.join(targets) or 'none'} · {space.source}")
     if as_json:
-        print_json([{"name": s.name, "size": s.size, "decisions": len(s.decisions), "source": s.source} for s in found])
-    else:
-        for s in found:
-            click.echo(f"{s.name:<16} {float(s.size):.1e} architectures, {len(s.decisions)} decisions · {s.source}")
+        print_json(found)
 
 
 @spaces.command("show")

@@ -1,4 +1,4 @@
-"""`nas table list|show|check|add|diff|merge`."""
+"""`nas table list|show|check|add|import|diff|merge`."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ def table_show(name: str, as_json: bool) -> None:
     """Device, runtime, provenance, rows and content hash of a table."""
     from nas.cli.screen import table_summary
     from nas.tables.table import load_table
+    from nas.tables.target import named_table
 
-    found = load_table(name)
+    found = load_table(named_table(name))
     if as_json:
         print_json(
             {"header": found.header.model_dump(mode="json"), "rows": len(found.keys), "fingerprint": found.fingerprint}
@@ -72,16 +73,21 @@ def table_show(name: str, as_json: bool) -> None:
 @table.command("check")
 @click.argument("name", metavar="TABLE")
 @click.option("--space", help="Of own tables: whose networks to draw. Default: the space that was profiled.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of own tables: which networks are drawn.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of own tables: which networks are drawn."
+)
 @json_option
 def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     """Error of a table: published networks estimated anew; of your own, fresh networks measured on its device."""
     from nas.cli.screen import check_summary
     from nas.tables.check import check_table
     from nas.tables.table import load_table
+    from nas.tables.target import named_table
 
-    found = load_table(name)
+    found = load_table(named_table(name))
     result = check_table(found)
+    if found.header.target is not None and not (space or found.header.space) and len(found.checked_spaces) > 1:
+        raise NasError(f"{name} is of several spaces ({', '.join(found.checked_spaces)}): --space says which to check.")
     if found.header.target is not None and (space or found.header.space):
         from nas.profiler.bench import attached
         from nas.profiler.check import measured_error
@@ -106,6 +112,18 @@ def table_add(path: Path, name: str | None, as_json: bool) -> None:
     show_result(result, added_summary, as_json)
 
 
+@table.command("import")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty folder.")
+@json_option
+def table_import(file: Path, out: Path, as_json: bool) -> None:
+    """Make a table of a lookup table of once-for-all or ProxylessNAS, in YAML or JSON."""
+    from nas.cli.screen import imported_summary
+    from nas.tables.lookup import import_table
+
+    show_result(import_table(file, out), imported_summary, as_json)
+
+
 @table.command("diff")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
@@ -115,8 +133,9 @@ def table_diff(a: str, b: str, as_json: bool) -> None:
     from nas.cli.screen import diff_summary
     from nas.tables.diff import compare
     from nas.tables.table import load_table
+    from nas.tables.target import named_table
 
-    result = compare(load_table(a), load_table(b))
+    result = compare(load_table(named_table(a)), load_table(named_table(b)))
     show_result(result, diff_summary, as_json)
 
 
@@ -130,6 +149,7 @@ def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
     from nas.cli.screen import merge_summary
     from nas.tables.merge import merge_tables
     from nas.tables.table import load_table
+    from nas.tables.target import named_table
 
-    result = merge_tables(load_table(a), load_table(b), out)
+    result = merge_tables(load_table(named_table(a)), load_table(named_table(b)), out)
     show_result(result, merge_summary, as_json)

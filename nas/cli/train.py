@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, show, summed_up
+from nas.cli.output import ScreenTeller, json_option, network_option, print_json, show, summed_up
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("config", required=False, metavar="CONFIG|RUN")
+@click.argument("config", required=False, metavar="NET")
 @click.option("--data", metavar="NAME[:PATH]", help="Pictures: digits, imagefolder:PATH, … (docs/data.md).")
 @click.option("--epochs", type=int, help="Passes over the training pictures. Default: 30.")
 @click.option("--batch", type=int, help="Pictures of a step, over all processes. Default: 64.")
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="Default: 0. One seed, one result.")
 @click.option("--weights", metavar="FILE", help="A safetensors file to inherit. Default: what lies beside the config.")
 @click.option("--from-scratch", is_flag=True, default=None, help="Inherit no weights.")
-@click.option("--teacher", metavar="CONFIG", help="Distil from this trained network.")
+@click.option("--teacher", metavar="NET", help="Distil from this trained network.")
+@network_option
 @click.option("--skip-broken", is_flag=True, default=None, help="Leave out pictures that cannot be read.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: runs/train-DATA-N.")
 @click.option("--resume", is_flag=True, help="Go on with the training in --out.")
@@ -39,9 +40,9 @@ def train(
 ) -> None:
     """Train a network, or fine-tune one that has weights, and test it."""
     folder = _folder(config, data, out, resume, plain)
-    from nas.runs.train import carry_out  # only now: the request is on disk
-
     with ScreenTeller("train") as teller:
+        from nas.runs.train import carry_out  # only now: the request is on disk, and a bar tells that it takes a while
+
         carry_out(folder, teller, tensorboard)
     if ranks.rank():
         return
@@ -57,23 +58,25 @@ def _folder(
     config: str | None, data: str | None, out: Path | None, resume: bool, plain: dict[str, Any]
 ) -> TrainingFolder:
     """The training's folder."""
-    from nas.runs.network import find_network
+    from nas.runs.network import absolute_network, find_network
     from nas.runs.training_folder import TrainingFolder
     from nas.runs.training_request import TrainingRequest
 
     asked = {name: value for name, value in plain.items() if value is not None}
-    for name, place in {"config": config, "weights": asked.get("weights"), "teacher": asked.get("teacher")}.items():
+    for name, place in {"config": config, "teacher": asked.get("teacher")}.items():
         if place is not None:
-            asked[name] = str(Path(place).resolve())
+            asked[name] = absolute_network(place)
+    if "weights" in asked:
+        asked["weights"] = str(Path(asked["weights"]).resolve())
     if data is not None:
         asked["data"] = absolute_data(data)
     if resume:
         return TrainingFolder.resume(out, asked)
-    for name, example in {"config": "a config.json or a run", "data": "--data digits"}.items():
+    for name, example in {"config": "A network, such as a config.json or a run,", "data": "--data digits"}.items():
         if name not in asked:
             raise NasError(f"{example} is required, for example: nas train runs/mine --data digits")
     request = TrainingRequest(**asked)
-    for place in (request.config, request.teacher):  # refused before anything is written
-        if place is not None:
-            find_network(Path(place))
+    find_network(request.config, request.resolution)  # refused before anything is written
+    if request.teacher is not None:
+        find_network(request.teacher)
     return TrainingFolder.create(out, request)

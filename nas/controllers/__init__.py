@@ -6,6 +6,7 @@ unique.py      the wrapper that asks for nothing twice
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,12 @@ CONTROLLERS = {
 """By name. What is not here is looked for as `module:Class`."""
 
 
+def find_controller(name: str) -> Callable[[Space, Population, int | None], Controller]:
+    """What makes the controller that `--controller` names. Raises `NasError` for code of one's own that is not
+    found."""
+    return CONTROLLERS[name] if name in CONTROLLERS else load_own(name, "controller", ("ask", "tell"))
+
+
 def make_controller(name: str, space: Space, initial: Population, budget: int | None) -> Controller:
-    """The controller that `--controller` names. Raises `NasError` where that is code of one's own and none is found."""
-    if name in CONTROLLERS:
-        return CONTROLLERS[name](space, initial, budget)
-    own: Controller = load_own(name, "controller", ("ask", "tell"))(space, initial, budget)
-    return own
+    """The controller that `--controller` names; raises as `find_controller` does."""
+    return find_controller(name)(space, initial, budget)

@@ -3,12 +3,15 @@
 data.py         the contract: `Data` and its splits
 source.py       Source: pictures as they come
 digits.py       scikit-learn's digits, which need no file
-imagefolder.py  a folder or an archive with a folder for each class; archive.py reads tar files
+imagefolder.py  a folder or an archive with a folder for each class; listing.py: what lies there, layout.py: what it is
+label_list.py   a list of pictures and their labels
 cifar10.py      as its author distributes it, the binary version
 idx.py          the MNIST family
 hf.py           Hugging Face datasets
 python.py       a function of one's own
+archive.py      tar.py and zip.py, within the bounds of member.py
 pictures.py     from a file's bytes to pixels of the right size
+classes.py      which names mean the same class
 splits.py       which pictures train, validate and test
 decoding.py     many pictures, in worker processes
 store.py        decoded pictures, kept on the disk
@@ -20,20 +23,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 
-from nas.data.cifar10 import load_cifar10
 from nas.data.data import Data, Split
-from nas.data.digits import load_digits
-from nas.data.hf import load_hf
-from nas.data.idx import load_idx
-from nas.data.imagefolder import load_imagefolder
 from nas.data.pictures import View
-from nas.data.python import load_python
 from nas.data.source import Source
 from nas.data.splits import split
 from nas.data.store import stored
 from nas.errors import DataError
+from nas.system.lazy import Lazy
 from nas.system.teller import Silent, Teller
 
 __all__ = ["DATA_KINDS", "Data", "DataError", "Split", "load_data"]
@@ -43,13 +40,14 @@ FORMAT = 2
 MAX_RESOLUTION = 4096
 CHANNELS = (3, 1)
 
-DATA_KINDS: dict[str, Callable[[str], Source]] = {
-    "digits": load_digits,
-    "imagefolder": load_imagefolder,
-    "cifar10": load_cifar10,
-    "idx": load_idx,
-    "hf": load_hf,
-    "python": load_python,
+DATA_KINDS: dict[str, Lazy[Source]] = {
+    "digits": Lazy("nas.data.digits:load_digits"),
+    "imagefolder": Lazy("nas.data.imagefolder:load_imagefolder"),
+    "csv": Lazy("nas.data.label_list:load_label_list"),
+    "cifar10": Lazy("nas.data.cifar10:load_cifar10"),
+    "idx": Lazy("nas.data.idx:load_idx"),
+    "hf": Lazy("nas.data.hf:load_hf"),
+    "python": Lazy("nas.data.python:load_python"),
 }
 """By name: a function of what follows the colon in `--data NAME:ARGUMENT`."""
 

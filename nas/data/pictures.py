@@ -1,14 +1,16 @@
-"""Pictures: from a file's bytes to uint8[H, W, 3], or [H, W, 1] in grey, as torchvision's recipes resize and crop.
+"""Pictures: from a file's bytes to uint8[H, W, 3], or [H, W, 1] in grey, resized and cropped to what
+`nas.formats.feeding` says.
 
-Above 64 pixels the shorter side becomes round(resolution / 0.875) and the middle square of that side is kept, from
-which training crops at random. Up to 64 the shorter side becomes the resolution itself, and training pads. Where a
-network sees pictures that are not square, the same is done in both directions, and what is kept has their shape.
+Above 64 pixels training crops at random from what is a little larger; up to 64 it pads.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,17 +18,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from nas.data.source import Encoded
+from nas.formats.feeding import centre_offset, stored_sides
 from nas.system.files import open_plain
 from nas.system.text import printable
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+TIFF = (b"II*\0", b"MM\0*")
 MAX_PICTURE_BYTES = 64 << 20
 """Of one picture's file."""
-PADDED = 64
-"""Up to this resolution pictures are stored at it, and padded for training."""
+MAX_PAGES = 16
+"""Smaller copies and masks that a TIFF may hold behind its picture and are looked at."""
+SUBFILE, REDUCED, MASK = 254, 1, 4
+"""A tag of a TIFF's page, and two of its bits."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +53,11 @@ class View:
     @property
     def stored(self) -> tuple[int, int, int]:
         """Shape of the stored pictures."""
-        padded = max(self.height, self.width) <= PADDED
-        height, width = (side if padded else round(side / 0.875) for side in (self.height, self.width))
-        return height, width, self.channels
+        return *stored_sides(self.height, self.width), self.channels
 
 
 class BrokenPicture(ValueError):
     """A picture that cannot be used; the text is the reason, without a full stop."""
-
-
-def centre_offset(length: int, crop: int) -> int:
-    """Where torchvision's CenterCrop begins."""
-    return round((length - crop) / 2.0)
 
 
 def picture_array(encoded: Encoded, view: View) -> NDArray[np.uint8]:
@@ -85,11 +85,17 @@ def decode(data: bytes) -> Image.Image:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                if isinstance(image, TiffImageFile):
+                    _check_tiff(image)
+                    with _unheard():
+                        image.load()
                 image.load()
                 return to_rgb(image)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             raise BrokenPicture(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
         except UnidentifiedImageError:
+            if data.startswith(TIFF):
+                raise BrokenPicture("no TIFF in grey, RGB or CMYK of 8 or 16 bits a colour, or cut short") from None
             raise BrokenPicture(f"not a picture of a known format ({', '.join(FORMATS)})") from None
         except MemoryError:
             raise BrokenPicture("there is not enough memory to decode it") from None
@@ -97,6 +103,39 @@ def decode(data: bytes) -> Image.Image:
             raise
         except Exception as problem:  # Pillow's decoders raise what they happen to
             raise BrokenPicture(printable(f"cannot be decoded: {problem}").rstrip(".")) from problem
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Nothing is written to stderr: libtiff would print a line for every row that it does not like."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _check_tiff(image: TiffImageFile) -> None:
+    """Refuse what one picture cannot be made of without a guess: several pages, pixels of more than 16 bits."""
+    if image.mode == "LAB":
+        raise BrokenPicture("colours are grey, RGB or CMYK, these are L*a*b*")
+    if image.mode == "I":
+        raise BrokenPicture("pixels have 8 or 16 bits without a sign, these have more or one")
+    page = 0
+    with suppress(EOFError):
+        while page < MAX_PAGES:
+            image.seek(page + 1)
+            page += 1
+            if not image.tag_v2.get(SUBFILE, 0) & (REDUCED | MASK):
+                raise BrokenPicture("a TIFF holds one picture, this one has several pages. Save the one that is meant")
+    image.seek(0)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +12,29 @@ from numpy.typing import NDArray
 
 from nas.data.source import Source
 from nas.errors import DataError
+from nas.system.text import printable
 
 TEST_SHARE = 0.2
 """Of every class, where a source has no test pictures of its own."""
 SPELLINGS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """Names of folders and of other people's splits → ours."""
+WORDS = SPELLINGS | {
+    "training": "train",
+    "trn": "train",
+    "dev": "validation",
+    "development": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "testing": "test",
+    "tst": "test",
+    "holdout": "test",
+}
+"""What else they are called, in any case and beside words that say nothing: `Training`, `TEST1`, `val_images`."""
+
+_WORD = "|".join(sorted(WORDS, key=len, reverse=True))
+_FILLING = r"(?:[\W_\d]|set|split|data|images?|imgs?|pictures?|pics?|photos?|folders?|files?)*"
+_SPLIT = re.compile(rf"{_FILLING}({_WORD}){_FILLING}")
+_PART = re.compile(rf"(.*?)(?<![a-z])({_WORD})(?![a-z])(.*)", re.DOTALL)
 
 Rows = NDArray[np.int64]
 
@@ -29,19 +49,61 @@ class Splits:
     notes: tuple[str, ...]
 
 
+def part_of(name: str) -> str | None:
+    """Which part the name of a split means; None where it is no name of a split."""
+    match = _SPLIT.fullmatch(_plain(name))
+    return WORDS[match[1]] if match else None
+
+
+def parts_of(names: Collection[str]) -> dict[str, str]:
+    """Those names that are names of splits → the part; also such as `seg_train` beside `seg_test`."""
+    parts = {name: part for name in names if (part := part_of(name))}
+    alike: dict[tuple[str, str], dict[str, str]] = {}
+    for name in names:
+        if name not in parts and (match := _PART.fullmatch(_plain(name))):
+            alike.setdefault((match[1], match[3]), {})[name] = WORDS[match[2]]
+    for some in alike.values():
+        if len(set(some.values())) > 1:
+            parts |= some
+    return parts
+
+
+def _plain(name: str) -> str:
+    """A name in small letters, `TrainSet` as `train_set` and `hold-out` as `holdout`."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unicodedata.normalize("NFKC", name))
+    return re.sub(r"hold[\W_]out", "holdout", name.casefold())
+
+
 def named_parts(names: Collection[str], place: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Which part each of a source's own splits is, and what the user should know of it."""
+    """Which part each of a source's own splits is, and what the user should know of it.
+
+    The plain names go before others of the same part, which are no splits then. Raises `DataError` where two of a
+    kind mean the same part, and where there is nothing to train with.
+    """
     parts = {name: SPELLINGS[name] for name in names if name in SPELLINGS}
-    twice = [name for name in parts if list(parts.values()).count(parts[name]) > 1]
-    if twice:
-        raise DataError(f"{place}: `{twice[0]}` and `{twice[1]}` mean the same split. Keep one of them.")
-    if "train" not in parts:
-        raise DataError(f"{place}: pictures to train with are needed in `train`, got only {', '.join(sorted(names))}.")
+    others = {name: part for name, part in parts_of(names).items() if part not in parts.values()}
+    for some in (parts, others):
+        if twice := [name for name in some if list(some.values()).count(some[name]) > 1]:
+            raise DataError(f"{place}: {quoted(twice[:2], ' and ')} mean the same split. Keep one of them.")
+    parts |= others
+    if "train" not in parts.values():
+        raise DataError(
+            f"{place}: pictures to train with are needed in `train`, got only {printable(', '.join(sorted(names)))}."
+        )
     (validation,) = [name for name in parts if parts[name] == "validation"] or [""]
-    if validation and "test" not in parts:
+    notes: tuple[str, ...] = ()
+    if read := [f"{quoted([name])} as {parts[name]}" for name in parts if name not in SPELLINGS]:
+        notes += (f"Read as splits: {', '.join(read)}.",)
+    if validation and "test" not in parts.values():
         parts[validation] = "test"
-        return parts, (f"`{validation}` is the test split, since there is no `test`.",)
-    return parts, ()
+        notes += (f"{quoted([validation])} is the test split, since there is no `test`.",)
+    return parts, notes
+
+
+def quoted(names: Sequence[str], between: str = ", ") -> str:
+    """The first few of these names, as messages show them."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return between.join(f"`{printable(name)}`" for name in names[:5]) + more
 
 
 def stratified(labels: NDArray[np.int64], rows: Rows, share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
@@ -63,7 +125,7 @@ def split(source: Source, seed: int, held_out: float, place: str) -> Splits:
     parts: Mapping[str, Rows] = source.parts
     train, notes = parts["train"], list(source.notes)
     counts = np.bincount(source.labels[train], minlength=len(source.classes))
-    _check_classes(place, source.classes, counts)
+    check_classes(place, source.classes, counts)
     single = [source.classes[index] for index in np.flatnonzero(counts == 1)]
     divided = False
     if "test" in parts:
@@ -89,13 +151,14 @@ def split(source: Source, seed: int, held_out: float, place: str) -> Splits:
     return Splits(first.permutation(train), second.permutation(validation), test, tuple(notes))
 
 
-def _check_classes(place: str, classes: tuple[str, ...], counts: NDArray[np.int64]) -> None:
+def check_classes(place: str, classes: tuple[str, ...], counts: NDArray[np.int64], lost: str = "") -> None:
+    """Raise `DataError` unless there are two classes, each with pictures to train with; `lost` may say why not."""
     if len(classes) < 2:
-        raise DataError(f"{place}: a classifier needs two classes or more, got only {classes[0]!r}.")
+        raise DataError(f"{place}: a classifier needs two classes or more, got only {classes[0]!r}.{lost}")
     empty = [repr(name) for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
         raise DataError(
             f"{place}: every class has pictures to train with; there are none of {', '.join(empty[:5])}{more}. "
-            f"Add some, or remove the class."
+            f"Add some, or remove the class.{lost}"
         )

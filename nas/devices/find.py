@@ -11,21 +11,29 @@ from nas.devices.fake import Fake
 from nas.devices.hosted import Hosted, python_runner
 from nas.devices.names import DEVICES, PROVIDERS, DeviceName
 from nas.devices.transport import Local
+from nas.errors import NasError
 from nas.system.lazy import load
+
+
+def on_stderr(line: str) -> None:
+    """What a person should see who waits; stdout may be JSON."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Ways:
     """How a device may be reached, beyond what its target says."""
 
+    python: str | None = None
+    """ssh: the interpreter there, in place of the one that `devices.yaml` names."""
     install: bool = False
     """ssh: put what is missing on the board into a private folder there, by pip."""
     lan: bool = False
     """browser: serve to other machines, too."""
     https: bool = False
     """browser: with a certificate of our own."""
-    show: Callable[[str], None] = print
-    """browser: shows the invitation."""
+    show: Callable[[str], None] = on_stderr
+    """Shows a browser's invitation, and what a board is waited for."""
 
 
 def local(name: DeviceName, ways: Ways) -> Device:
@@ -37,14 +45,15 @@ def ssh(name: DeviceName, ways: Ways) -> Device:
     """A board."""
     from nas.devices.ssh import ssh_device
 
-    return ssh_device(name.place, threads=name.threads, install=ways.install)
+    python = ways.python or name.python
+    return ssh_device(name.place, threads=name.threads, python=python, install=ways.install, show=ways.show)
 
 
 def adb(name: DeviceName, ways: Ways) -> Device:
     """A phone."""
     from nas.devices.adb import adb_device
 
-    return adb_device(name.place, threads=name.threads)
+    return adb_device(name.place, threads=name.threads, show=ways.show)
 
 
 def browser(name: DeviceName, ways: Ways) -> Device:
@@ -61,6 +70,8 @@ def fake(name: DeviceName, ways: Ways) -> Device:
 
 
 def open_device(name: DeviceName, ways: Ways) -> Device:
-    """The device; as a rule nothing is asked of it yet. Raises `Fault` for what can be told at once."""
+    """The device; as a rule nothing is asked of it yet. Raises `NasError` for what can be told at once."""
+    if ways.python is not None and name.kind != "ssh":
+        raise NasError(f"`--python` names the interpreter of an ssh board, and {name.text!r} is a {name.kind} device.")
     device: Device = load(DEVICES[name.kind])(name, ways)
     return device

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
-from nas.devices.transport import Transport
+from nas.devices.transport import Local, Transport
 from nas.system.text import one_line
 
 SILENCE_S = 60.0
 """Longest that a device may say nothing: a session of a large model is opened in less."""
 MOST_TALK = 3_600
 """Lines between two samples: a device that opens sessions says so once a second, and does not do so for an hour."""
+LARGE = 1 << 20
+"""Bytes that are not sent without a word."""
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -51,6 +53,8 @@ class Hosted:
         self._transport: Transport | None = None
         self._there: set[str] = set()
         self._info: DeviceInfo | None = None
+        self.say: Callable[[str], object] = lambda line: None
+        """Told what takes a while before the first sample."""
 
     @property
     def info(self) -> DeviceInfo:
@@ -105,7 +109,11 @@ class Hosted:
         """Send the files that were not sent before: a probe's name is the hash of its content."""
         missing = {name: content for name, content in files.items() if name not in self._there}
         if missing:
-            self._link().put(missing)
+            link = self._link()
+            size = sum(len(file) if isinstance(file, bytes) else file.stat().st_size for file in missing.values())
+            if size >= LARGE and not isinstance(link, Local):
+                self.say(f"{len(missing)} files, {size >> 20} MB, are sent to the device, once")
+            link.put(missing)
             self._there |= missing.keys()
 
     def _run(self, *words: str) -> Iterator[dict[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from nas.devices.device import Fault
-from nas.devices.find import Ways, open_device
+from nas.devices.find import Ways, on_stderr, open_device
 from nas.devices.names import PROVIDERS, DeviceName, device_name, named_devices
+from nas.devices.ssh_config import ssh_hosts
 from nas.errors import NasError
 
 NEXT_STEP = {
@@ -48,7 +48,7 @@ def _providers() -> Iterator[Listed]:
 
 
 def _named() -> list[Listed]:
-    names = [name for text in named_devices() if (name := device_name(text)) is not None]
+    names = [name for text in named_devices() if (name := device_name(text)) is not None]  # a table's name wins
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda name: _asked(name, name.text), names))
 
@@ -69,12 +69,8 @@ def _asked(name: DeviceName, target: str) -> Listed:
 
 def _ssh_hosts() -> Iterator[Listed]:
     """Hosts of the user's ssh config by their aliases, without patterns; they are not asked."""
-    try:
-        lines = Path("~/.ssh/config").expanduser().read_text("utf-8", "replace").splitlines()
-    except (OSError, RuntimeError):  # no file, no home folder
-        lines = []
-    hosts = [word for line in lines if line.strip().lower().startswith("host ") for word in line.split()[1:]]
-    for host in dict.fromkeys(host for host in hosts if not set(host) & set("*?!")):
+    hosts = list(ssh_hosts())
+    for host in hosts:
         yield Listed(f"ssh:{host}", True, "in your ssh config; not asked")
     if not hosts:
         yield Listed("ssh:HOST", True, "any board that `ssh HOST` reaches without a password (docs/ssh.md)")
@@ -84,7 +80,7 @@ def _phones() -> Iterator[Listed]:
     from nas.devices.adb import adb_devices
 
     try:
-        attached = adb_devices()
+        attached = adb_devices(on_stderr)
     except Fault as problem:
         yield Listed("adb:SERIAL", False, str(problem))
         return

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from io import BytesIO
 from itertools import islice
@@ -23,11 +23,14 @@ from typing import cast
 
 from nas.devices.device import Fault
 from nas.devices.hosted import WORKER, Hosted, Runner
+from nas.devices.ssh_address import FORMS, Address
 from nas.devices.stream import stream
 from nas.system.text import printable
 
-CONNECT_S = 60.0
+CONNECT_S = 30.0
 """Longest silence until the work folder is there, and of whatever is quick."""
+LOOK_S = 60.0
+"""Longest silence of a Python there that imports onnxruntime, from a slow card for example."""
 INSTALL_S = 600.0
 """Longest silence of pip, which says nothing while it downloads."""
 SLOWEST = 200_000
@@ -47,7 +50,7 @@ OPTIONS = (
 
 # Scripts for any POSIX shell, in one line and without `!`, since the login shell that hands them on may be csh or fish.
 BEGIN = "nas-begins"
-"""Printed first: what comes before it is chatter of the login shell."""
+"""Printed first: what comes before it is chatter of the login shell, in the same line too, such as a window's title."""
 CHATTER = 1000
 """Lines of that."""
 FREE = "free=$(df -Pk . 2>/dev/null | awk 'NR == 2 {print $4}'); "
@@ -70,11 +73,12 @@ RUN = ENTER + (
 PRIVATE = '"$HOME/.cache/nas/python"'
 """Where `install` puts a Python's packages on the board."""
 ASK = 'command -v {python} >/dev/null && {python} -c "$1" 2>&1; exit 0'
+READY = "nas-ready"
 FACTS = (
     "import platform, struct, sys; "
     "print('nas-python', platform.machine() or '?', 8 * struct.calcsize('P'), '%d.%d' % sys.version_info[:2]); "
     "sys.stdout.flush(); import numpy, onnxruntime; "
-    "print('ready' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'unfit')"
+    f"print('{READY}' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'nas-unfit')"
 )
 INSTALL = (
     "python3 -c 'import ensurepip, venv' 2>/dev/null || "
@@ -95,24 +99,32 @@ TROUBLE = {
     "timed out|[Tt]imeout|No route to host|unreachable": "it does not answer. Is it on, and in this network?",
 }
 """What ssh says, as a regular expression, and what to do then."""
+ASKS = " Its login shell did not come to our command: does `ssh {host} true` end by itself?"
 
 
 class Ssh:
     """A work folder on a board, as a transport."""
 
-    def __init__(self, host: str, *, config: Path | None = None) -> None:
-        """Connect. `host` is what `ssh` takes, an alias too; `config` stands for ~/.ssh/config. Raises `Fault`."""
-        if not re.fullmatch(r"[\w.:@%+~/\[\]-]{1,255}", host) or re.search(r"(^|[@/])-", host):
+    def __init__(
+        self, host: str, *, config: Path | None = None, show: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """Connect. `host` is what `ssh` takes, an alias too; `config` stands for ~/.ssh/config; `show` gets a line
+        where something is waited for. Raises `Fault`."""
+        address = Address.read(host)
+        if address is None:
             shown = host if host.isprintable() else repr(host)
-            raise Fault(f"an ssh host is `board`, `pi@board`, an alias or ssh://pi@board:2222, got {shown[:60]}.")
+            raise Fault(f"an ssh host is {FORMS}, got {shown[:60]}.")
         if shutil.which("ssh") is None:
             raise Fault("the program ssh is missing here: install it, for example apt install openssh-client.")
         self.host = host
+        port = () if address.port is None else ("-p", str(address.port))
+        self._where = (*port, "--", address.destination)
+        self._show, self._shown = show, set[str]()
         self._config = () if config is None else ("-F", str(config))
         self._local = Path(tempfile.mkdtemp(prefix="nas-", dir="/tmp"))  # a socket's path has at most 104 bytes
         os.mkfifo(self._local / "hold")
         self._hold = os.open(self._local / "hold", os.O_RDWR)  # an input that ends when it is closed, or we die
-        self._keeper = self._ssh(KEEP, (), CONNECT_S, master=True)
+        self._keeper = self._ssh(KEEP, (), CONNECT_S, "it lets us in", master=True)
         try:
             self.folder = next(self._keeper, "")
             if not (self.folder.startswith("/") and self.folder.isprintable() and len(self.folder) < 1000):
@@ -136,11 +148,13 @@ class Ssh:
             except OSError as problem:
                 raise Fault(f"{problem.filename or archive.name}: {problem.strerror}.") from None
             limit_s = CONNECT_S + archive.tell() / SLOWEST
-            next(self._ssh(PUT, (self.folder,), limit_s, stdin=Path(archive.name)), None)
+            next(self._ssh(PUT, (self.folder,), limit_s, "files are there", stdin=Path(archive.name)), None)
 
-    def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
+    def run(
+        self, argv: Sequence[str], silence_s: float, until: str = "the program there says something"
+    ) -> Iterator[str]:
         """The program there is killed when the generator ends, or this process, or the connection."""
-        return self._ssh(RUN, (self.folder, *argv), silence_s)
+        return self._ssh(RUN, (self.folder, *argv), silence_s, until)
 
     def close(self) -> None:
         """Where the connection is dead, the board finds out and does it by itself."""
@@ -153,20 +167,42 @@ class Ssh:
             shutil.rmtree(self._local, ignore_errors=True)
 
     def _ssh(
-        self, script: str, words: Sequence[str], silence_s: float, *, stdin: Path | None = None, master: bool = False
+        self,
+        script: str,
+        words: Sequence[str],
+        silence_s: float,
+        until: str,
+        *,
+        stdin: Path | None = None,
+        master: bool = False,
     ) -> Generator[str, None, None]:
-        """Lines that a script prints there. Its input is a file, or else stays open until we let go."""
+        """Lines that a script prints there. Its input is a file, or else stays open until we let go.
+
+        Where it is silent, the user is told once that we wait `until` something.
+        """
+
+        def waits() -> None:
+            if until not in self._shown:
+                self._shown.add(until)
+                self._show(f"{self.host}: waiting until {until}, {silence_s:.0f} s at most")
+
         log = self._local / "log"  # what ssh itself says, apart from what is said there
         remote = shlex.join(("exec", "sh", "-c", f"echo {BEGIN}; {script}", "sh", *words))
         shared = (f"-oControlMaster={'yes' if master else 'no'}", f"-oControlPath={self._local}/mux", f"-E{log}")
         redirect = ("sh", "-c", 'exec "$@" <"$0"', str(stdin or self._local / "hold"))
-        argv = (*redirect, "ssh", *self._config, *OPTIONS, *shared, "--", self.host, remote)
+        argv = (*redirect, "ssh", *self._config, *OPTIONS, *shared, *self._where, remote)
         begun = False
         try:
-            with closing(cast(Generator[str, None, None], stream(argv, silence_s))) as lines:
-                begun = BEGIN in islice(lines, CHATTER)
+            with closing(cast(Generator[str, None, None], stream(argv, silence_s, waits=waits))) as lines:
+                chatter = ""
+                for line in islice(lines, CHATTER):
+                    if begun := line.endswith(BEGIN):
+                        break
+                    chatter = line
                 if not begun and next(lines, None) is not None:
                     raise Fault(f"its login shell prints {CHATTER:,} lines. Have it silent where it has no terminal.")
+                if not begun:
+                    raise Fault(f"there is no POSIX shell to talk to, it answered {chatter[:60]!r}.")
                 yield from lines
         except Fault as problem:
             own = log.read_text(errors="replace").strip() if log.is_file() else ""
@@ -180,20 +216,37 @@ class Ssh:
             reason = " ".join((*lost, *own.splitlines()[-1:])) or said
         if not begun:
             reason = next((hint for sign, hint in TROUBLE.items() if re.search(sign, own + said)), reason)
-        return printable(f"{self.host}: {reason.replace('{host}', self.host)}", 400)
+            reason += ASKS if said.startswith("said nothing") else ""
+        by_hand = " ".join(word for word in self._where if word != "--")
+        return printable(f"{self.host}: {reason.replace('{host}', by_hand)}", 400)
 
 
-def ssh_device(host: str, *, threads: int = 1, install: bool = False, config: Path | None = None) -> Hosted:
+def ssh_device(
+    host: str,
+    *,
+    threads: int = 1,
+    python: str = "",
+    install: bool = False,
+    config: Path | None = None,
+    show: Callable[[str], None] = lambda line: None,
+) -> Hosted:
     """The device behind an ssh host; it is connected to, and looked at, when it is first used.
 
-    It needs a 64-bit system with Python 3.8, numpy and onnxruntime, the last two from python3 there or from a private
-    folder, into which `install` puts them by pip. `Fault` says what is missing and what to do. `config` is for `Ssh`.
+    It needs a 64-bit system with Python 3.8, numpy and onnxruntime, the last two from `python`, a name or a path there,
+    or else from python3 or a private folder, into which `install` puts them by pip. `Fault` says what is missing and
+    what to do. `config` and `show` are for `Ssh`.
     """
+    if python and install:
+        raise Fault(
+            f"{host}: `--install` makes a Python with onnxruntime in a folder of its own, and {python} is named as the "
+            "one that has it. Leave out one of them."
+        )
 
     def connect() -> Ssh:
-        board = Ssh(host, config=config)
+        board = Ssh(host, config=config, show=show)
         try:
-            board.put({"python": f'exec {_find_python(board, install)} "$@"\n'.encode()})
+            word = _find_python(board, python, install)
+            board.put({"python": f'exec {word} "$@"\n'.encode()})
         except BaseException:
             board.close()
             raise
@@ -202,19 +255,23 @@ def ssh_device(host: str, *, threads: int = 1, install: bool = False, config: Pa
     return Hosted(connect, Runner(("sh", "python", "worker.py"), {"worker.py": WORKER}), threads=threads)
 
 
-def _find_python(board: Ssh, install: bool) -> str:
+def _find_python(board: Ssh, named: str, install: bool) -> str:
     """A Python there that has all that is needed, as a word of the shell. Raises `Fault`."""
     private = f"{PRIVATE}/bin/python"
+    home, _, rest = named.partition("/")
+    own = f'"$HOME"/{shlex.quote(rest)}' if home == "~" else shlex.quote(named)
+    name = named or "python3"
     said: list[str] = []
-    for python in (private, "python3"):
+    for python in (own,) if named else (private, "python3"):
         said = _ask(board, python)
-        if said[-1:] == ["ready"]:
+        if any(line.endswith(READY) for line in said):
             return python
     if not said:
-        raise Fault(f"{board.host}: python3 is missing there: sudo apt install python3")
-    facts = next(filter(None, (re.match(r"nas-python (\S+) (\d+) (\d+)\.(\d+)$", line) for line in said)), None)
+        todo = "look at `--python` and devices.yaml" if named else "sudo apt install python3"
+        raise Fault(f"{board.host}: {name} is missing there: {todo}")
+    facts = next(filter(None, (re.search(r"nas-python (\S+) (\d+) (\d+)\.(\d+)$", line) for line in said)), None)
     if facts is None:
-        raise Fault(f"{board.host}: python3 does not work there: {said[-1][:200]}")
+        raise Fault(f"{board.host}: {name} does not work there: {said[-1][:200]}")
     machine, bits, version = facts[1], int(facts[2]), (int(facts[3]), int(facts[4]))
     if bits < 64:
         raise Fault(
@@ -222,20 +279,25 @@ def _find_python(board: Ssh, install: bool) -> str:
             "Install the 64-bit edition of the board's system."
         )
     if version < (3, 8):
-        raise Fault(f"{board.host}: Python 3.8 or newer is needed, python3 there is {facts[3]}.{facts[4]}.")
+        raise Fault(f"{board.host}: Python 3.8 or newer is needed, {name} there is {facts[3]}.{facts[4]}.")
     if not install:
-        raise Fault(
-            f"{board.host}: numpy and onnxruntime are needed there, and cannot be imported ({said[-1][:120]}). "
-            "`--install` puts them into a private folder, ~/.cache/nas/python."
+        todo = (
+            f"Install them for {name}" if named else "`--install` puts them into a private folder, ~/.cache/nas/python"
         )
-    for _ in board.run(("sh", "-c", INSTALL), INSTALL_S):
+        raise Fault(
+            f"{board.host}: numpy and onnxruntime are needed there, and cannot be imported ({said[-1][:120]}). {todo}."
+        )
+    for _ in board.run(("sh", "-c", INSTALL), INSTALL_S, "pip has downloaded numpy and onnxruntime"):
         pass
     said = _ask(board, private)
-    if said[-1:] != ["ready"]:
+    if not any(line.endswith(READY) for line in said):
         raise Fault(f"{board.host}: pip installed onnxruntime, but it does not work: {''.join(said[-1:])[:200]}")
     return private
 
 
 def _ask(board: Ssh, python: str) -> list[str]:
-    """Lines that a Python there prints of itself, the last one `ready` where all is well; none where it is missing."""
-    return list(islice(board.run(("sh", "-c", ASK.format(python=python), "sh", FACTS), CONNECT_S), CHATTER))
+    """Lines that a Python there prints of itself, one of them `READY` where all is well; none where it is missing."""
+    asked = board.run(
+        ("sh", "-c", ASK.format(python=python), "sh", FACTS), LOOK_S, "its Python has imported onnxruntime"
+    )
+    return list(islice(asked, CHATTER))

@@ -27,6 +27,7 @@ from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
 from nas.errors import ArchitectureError, DataError
 from nas.export.saturation import saturates
+from nas.formats.onnx_graph import fix_batch
 from nas.formats.winner import Origin
 from nas.formats.winner import onnx as float_model
 from nas.profiler.estimate import quantiles
@@ -34,6 +35,7 @@ from nas.profiler.probe import INPUT_SLICE, write_weights
 from nas.profiler.samples import Samples
 from nas.system.atomic import write_all_atomic
 from nas.system.places import public_data
+from nas.system.teller import Silent, Teller
 
 MODEL, REPORT = "model.int8.onnx", "int8.json"
 CALIBRATION = 200
@@ -57,7 +59,12 @@ SHARE = 0.1
 
 
 def to_int8(
-    architecture: Architecture, origin: Origin, data: Data, device: Device, folder: Path
+    architecture: Architecture,
+    origin: Origin,
+    data: Data,
+    device: Device,
+    folder: Path,
+    teller: Teller = Silent(),  # noqa: B008  # has no state
 ) -> tuple[list[Path], dict[str, Any]]:
     """Write model.int8.onnx and int8.json; returns their paths and the content of the latter.
 
@@ -67,7 +74,7 @@ def to_int8(
     if origin.weights is None:
         raise ArchitectureError(
             "int8 is of a network with weights, as its accuracy is to be kept; this one's are random. "
-            "Train it first: nas train CONFIG --data …"
+            "Train it first: nas train CONFIG --data DATA --out DIR"
         )
     named = origin.pictures and origin.pictures.classes
     if architecture.num_classes != len(data.classes) or (named and named != data.classes):
@@ -81,8 +88,8 @@ def to_int8(
         )
     if origin.pictures is not None:
         data = replace(data, mean=origin.pictures.mean, std=origin.pictures.std)
-    plain = float_model(architecture, origin)
-    small, choice = _chosen(plain, data)
+    plain = float_model(architecture, replace(origin, batch=None))
+    small, choice = _chosen(plain, data, teller)
     models = {"float32": plain, "int8": small}
     report = {
         "data": public_data(data.name),
@@ -90,11 +97,13 @@ def to_int8(
         "calibration_pictures": min(CALIBRATION, len(data.train)),
         **choice,
         "accuracy": {
-            name: {**_top1(_right(model, data, data.test)), "split": "test"} for name, model in models.items()
+            name: {**_top1(_right(model, data, data.test, teller)), "split": "test"} for name, model in models.items()
         },
-        "latency": _latency(models, architecture, device),
+        "latency": _latency(models, architecture, device, teller),
         "bytes": {name: len(model) for name, model in models.items()},
     }
+    if origin.batch is not None:
+        small = _with_batch(small, origin.batch)
     folder.mkdir(parents=True, exist_ok=True)
     write_all_atomic({folder / MODEL: small, folder / REPORT: json.dumps(report, indent=1) + "\n"})
     return [folder / MODEL, folder / REPORT], report
@@ -130,18 +139,21 @@ def better(right: NDArray[np.bool_], rival: NDArray[np.bool_]) -> bool:
     return bool(gains - losses > 2 * np.sqrt(gains + losses))
 
 
-def _chosen(plain: bytes, data: Data) -> tuple[bytes, dict[str, Any]]:
+def _chosen(plain: bytes, data: Data, teller: Teller) -> tuple[bytes, dict[str, Any]]:
     """The first quantised model that no later one is better than, and what `int8.json` says of the choice."""
     saturating = saturates()
     held_out = data.validation.take(np.arange(min(HELD_OUT, len(data.validation))))
     tried: list[dict[str, Any]] = []
     small, choice, best = b"", (0, ""), None
-    for bits, calibration in product((7,) if saturating else (7, 8), CALIBRATIONS):
+    ways = list(product((7,) if saturating else (7, 8), CALIBRATIONS))
+    for number, (bits, calibration) in enumerate(ways):
+        teller.progress(number, len(ways), "quantised")
         model = _quantised(plain, data, bits, calibration)
-        right = _right(model, data, held_out)
+        right = _right(model, data, held_out, teller)
         tried.append({"weights_bits": bits, "calibration": calibration, **_top1(right), "split": "validation"})
         if best is None or better(right, best):
             small, choice, best = model, (bits, calibration), right
+    teller.progress(len(ways), len(ways), "quantised")
     return small, {
         "weights_bits": choice[0],
         "calibration": choice[1],
@@ -181,12 +193,25 @@ def _quantised(model: bytes, data: Data, bits: int, calibration: str) -> bytes:
         return small.read_bytes()
 
 
-def _right(model: bytes, data: Data, split: Split) -> NDArray[np.bool_]:
+def _with_batch(model: bytes, pictures: int) -> bytes:
+    """The same model for so many pictures at a time."""
+    import onnx
+
+    fixed = onnx.load_from_string(model)
+    fix_batch(fixed, pictures)
+    return bytes(fixed.SerializeToString())
+
+
+def _right(model: bytes, data: Data, split: Split, teller: Teller) -> NDArray[np.bool_]:
     """bool[N]: the split's pictures that ONNX Runtime gets right with this model."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"input": x})[0].argmax(1) == y for x, y in _inputs(data, split, BATCH)])
+    right: list[NDArray[np.bool_]] = []
+    for x, y in _inputs(data, split, BATCH):
+        right.append(session.run(None, {"input": x})[0].argmax(1) == y)
+        teller.progress(min(len(right) * BATCH, len(split)), len(split), "tested")
+    return np.concatenate(right)
 
 
 def _top1(right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -200,7 +225,7 @@ def _inputs(data: Data, split: Split, size: int) -> Iterator[tuple[NDArray[np.fl
         yield np.ascontiguousarray(x.numpy()), y.numpy()
 
 
-def _latency(models: Mapping[str, bytes], architecture: Architecture, device: Device) -> dict[str, Any]:
+def _latency(models: Mapping[str, bytes], architecture: Architecture, device: Device, teller: Teller) -> dict[str, Any]:
     """Milliseconds of a picture by each model, in shuffled slices of both, on a device."""
     shape = (1, architecture.channels, architecture.height, architecture.width)
     probes = {name: Probe(hashlib.sha256(model).hexdigest()[:24], model, shape) for name, model in models.items()}
@@ -208,10 +233,13 @@ def _latency(models: Mapping[str, bytes], architecture: Architecture, device: De
         weights, samples = Path(folder) / "weights.bin", Samples(Path(folder) / "samples.jsonl")
         write_weights(weights)
         groups = (tuple(probes.values()),) * SESSIONS
+        timed, slices = 0, SESSIONS * PASSES * len(probes)
         try:
             for sample in device.measure(Plan(groups, weights, PASSES, RUNS, 0, INPUT_SLICE)):
                 if isinstance(sample, Sample):
                     samples.add(0, sample)
+                    timed += 1
+                    teller.progress(min(timed, slices), slices, "slices")
             found = quantiles(samples.slices([probe.name for probe in probes.values()]), SHARE)
         finally:
             samples.close()

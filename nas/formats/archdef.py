@@ -15,6 +15,7 @@ file `arch.txt` is built by timm as
     text = json.load(open("arch.txt"))
     pooled_first = text.get("head_after_pool", False)
     from_mid = text.get("se_from", "in") == "mid"
+    of_v3 = {"se_from_exp": from_mid, "head_bias": text.get("head_bias", True)}
     network = (MobileNetV3 if pooled_first else EfficientNet)(
         decode_arch_def(text["blocks"]),
         num_classes=text["num_classes"],
@@ -23,32 +24,36 @@ file `arch.txt` is built by timm as
         fix_stem=True,
         in_chans=text.get("in_channels", 3),
         act_layer=get_act_layer(text["activation"]),
+        norm_layer=partial(torch.nn.BatchNorm2d, eps=text.get("norm_eps", 1e-5)),
+        pad_type=text.get("padding", ""),
         round_chs_fn=partial(round_channels, divisor=text.get("round_to", 8)),
         se_layer=partial(
             SqueezeExcite,
-            force_act_layer=torch.nn.ReLU,
+            force_act_layer=get_act_layer(text.get("se_activation", "relu")),
             gate_layer=get_act_layer(text.get("se_gate", "sigmoid")),
             rd_round_fn=round_channels if from_mid else None,
         ),
-        **({"se_from_exp": from_mid} if pooled_first else {}),
+        **(of_v3 if pooled_first else {}),
     )
 
 for a file that `to_archdef` wrote: those are in timm's spelling, and have nothing that timm cannot express.
-Otherwise timm has no `stem_activation` other than `activation`, no `g`, no `se_from: mid` without
-`head_after_pool`, and knows `hard-swish` as `hard_swish`.
+Otherwise timm has no `stem_activation` other than `activation`, no `classifier_bias`, no `g`, no `proj`, no
+`se_from: mid` without `head_after_pool`, and knows `hard-swish` as `hard_swish`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
-from nas.blocks.layer import MAX_DIMENSION, Layer
+from nas.blocks.heads import Ending
+from nas.blocks.layer import MAX_DIMENSION, NORM_EPS, PADDINGS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
 from nas.system.files import read_json, read_model
@@ -72,6 +77,11 @@ _SPELLINGS = {
     "hard_sigmoid": "hard-sigmoid",
 }
 _LETTER_OF = {name: letter for letter, name in LETTERS.items()}
+
+
+def is_archdef(document: Any) -> bool:
+    """Whether the content of a JSON file is meant as an arch-def."""
+    return isinstance(document, dict) and "blocks" in document
 
 
 def read_archdef(path: Path) -> Architecture:
@@ -98,29 +108,40 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     layers = [layer for layer in architecture.layers if layer.graph.nodes]
     if len(layers) < 3:
         raise _Inexpressible("a network has a stem, at least one block and a head")
-    stem, *body, head = layers
+    conventions = {(layer.norm_eps, layer.padding) for layer in layers}
+    inside = {layer.se_activation for layer in layers if layer.se_channels} or {"relu"}
+    if len(conventions) > 1 or len(inside) > 1:
+        raise _Inexpressible("all layers share one `norm_eps`, `padding` and `se_activation`")
+    ((norm_eps, padding),), (inner,) = conventions, inside
+    usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
+    stem, *body, head = (layer.changed(**usual) for layer in layers)
     _check_frame(architecture, stem, head)
     pooled = head.kind == "pooled_head"
+    activation = head.activation if head.mid_channels else stem.activation
     rounding = Rounding(
         channels=next(d for d in (8, 4, 2, 1) if all(_fixed(layer.out_channels, d) for layer in body)),
         se_from_mid=pooled and all(_quarter(layer) for layer in body if layer.se_channels),
         se_gate=_one_gate(body),
     )
-    strings = _Strings(head.activation, rounding)
+    strings = _Strings(activation, rounding)
     document = {
         "resolution": architecture.height,
         "in_channels": architecture.channels,
         "stem": stem.out_channels,
         "head": head.mid_channels,
-        "activation": _timm_spelling(head.activation),
+        "activation": _timm_spelling(activation),
         "num_classes": head.out_channels,
         "se_gate": _timm_spelling(rounding.se_gate),
         "se_from": "mid" if rounding.se_from_mid else "in",
         "round_to": rounding.channels,
         "head_after_pool": pooled,
+        "norm_eps": norm_eps,
+        "padding": padding,
+        "se_activation": _timm_spelling(inner),
+        "head_bias": head.head_bias,
         "blocks": [strings.stage(stage) for stage in _stages(body)],
     }
-    shortened = {key: value for key, value in document.items() if key == "num_classes" or _DEFAULTS.get(key) != value}
+    shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
     assert parse_archdef(shortened).layers == tuple(layers)
     return shortened
 
@@ -149,7 +170,8 @@ class _ArchDefFile(Strict):
 
     resolution: Size
     stem: Size
-    head: Size
+    head: Annotated[int, Field(ge=0, le=MAX_DIMENSION)] = 0
+    """0: pooling and the classifier alone."""
     activation: Activation
     num_classes: Size = 1_000
     blocks: list[Annotated[list[Text], Field(min_length=1, max_length=MAX_LAYERS)]] = Field(
@@ -162,8 +184,23 @@ class _ArchDefFile(Strict):
     se_from: Literal["in", "mid"] = "in"
     round_to: Size = 8
     head_after_pool: bool = False
+    norm_eps: Annotated[float, Field(gt=0, le=1)] = NORM_EPS
+    padding: Literal["symmetric", "same"] = "symmetric"
+    """`same` is TensorFlow's."""
+    se_activation: Activation = "relu"
+    head_bias: bool = True
+    """Of the fully connected layer after the pooling."""
+    classifier_bias: bool = True
 
     def architecture(self) -> Architecture:
+        """The network. Raises `ArchitectureError` with the place of what does not fit."""
+        usual = self._usual()
+        shared = {"norm_eps": self.norm_eps, "padding": self.padding}
+        inside = {"se_activation": self.se_activation}
+        layers = (layer.changed(**shared, **(inside if layer.se_channels else {})) for layer in usual.layers)
+        return replace(usual, layers=tuple(layers))
+
+    def _usual(self) -> Architecture:
         rounding = Rounding(self.round_to, self.se_from == "mid", _SPELLINGS[self.se_gate])
         stem = Layer(
             kind="conv",
@@ -191,17 +228,15 @@ class _ArchDefFile(Strict):
                 except ArchitectureError as problem:
                     raise ArchitectureError(f"blocks.{stage}: {text!r}: {problem}") from None
         channels, height, width = layers[-1].output
-        layers.append(
-            Layer(
-                kind="pooled_head" if self.head_after_pool else "head",
-                in_channels=channels,
-                out_channels=self.num_classes,
-                mid_channels=self.head,
-                activation=self.activation,
-                height=height,
-                width=width,
-            )
-        )
+        ending = Ending(self.head_after_pool, self.head_bias, self.classifier_bias)
+        ending.check([self.head])
+        shape: dict[str, Any] = {
+            "in_channels": channels,
+            "height": height,
+            "width": width,
+            "out_channels": self.num_classes,
+        }
+        layers.append(Layer(**ending.settings(self.head, self.activation), **shape))
         return Architecture(self.in_channels, self.resolution, self.resolution, tuple(layers))
 
     def parsed(self) -> list[tuple[int, bool, str, Block]]:
@@ -234,6 +269,8 @@ class _ArchDefFile(Strict):
         return parsed
 
 
+_ALWAYS = {"num_classes", "head"}
+"""Keys that are written also where they are the defaults."""
 _DEFAULTS = {name: field.default for name, field in _ArchDefFile.model_fields.items()}
 
 
@@ -255,9 +292,11 @@ def _check_frame(architecture: Architecture, stem: Layer, head: Layer) -> None:
         )
     if head.kind not in {"head", "pooled_head"}:
         raise _Inexpressible(f"it ends in a head, got {head.kind}")
-    if stem.activation != head.activation:
+    if head.mid_channels and stem.activation != head.activation:
         raise _Inexpressible(f"stem and head share one activation, got {stem.activation} and {head.activation}")
-    if head.activation == "none":
+    if not head.classifier_bias:
+        raise _Inexpressible("its classifier has a bias, got none")
+    if stem.activation == "none":
         raise _Inexpressible("stem and head have an activation, got none")
 
 
@@ -321,6 +360,8 @@ class _Strings:
             raise _Inexpressible(f"every block has an activation, got a {layer.kind} without")
         if layer.stride > 2:
             raise _Inexpressible(f"strides are 1 or 2, got {layer.stride}")
+        if layer.projection:
+            raise _Inexpressible("inputs are added as they are, got a projection")
         self.shrink *= layer.stride
         if self.shrink > MAX_SHRINK:
             raise _Inexpressible(f"all strides together are at most {MAX_SHRINK}, got {self.shrink}")

@@ -7,6 +7,7 @@ ir  inverted residual             k  kernel               se  squeeze-and-excita
 er  fused inverted residual       s  stride of the first  n   activation: re, r6, hs, sw
 cn  convolution                   c  output channels      noskip, skip   no residual; one for a cn
 gs  channels per group of a cn    g  groups of the pointwise convolutions of an ir (FBNet; not in timm)
+proj  where stride or width change the input is added by a 1×1 convolution (not in timm)
 
 `ir` has an expansion convolution even with e1; `ds` has none. What timm reads and ignores (a stride in the
 middle of a stage, an expansion of a ds) is an error here, so that a string never means two networks.
@@ -21,6 +22,13 @@ from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 
 LETTERS = {"ds": "sepconv", "ir": "mbconv", "er": "fused", "cn": "conv"}
+ELSEWHERE = {
+    "dsa": "depthwise-separable, activated after its pointwise convolution",
+    "uir": "universal inverted bottleneck",
+    "mha": "multi-head attention",
+    "mqa": "multi-query attention",
+}
+"""timm's other types of blocks."""
 ACTIVATIONS = {"re": "relu", "r6": "relu6", "hs": "hard-swish", "sw": "swish"}
 
 _NEEDED = {"ds": "rksc", "ir": "rksec", "er": "rksec", "cn": "rksc"}
@@ -54,6 +62,7 @@ class Block:
     activation: str | None = None
     """None is the activation of the network."""
     skip: bool | None = None
+    projection: bool = False
     groups: int = 1
     group_size: int = 0
     """Input channels per group of a `cn`; 0 is all of them in one group."""
@@ -66,6 +75,7 @@ class Block:
         expands = self.kind in {"mbconv", "fused"}
         mid = 0 if self.kind == "conv" else make_divisible(width * self.expansion) if expands else width
         skips = self.skip is True if self.kind == "conv" else self.skip is not False
+        same = stride == 1 and width == out
         return Layer(
             kind=self.kind,
             in_channels=width,
@@ -77,7 +87,8 @@ class Block:
             se_channels=self.squeezed(mid, rounding),
             se_gate=rounding.se_gate if self.se else "sigmoid",
             activation=self.activation or activation,
-            residual=skips and stride == 1 and width == out,
+            residual=skips and same,
+            projection=self.projection and not same,
             height=size[0],
             width=size[1],
         )
@@ -95,6 +106,11 @@ class Block:
 def parse_block(text: str) -> Block:
     """A block string taken apart. Raises `ArchitectureError` that names the string and what is wrong in it."""
     kind, *parts = text.split("_")
+    if kind in ELSEWHERE:
+        raise ArchitectureError(
+            f"{text!r}: nas has no block `{kind}` ({ELSEWHERE[kind]}); it has {', '.join(LETTERS)}. "
+            "A block of your own is a class: docs/own.md."
+        )
     if kind not in LETTERS:
         raise ArchitectureError(f"{text!r}: the type of a block is one of {', '.join(LETTERS)}, got {kind!r}.")
     numbers: dict[str, float] = {}
@@ -105,6 +121,8 @@ def parse_block(text: str) -> Block:
         match = _NUMBER.fullmatch(part)
         if part in {"skip", "noskip"}:
             letter, skip = "skip", part == "skip"
+        elif part == "proj":
+            letter = part
         elif part.startswith("n") and part[1:] in ACTIVATIONS:
             letter, activation = "n", ACTIVATIONS[part[1:]]
         elif match and match[1] in {*_NEEDED[kind], *_ALLOWED[kind]}:
@@ -114,7 +132,7 @@ def parse_block(text: str) -> Block:
             letters = ", ".join([*_NEEDED[kind], *sorted(_ALLOWED[kind])])
             names = ", ".join(f"n{name}" for name in ACTIVATIONS)
             raise ArchitectureError(
-                f"{text!r}: `{kind}` takes {letters} with a number each, {names}, skip and noskip; got {part!r}."
+                f"{text!r}: `{kind}` takes {letters} with a number each, {names}, skip, noskip and proj; got {part!r}."
             )
         if letter in seen:
             raise ArchitectureError(f"{text!r}: each part is given once, got `{letter}` twice.")
@@ -133,6 +151,7 @@ def parse_block(text: str) -> Block:
         se=numbers.get("se", 0.0),
         activation=activation,
         skip=skip,
+        projection="proj" in seen,
         groups=int(numbers.get("g", 1)),
         group_size=int(numbers.get("gs", 0)) if kind == "cn" else 0,
     )

@@ -1,4 +1,4 @@
-"""README.md of a folder in the manner of Hugging Face: what the network is, how good and how fast, and how to load it.
+"""README.md of a folder in the manner of Hugging Face: what a network is, how good and how fast, how it is fed.
 
 See https://huggingface.co/docs/hub/model-cards for the keys at its head.
 """
@@ -11,7 +11,14 @@ from typing import Any
 import yaml
 
 from nas.blocks.architecture import Architecture
-from nas.formats.config import Pictures
+from nas.formats.answers import SAMPLES, Answers
+from nas.formats.config import TOP5_ABOVE, Pictures
+from nas.formats.feeding import feeding_example, stored_sides
+
+EXAMPLES = tuple(f"example-{number}.png" for number in range(1, SAMPLES + 1))
+"""Files of the pictures that the card states answers for."""
+MOST_NAMES = 20
+"""Classes that are named one by one."""
 
 _KINDS = {
     "random": "None: the network is untrained, and there is no `model.safetensors` here.",
@@ -28,8 +35,9 @@ def to_card(
     metrics: Mapping[str, Any] | None,
     weights_from: str,
     pictures: Pictures | None,
+    answers: Answers | None = None,
 ) -> str:
-    """The text of README.md. What is not known is said to be."""
+    """The text of README.md. What is not known is said to be; pictures of `answers` lie beside it as `EXAMPLES`."""
     known = metrics or {}
     latency, accuracy = (value if isinstance(value := known.get(key), dict) else {} for key in ("latency", "accuracy"))
     trained = weights_from == "trained"
@@ -38,10 +46,11 @@ def to_card(
         f"# A network for {architecture.height} × {architecture.width} px and {architecture.num_classes:,} classes\n",
         f"Written by `nas`{f', of the search space {_code(space)}' if space else ''}: "
         f"{architecture.macs:,} multiply-accumulates, {architecture.params:,} parameters.\n",
-        _table("Accuracy", _accuracy(accuracy)),
+        _table("Accuracy", _accuracy(accuracy, architecture.num_classes)),
         _table("Latency", _latency(latency)),
         f"## Weights\n\n{_KINDS[weights_from]}\n",
-        _loading(architecture, weights_from, pictures),
+        _loading(architecture, weights_from),
+        *([] if pictures is None else _feeding(architecture, pictures, answers)),
     ]
     if decisions:
         parts.append(_table("Decisions", [(_code(name), _code(option)) for name, option in decisions.items()]))
@@ -66,14 +75,14 @@ def _head(accuracy: Mapping[str, Any]) -> dict[str, Any]:
     return head
 
 
-def _accuracy(accuracy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _accuracy(accuracy: Mapping[str, Any], classes: int) -> Iterator[tuple[str, str]]:
     if not accuracy:
         yield "top-1", "not known"
         return
     unit = f" {_plain(accuracy['unit'])}" if accuracy.get("unit") else ""
     spread = f" ± {_figure(accuracy['sigma'])}" if accuracy.get("sigma") is not None else ""
     yield _plain(accuracy.get("label", "top-1")), f"{_figure(accuracy.get('value'))}{spread}{unit}"
-    if accuracy.get("top5") is not None:
+    if accuracy.get("top5") is not None and classes > TOP5_ABOVE:
         yield "top-5", f"{_figure(accuracy['top5'])} %"
     yield "what it is", _plain(accuracy.get("provenance", "not known"))
 
@@ -97,7 +106,7 @@ def _latency(latency: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
-def _loading(architecture: Architecture, weights_from: str, pictures: Pictures | None) -> str:
+def _loading(architecture: Architecture, weights_from: str) -> str:
     shape = f"1, {architecture.channels}, {architecture.height}, {architecture.width}"
     lines = ["from model import model", "", "network = model()"]
     if weights_from != "random":
@@ -107,18 +116,51 @@ def _loading(architecture: Architecture, weights_from: str, pictures: Pictures |
             'network.load_state_dict(load_file("model.safetensors"))',
         ]
     lines += ["network.eval()", f"# float32 {shape} in, one score a class out"]
-    text = (
-        "## How to load it\n\n`model.py` is plain torch; nothing else is needed.\n\n```python\n"
+    return (
+        "## How to load it in torch\n\n`model.py` is plain torch; nothing else is needed.\n\n```python\n"
         + "\n".join(lines)
         + "\n```\n"
     )
-    if pictures is not None:
-        mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (pictures.mean, pictures.std))
-        text += (
-            f"\nPictures are {pictures.colours} on the scale 0 to 1, less the mean ({mean}), by the "
-            f"standard deviation ({std}). The classes' names, in the order of the scores, are in `config.json`.\n"
+
+
+def _feeding(architecture: Architecture, pictures: Pictures, answers: Answers | None) -> Iterator[str]:
+    """What is done to a picture, a program that does it, and what that prints."""
+    samples = answers.samples if answers else []
+    example = feeding_example(architecture, EXAMPLES[: len(samples)])
+    yield _table("How to feed it", _steps(architecture, pictures))
+    yield (
+        "## How to run it\n\nIn this folder, with onnxruntime, Pillow and numpy, and with the names of pictures behind "
+        f"it:\n\n```python\n{example}```\n"
+    )
+    if samples:
+        true = ", ".join(_code(pictures.classes[sample.true]) for sample in samples)
+        said = "".join(
+            f"{file}: {_plain(pictures.classes[sample.said]).replace('`', '′')} {100 * sample.chance:.1f} %\n"
+            for file, sample in zip(EXAMPLES, samples, strict=False)
         )
-    return text
+        yield f"Without names it prints this, of test pictures of the classes {true}:\n\n```text\n{said}```\n"
+
+
+def _steps(architecture: Architecture, pictures: Pictures) -> Iterator[tuple[str, str]]:
+    """What is done to a picture, step by step."""
+    height, width, channels = architecture.height, architecture.width, architecture.channels
+    colours = {1: "grey", 3: "red, green and blue"}.get(channels, f"{channels} channels")
+    mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (pictures.mean, pictures.std))
+    names, more = pictures.classes[:MOST_NAMES], len(pictures.classes) - MOST_NAMES
+    high, wide = stored_sides(height, width)
+    size = f"the shorter side to {high} pixels" if height == width else f"until it covers {high} × {wide} pixels"
+    yield "colours", f"{colours}; transparent parts on white; turned as EXIF says"
+    yield (
+        "resize",
+        f"{size}, bilinear with antialiasing (Pillow's)",
+    )
+    yield "crop", f"the middle {height} × {width} pixels"
+    yield "range", "0 to 1: bytes divided by 255"
+    yield "mean", f"{mean}, taken away"
+    yield "standard deviation", f"{std}, divided by"
+    yield "layout", f"float32, NCHW: 1 × {channels} × {height} × {width}"
+    listed = ", ".join(map(_code, names)) + (f" and {more:,} more, in `config.json`" if more > 0 else "")
+    yield "classes", f"in the order of the scores: {listed}"
 
 
 def _table(title: str, rows: Any) -> str:

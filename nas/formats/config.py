@@ -22,6 +22,9 @@ FORMAT = "nas-architecture/1"
 PAGE = "docs/architectures.md"
 MAX_CONFIG_BYTES = 4 << 20
 
+TOP5_ABOVE = 10
+"""Classes above which a top-5 accuracy tells something."""
+
 Weights = Literal["random", "supernet", "trained"]
 """Where the weights that belong to a config come from."""
 
@@ -38,7 +41,7 @@ class Pictures:
     """By colour, on the scale 0 to 1: the network sees (picture / 255 - mean) / std."""
     std: tuple[float, ...]
     classes: tuple[str, ...]
-    """Their names, in the order of the outputs."""
+    """Their names, in the order of the outputs; empty where nobody said."""
 
     @property
     def colours(self) -> str:
@@ -91,10 +94,19 @@ def _row(layer: Layer) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in layer.row.items()}
 
 
+def is_config(document: Any) -> bool:
+    """Whether the content of a JSON file is meant as a config."""
+    return isinstance(document, dict) and not {"format", "layers"}.isdisjoint(document)
+
+
 def read_config(path: Path) -> Config:
     """The config in a file. Raises `ArchitectureError` naming the file, the place in it, the rule and the value."""
+    return parse_config(read_json(path, ArchitectureError, MAX_CONFIG_BYTES), path)
+
+
+def parse_config(document: Any, path: Path) -> Config:
+    """The config that the content of a file is; `path` is what errors name."""
     rule = f"a config is a mapping with `format: {FORMAT}`"
-    document = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
     file = read_model(_ConfigFile, document, path, ArchitectureError, rule=rule, page=PAGE)
     try:
         architecture = file.architecture()
@@ -118,26 +130,29 @@ class _Input(Strict):
 
 
 class _Row(Strict):
-    """The columns that every Layer has; further ones, and what they may be together, are the Layer's own business."""
+    """The columns that every Layer has; further ones, and what they may be together, are the Layer's own business.
+
+    What is absent has its default, as a column that a table does not have.
+    """
 
     model_config = ConfigDict(extra="allow")
     kind: Name
     in_channels: Size | Annotated[list[Size], Field(min_length=2, max_length=64)]
     out_channels: Size
-    mid_channels: SizeOrNone
-    kernel: Size
-    stride: Size
-    groups: Size
-    se_channels: SizeOrNone
-    se_gate: Name
-    activation: Name
-    residual: bool
     height: Size
     width: Size
+    mid_channels: SizeOrNone = 0
+    kernel: Size = 1
+    stride: Size = 1
+    groups: Size = 1
+    se_channels: SizeOrNone = 0
+    se_gate: Name = "sigmoid"
+    activation: Name = "relu"
+    residual: bool = False
 
     def layer(self) -> Layer:
         """The Layer, its graph drawn. Raises `ArchitectureError` where the fields do not fit together."""
-        fields = dict(self)
+        fields = self.model_dump(exclude_unset=True)
         if isinstance(self.in_channels, list):
             fields["in_channels"] = tuple(self.in_channels)
         found = Layer(**fields)
@@ -151,8 +166,8 @@ class _Pictures(Strict):
     classes: list[Name] = Field(max_length=MAX_DIMENSION)
 
     def check(self, architecture: Architecture) -> None:
-        expected = {"mean": architecture.channels, "std": architecture.channels, "classes": architecture.num_classes}
-        for name, count in expected.items():
+        expected = {"mean": architecture.channels, "std": architecture.channels}
+        for name, count in (expected | ({"classes": architecture.num_classes} if self.classes else {})).items():
             if len(getattr(self, name)) != count:
                 raise ArchitectureError(
                     f"pictures.{name}: has {count:,} entries here, got {len(getattr(self, name)):,}."
@@ -163,10 +178,10 @@ class _ConfigFile(Strict):
     format: Literal["nas-architecture/1"]
     input: _Input
     num_classes: Size
-    space: Name | None
-    decisions: dict[Name, Annotated[Any, AfterValidator(_option)]] | None
-    metrics: dict[Name, JsonValue] | None
-    weights: Weights
+    space: Name | None = None
+    decisions: dict[Name, Annotated[Any, AfterValidator(_option)]] | None = None
+    metrics: dict[Name, JsonValue] | None = None
+    weights: Weights = "random"
     pictures: _Pictures | None = None
     layers: list[_Row] = Field(min_length=1, max_length=MAX_LAYERS)
     wires: Annotated[list[Annotated[list[int], Field(max_length=64)]], Field(max_length=MAX_LAYERS)] | None = None

@@ -19,7 +19,8 @@ from nas.blocks.architecture import Architecture
 
 OPSET = 17
 IR_VERSION = 8
-NORM_EPSILON = 1e-5
+BATCH = "batch"
+"""The dimension of pictures, of which there may be any number."""
 
 _UNARY: dict[str, tuple[str, dict[str, float]]] = {
     "relu": ("Relu", {}),
@@ -37,8 +38,9 @@ class Tensors(Protocol):
     def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
         """The initializer of this name."""
 
-    def norm_epsilon(self, fan_in: int, activated: bool) -> float:
-        """What batch normalisation adds to the variance of a convolution over `fan_in` values."""
+    def norm_epsilon(self, fan_in: int, activated: bool, norm_eps: float) -> float:
+        """What batch normalisation adds to the variance of a convolution over `fan_in` values; `norm_eps` in the
+        network."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class Inline:
     def tensor(self, name: str, shape: tuple[int, ...]) -> TensorProto:
         return numpy_helper.from_array(np.ascontiguousarray(self.weights[name]), name)
 
-    def norm_epsilon(self, fan_in: int, activated: bool) -> float:
-        """torch's default."""
-        return NORM_EPSILON
+    def norm_epsilon(self, fan_in: int, activated: bool, norm_eps: float) -> float:
+        """The network's."""
+        return norm_eps
 
 
 def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -74,9 +76,9 @@ def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str,
     proto = helper.make_graph(
         graph.ended({name: values[place] for name, place in given.items()}),
         "network",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [BATCH, *shape])],
         [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *architecture.layers[place].output])
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *architecture.layers[place].output])
             for name, place in given.items()
         ],
         graph.initializers,
@@ -86,6 +88,15 @@ def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str,
     )
     helper.set_model_props(model, dict(metadata))
     return model
+
+
+def fix_batch(model: onnx.ModelProto, pictures: int) -> None:
+    """Make a graph of `to_onnx`, or one made of it, take so many pictures at a time and no other number: in place."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param == BATCH:
+                dimension.dim_value = pictures
 
 
 class _Graph:
@@ -124,10 +135,13 @@ class _Graph:
         operator, attributes = _UNARY[kind]
         return self.node(operator, [value], **attributes)
 
-    def normalised(self, name: str, value: str, channels: int, fan_in: int, activated: bool) -> str:
+    def normalised(
+        self, name: str, value: str, channels: int, fan_in: int, activated: bool, norm_eps: float = 1e-5
+    ) -> str:
         parts = ("weight", "bias", "running_mean", "running_var")
         norm = [self.weight(f"{name}.{part}", channels) for part in parts]
-        return self.node("BatchNormalization", [value, *norm], epsilon=self.tensors.norm_epsilon(fan_in, activated))
+        epsilon = self.tensors.norm_epsilon(fan_in, activated, norm_eps)
+        return self.node("BatchNormalization", [value, *norm], epsilon=epsilon)
 
     def ended(self, outputs: Mapping[str, str]) -> list[onnx.NodeProto]:
         """The nodes, with the values that the network gives under the names of its outputs."""

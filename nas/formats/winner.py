@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from nas import __version__
 from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
 from nas.formats import weights_file
+from nas.formats.answers import Answers
 from nas.formats.archdef import format_archdef, to_archdef
+from nas.formats.card import EXAMPLES, to_card
 from nas.formats.config import Pictures, Weights, to_config
 from nas.formats.plain import to_python
 from nas.formats.weights_file import Array
@@ -32,6 +35,10 @@ class Origin:
     """Under the names of `nas.blocks.build.build(architecture).state_dict()`."""
     weights_from: Weights = "random"
     pictures: Pictures | None = None
+    batch: int | None = None
+    """Pictures that ONNX graphs take at a time; None is any number of them."""
+    answers: Answers | None = None
+    """What it said of its test pictures, where that was kept."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -46,7 +53,7 @@ def config(architecture: Architecture, origin: Origin) -> str:
 
 
 def timm(architecture: Architecture, origin: Origin) -> str:
-    """arch.txt: an arch-def file, for `nas estimate --arch-def` and for timm."""
+    """arch.txt: an arch-def file, for every command that takes a network, and for timm."""
     return format_archdef(to_archdef(architecture))
 
 
@@ -54,7 +61,7 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
     """model.onnx. Random weights are for timing and for looking at, and stay a graph as the profiler times it;
     others have their batch normalisation folded into the convolutions."""
     from nas.formats.folded import fold
-    from nas.formats.onnx_graph import Inline, to_onnx
+    from nas.formats.onnx_graph import Inline, fix_batch, to_onnx
     from nas.formats.weights import random_weights
 
     metadata = {
@@ -69,6 +76,8 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
         model = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
     else:
         model = fold(to_onnx(architecture, Inline(origin.weights), metadata))
+    if origin.batch is not None:
+        fix_batch(model, origin.batch)
     return bytes(model.SerializeToString())
 
 
@@ -79,9 +88,14 @@ def torch(architecture: Architecture, origin: Origin) -> str:
 
 def card(architecture: Architecture, origin: Origin) -> str:
     """README.md: a model card."""
-    from nas.formats.card import to_card
+    about = {"metrics": origin.metrics, "weights_from": origin.weights_from, "answers": origin.answers}
+    return to_card(architecture, **origin.told, **about)
 
-    return to_card(architecture, **origin.told, metrics=origin.metrics, weights_from=origin.weights_from)
+
+def example(number: int, architecture: Architecture, origin: Origin) -> bytes | None:
+    """example-N.png: a test picture that the card states an answer for; None where there is none."""
+    samples = origin.answers.samples if origin.answers and origin.pictures else []
+    return samples[number].content if number < len(samples) else None
 
 
 @dataclass(frozen=True)
@@ -89,17 +103,19 @@ class File:
     """One file of an export."""
 
     name: str
-    content: Callable[[Architecture, Origin], str | bytes]
+    content: Callable[[Architecture, Origin], str | bytes | None]
+    """None where there is nothing to be written."""
 
 
-CONFIG, MODEL = File("config.json", config), File("model.py", torch)
+CONFIG, ONNX, MODEL = File("config.json", config), File("model.onnx", onnx), File("model.py", torch)
+SHOWN = tuple(File(name, partial(example, number)) for number, name in enumerate(EXAMPLES))
 
 EXPORTS: dict[str, tuple[File, ...]] = {
     "config": (CONFIG,),
     "timm": (File("arch.txt", timm),),
-    "onnx": (File("model.onnx", onnx),),
+    "onnx": (ONNX,),
     "torch": (MODEL,),
-    "hf": (CONFIG, MODEL, File("README.md", card)),
+    "hf": (CONFIG, ONNX, MODEL, File("README.md", card), *SHOWN),
 }
 PLAIN = ("config", "timm", "onnx", "torch")
 """Formats that are written unless others are named."""
@@ -119,6 +135,8 @@ def export(
     weights: Mapping[str, Array] | None = None,
     weights_from: Weights = "random",
     pictures: Pictures | None = None,
+    batch: int | None = None,
+    answers: Answers | None = None,
     skipped: Callable[[str], object] = lambda reason: None,
 ) -> list[Path]:
     """Write a network in these formats (None: config, timm, onnx and torch) and return the files written.
@@ -132,7 +150,7 @@ def export(
     for name in formats or ():
         if name not in EXPORTS:
             raise NasError(f"No export format named {name!r}; there are {', '.join(EXPORTS)}.")
-    origin = Origin(decisions, space, metrics, seed, weights, weights_from, pictures)
+    origin = Origin(decisions, space, metrics, seed, weights, weights_from, pictures, batch, answers)
     chosen = PLAIN if formats is None else tuple(formats)
     contents: dict[str, str | bytes] = {}
     if weights is not None and _WITH_WEIGHTS.intersection(chosen):
@@ -140,11 +158,14 @@ def export(
     for name in chosen:
         for file in EXPORTS[name]:
             try:
-                contents[file.name] = file.content(architecture, origin)
+                content = file.content(architecture, origin)
             except ArchitectureError as problem:
                 if formats is not None:
                     raise ArchitectureError(f"{file.name}: {problem} Leave the format {name!r} out.") from None
                 skipped(f"{file.name} is not written: {problem}")
+                continue
+            if content is not None:
+                contents[file.name] = content
     folder.mkdir(parents=True, exist_ok=True)
     write_all_atomic({folder / name: content for name, content in contents.items()})
     return [folder / name for name in contents]

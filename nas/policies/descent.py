@@ -19,7 +19,7 @@ from nas.cost.factors import Factor, Factors
 from nas.errors import NasError
 from nas.policies.bound import TWO_SIDED, Bounds
 from nas.policies.policy import Policy
-from nas.solvers.exact import Solution, solve
+from nas.solvers.exact import WORK, Solution, solve
 from nas.space.space import Space
 from nas.supernet.rules import uniform
 from nas.supernet.supernet import Genotype
@@ -29,7 +29,7 @@ from nas.system.teller import Teller
 
 FLOOR = 0.95
 """Share of the latency bound that the derived architecture uses at least, where the space allows it."""
-SOLVE_SECONDS = 30.0
+SOLVE_WORK = WORK // 2
 RECORDS = 200
 """Rows of the record at most."""
 SKIPS_TOLD = 0.7
@@ -211,10 +211,10 @@ def derive(space: Space, policy: Policy, costs: Mapping[str, Factors], bounds: M
         floored_costs = {**costs, "floor": latency * -1.0}
         floored_bounds = {**bounds, "floor": -FLOOR * bounds[TWO_SIDED]}
         with suppress(NasError):  # the other bounds leave nothing that slow, or nothing that is found in time
-            solution = solve(space, value, floored_costs, floored_bounds, seconds=SOLVE_SECONDS)
+            solution = solve(space, value, floored_costs, floored_bounds, work=SOLVE_WORK)
     floored = solution is not None
     if solution is None:
-        solution = solve(space, value, costs, bounds, seconds=SOLVE_SECONDS)
+        solution = solve(space, value, costs, bounds, work=SOLVE_WORK)
     argmax = policy.argmax()
     canonical = space.canonical(np.stack([argmax, solution.genotype]))
     chances = [p.detach().cpu() for p in policy.probabilities()]

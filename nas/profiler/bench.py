@@ -85,13 +85,21 @@ def device_of(target: str, table: LatencyTable) -> str:
 
 
 def have_table(target: str, space: Space, device: Device, teller: Teller) -> None:
-    """Profile a space on a target's device, unless that was done before.
+    """Measure what a target's table lacks of a space: all of it, or layers of which a space of the same name had none.
 
     Raises `TableError` where the table there is of another device: a runtime of another version, for example.
     """
     folder = table_folder(named(target), space.name)
     if (folder / "table.yaml").is_file():
-        check_device(load_table(folder), device)
+        table = load_table(folder)
+        check_device(table, device)
+        missing = len(table.without_row(space.layers()))
+        if not missing:
+            return
+        teller.say(
+            f"{table.name} is of another space named {space.name}: {missing} of the {len(space.layers())} layers of "
+            "this one have no row there, and are measured now"
+        )
     else:
         teller.say(f"{target} has no table of {space.name} yet: it is measured now, into {folder}")
-        profile(space, target, device, folder, Effort(), teller)
+    profile(space, target, device, folder, Effort(), teller)

@@ -41,8 +41,11 @@ class Estimates:
     """Range of the common factor of a pass, 5th to 95th percentile over slices, in percent."""
     paces_pct: dict[str, float]
     """Of a pool, how much slower than the middle each board is, in percent; it was taken out."""
+    halves_ms: NDArray[np.float64]
+    """`ms` by halves of the sessions, float64[2, N]: every other one, so that what drifts is part of how far they are
+    apart; nan where a probe has a single session."""
     split_half_pct: float
-    """Mean absolute difference between halves of disjoint sessions, in percent: what any estimate can be held to."""
+    """Mean absolute difference between these, in percent: what any estimate can be held to."""
 
     def of(self, names: list[str]) -> NDArray[np.int64]:
         """Indices of these probes."""
@@ -63,7 +66,8 @@ def estimate(slices: Slices, networks: NDArray[np.int64] | None = None) -> Estim
     which = np.arange(len(slices.names)) if networks is None else networks
     factors = _drift(slices, logs, np.isin(slices.probe, which))
     plain, steady = (_sessions(slices, values) for values in (logs, logs - factors))
-    errors = [split_half_pct(slices, found, which) for found in (plain, steady)]
+    halves = [_halves(slices, found) for found in (plain, steady)]
+    errors = [_apart_pct(half[:, which]) for half in halves]
     corrected = bool(errors[1] < errors[0])
     ms, halfwidth, sessions = _over_sessions(slices, steady if corrected else plain)
     low, high = np.quantile(np.exp(factors), [0.05, 0.95]) if len(factors) else (1.0, 1.0)
@@ -76,25 +80,24 @@ def estimate(slices: Slices, networks: NDArray[np.int64] | None = None) -> Estim
         corrected,
         float(100 * (high - low)),
         {board: float(100 * np.expm1(pace)) for board, pace in zip(slices.boards, paces, strict=False)},
+        halves[corrected],
         errors[corrected],
     )
 
 
-def split_half_pct(slices: Slices, sessions: NDArray[np.float64], judged: NDArray[np.int64]) -> float:
-    """Mean over probes of |ms of one half of its sessions / ms of the other - 1|, percent; nan with single sessions.
-
-    Halves are every other session, so that what drifts is part of the error.
-    """
+def _halves(slices: Slices, sessions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean ms of every other session of each probe, float64[2, N]."""
     owner, turn = _owners(slices)
-    totals = np.zeros((2, len(slices.names)))
-    counts = np.zeros((2, len(slices.names)))
+    totals, counts = np.zeros((2, 2, len(slices.names)))
     np.add.at(totals, (turn % 2, owner), np.exp(sessions))
     np.add.at(counts, (turn % 2, owner), 1)
-    known = judged[(counts[:, judged] > 0).all(axis=0)]
-    if not len(known):
-        return float("nan")
-    halves = totals[:, known] / counts[:, known]
-    return float(100 * np.abs(halves[0] / halves[1] - 1).mean())
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+def _apart_pct(halves: NDArray[np.float64]) -> float:
+    """Mean over probes of |ms of one half / ms of the other - 1|, percent; nan with single sessions."""
+    known = halves[:, ~np.isnan(halves).any(axis=0)]
+    return float(100 * np.abs(known[0] / known[1] - 1).mean()) if known.size else float("nan")
 
 
 def _paces(slices: Slices, logs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,12 +26,10 @@ BAND_SHARE = 0.9
 
 
 def interpolator(
-    layers: Sequence[Layer], ms: NDArray[np.float64], resolutions: tuple[int, ...]
+    layers: Sequence[Layer], ms: NDArray[np.float64], resolutions: Iterable[int]
 ) -> tuple[BlockModel, float]:
-    """The model of measured layers, and its mean error in percent on those left out.
-
-    `resolutions` are sides of the picture, in pixels.
-    """
+    """The model of measured layers, of networks of these resolutions, and its mean error in percent on those left
+    out."""
     names = tuple(dict.fromkeys((*FEATURES, *(name for layer in layers for name in work(layer)))))
     asked = features(layers, names)
     errors = _left_out(asked, ms, names)
@@ -54,7 +52,7 @@ def _left_out(asked: NDArray[np.float64], ms: NDArray[np.float64], names: Sequen
     return errors
 
 
-def _range(layers: Sequence[Layer], resolutions: tuple[int, ...]) -> Range:
+def _range(layers: Sequence[Layer], resolutions: Iterable[int]) -> Range:
     blocks = [layer for layer in layers if layer.kind in {"mbconv", "sepconv"}]
     heads = [layer for layer in layers if is_head(layer.kind)]
     plain = [layer for layer in layers if layer not in set(blocks) | set(heads)]
@@ -65,7 +63,7 @@ def _range(layers: Sequence[Layer], resolutions: tuple[int, ...]) -> Range:
     dense = {op.kernel for layer in plain for op in layer.graph.ops() if isinstance(op, Conv)}
     return Range(
         kinds=_sorted(layer.kind for layer in layers),
-        resolutions=resolutions,
+        resolutions=_sorted(resolutions),
         depthwise_kernels=_sorted(layer.kernel for layer in blocks) or (3,),
         dense_kernels=_sorted({1} | dense),
         strides=_sorted(layer.stride for layer in layers),

@@ -76,8 +76,9 @@ class _Slices:
             tensor.external_data.append(onnx.StringStringEntryProto(key=key, value=str(value)))
         return tensor
 
-    def norm_epsilon(self, fan_in: int, activated: bool) -> float:
-        """The variance of a convolution's output: `fan_in` terms of variance 1/256, half of it lost before ReLU."""
+    def norm_epsilon(self, fan_in: int, activated: bool, norm_eps: float) -> float:
+        """The variance of a convolution's output: `fan_in` terms of variance 1/256, half of it lost before ReLU;
+        the network's own does not matter to its time."""
         return fan_in * _DEVIATION**2 / (2 if activated else 1)
 
     def _start(self, name: str, size: int) -> int:

@@ -7,9 +7,10 @@ samples.jsonl           every timing; what a killed profile goes on from
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -28,29 +29,30 @@ from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, in_network
 from nas.profiler.interpolate import interpolator
 from nas.profiler.networks import calibrating, random_networks
+from nas.profiler.pace import MOST_PCT
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
 from nas.profiler.verify import error_of
 from nas.space.space import Space
-from nas.system.atomic import clear_parts, write_atomic
+from nas.system.atomic import PART, clear_parts, write_atomic
 from nas.system.files import check_plain_folder, read_json
 from nas.system.folder_lock import FolderLock
 from nas.system.places import own_tables_folder
 from nas.system.strict import Name
 from nas.system.teller import Teller
 from nas.system.user_folders import NoHome
-from nas.tables.header import Bands, DeviceHeader, ErrorHeader, RuntimeHeader, TableHeader
+from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
-from nas.tables.table import LatencyTable, Row, load_table
+from nas.tables.table import PROFILE, LatencyTable, Row, begun_for, load_table
 from nas.tables.write import write_table
 
-PROFILE = "profile.json"
-"""Names the device and the space of a folder's table; written first."""
 CALIBRATING = 40
 CHECKING = 20
 REFERENCES = 8
-"""Of the checking networks, those that are kept as references."""
+"""Of the checking networks of the first space, those that are kept as references."""
+MOST_SPACES = 63
+"""Of those before, whose checks a table keeps: the ones profiled last."""
 SEED = 0
 """Of the choice of networks."""
 _NORMAL_95 = 1.96
@@ -59,20 +61,33 @@ _NORMAL_95 = 1.96
 def profile(space: Space, target: str, device: Device, folder: Path, effort: Effort, teller: Teller) -> LatencyTable:
     """Measure what is not measured yet, and write the table into `folder`; returns it.
 
-    Raises `NasError` where the device gives up, or the folder holds the table of another device or space; what
-    was measured before stays.
+    A table that is there already grows by what it lacks of this space: its rows stay, and so do its checks on the
+    networks of other spaces. Where this very space is measured more surely, its rows are written anew.
+
+    Raises `NasError` where the device gives up, or the folder holds the table of another device; what was measured
+    before stays.
     """
+    check_folder(folder, target)
+    survey = Survey.of(space)
+    _ = survey.workload  # of a space that cannot be measured nothing is begun
     info = device.info
-    _check_name(folder)
     with FolderLock(folder, "measures into this", error=TableError):
         _claim(folder, target, space, info)
-        return _measured(space, target, device, folder, effort, teller)
+        return _measured(space, survey, target, device, folder, effort, teller)
 
 
-def _measured(space: Space, target: str, device: Device, folder: Path, effort: Effort, teller: Teller) -> LatencyTable:
+def _measured(
+    space: Space,
+    survey: Survey,
+    target: str,
+    device: Device,
+    folder: Path,
+    effort: Effort,
+    teller: Teller,
+) -> LatencyTable:
     """Measure, and write the table into a folder that is claimed."""
-    info, survey = device.info, Survey.of(space)
-    workload = survey.workload
+    info, workload = device.info, survey.workload
+    there = _there(folder)
     samples = Samples(folder / "samples.jsonl")
     try:
         before = len(samples)
@@ -82,15 +97,32 @@ def _measured(space: Space, target: str, device: Device, folder: Path, effort: E
             weights = Path(temporary) / "weights.bin"
             write_weights(weights)
             Rounds(device, workload, samples, weights, teller).measure(effort)
-        if len(samples) == before and (folder / "table.yaml").is_file():
-            with suppress(TableError):  # of a crash between its two files: it is written again
-                return load_table(folder)  # as it was, so that runs by it can be resumed
+        if len(samples) == before and there is not None and there.checked_on(space):
+            return load_table(folder)  # as it was, so that runs by it can be resumed
         names = list(workload.probes)
         found = estimate(samples.slices(names), workload.whole(names))
         _tell_paces(found, teller)
     finally:
         samples.close()
-    return _write(folder, space, target, info, survey, found)
+    return _write(folder, space, target, info, survey, found, there, teller)
+
+
+def _there(folder: Path) -> LatencyTable | None:
+    """The table that a folder has already; None also after a crash between its two files, as it is written again then.
+
+    An older one does not say which space its networks are of: it is the one that the folder was begun for.
+    """
+    if not (folder / "table.yaml").is_file():
+        return None
+    with suppress(TableError):
+        table = load_table(folder)
+        networks = table.header.error.networks
+        if networks is None or networks.space_sha256 is not None:
+            return table
+        known = networks.model_copy(update={"space": table.header.space, "space_sha256": begun_for(folder)})
+        error = table.header.error.model_copy(update={"networks": known})
+        return replace(table, header=table.header.model_copy(update={"error": error}))
+    return None
 
 
 @dataclass(frozen=True)
@@ -123,29 +155,39 @@ class Survey:
         return counts([[layer for layer in network.layers if layer.graph.nodes] for network in networks], self.layers)
 
 
-def _check_name(folder: Path) -> None:
-    """A new folder is named as its table can be; nothing is made that cannot be used."""
+def check_folder(folder: Path, target: str) -> None:
+    """Refuse a folder that no table of this target can be written into, as far as that can be seen without asking the
+    device; nothing is made that cannot be used. Raises `TableError`."""
     try:
         TypeAdapter(Name).validate_python(folder.name)
     except ValidationError:
         if not (folder / PROFILE).is_file():
             rule = "a table's folder is named by a letter, then up to 63 letters, digits, `_` and `-`"
             raise TableError(f"{folder}: {rule}. Choose another --out.") from None
-    if folder.exists() and not folder.is_dir():
+    if (folder / PROFILE).is_file():
+        _check_own(folder, {"target": target})
+    elif folder.exists() and not (folder.is_dir() and all(path.suffix == PART for path in folder.iterdir())):
         raise TableError(f"{folder}: a profile is written into a new or empty folder. Choose another --out.")
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise TableError(f"{folder}: cannot be written ({there} is read-only). Choose another --out.")
+
+
+def _check_own(folder: Path, mine: Mapping[str, str]) -> None:
+    """Raise `TableError` where a folder's table is of another target or device."""
+    check_plain_folder(folder, "the folder of a table", TableError)
+    before = read_json(folder / PROFILE, TableError)
+    for name, what in {"target": "target", "device": "device or runtime"}.items():
+        if not isinstance(before, dict) or before.get(name) != mine.get(name, before.get(name)):
+            raise TableError(f"{folder} holds a table of another {what}. Move it away, or choose another --out.")
 
 
 def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
-    """Claim a locked folder for this device and space, or check that it is theirs."""
+    """Claim a locked folder for this device, or check that it is its own."""
     file = folder / PROFILE
     mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint}
     if file.is_file():
-        check_plain_folder(folder, "the folder of a table", TableError)
-        before = read_json(file, TableError)
-        names = {"target": "target", "space": "search space", "device": "device or runtime"}
-        for name, what in names.items():
-            if not isinstance(before, dict) or before.get(name) != mine[name]:
-                raise TableError(f"{folder} holds a table of another {what}. Move it away, or choose another --out.")
+        _check_own(folder, mine)
         clear_parts(folder)
         return
     clear_parts(folder, PROFILE)
@@ -189,41 +231,69 @@ def _tell_paces(found: Estimates, teller: Teller) -> None:
         teller.say(f"boards by their pace, slower is more, which was taken out: {paces}")
 
 
-def _write(folder: Path, space: Space, target: str, info: DeviceInfo, survey: Survey, found: Estimates) -> LatencyTable:
+def _write(
+    folder: Path,
+    space: Space,
+    target: str,
+    info: DeviceInfo,
+    survey: Survey,
+    found: Estimates,
+    there: LatencyTable | None,
+    teller: Teller,
+) -> LatencyTable:
     layers, first = list(survey.layers), len(survey.layers) + len(survey.calibrating)
     rows = found.of(survey.workload.names)
     blocks, calibrating, checking = rows[: len(layers)], rows[len(layers) : first], rows[first:]
     errors = _standard_errors(found)
     has = survey.counts(survey.calibrating)
     fitted = in_network(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
-    error = error_of(survey.counts(survey.checking) @ fitted.ms, found.ms[checking], found.split_half_pct)
     provenance = "simulated" if info.emulated else "measured"
-    table_rows = [
-        Row(layer, ms, _NORMAL_95 * deviation, int(found.slices[probe]), provenance)
+    table_rows = {
+        layer: Row(layer, float(ms), _NORMAL_95 * float(deviation), int(found.slices[probe]), provenance)
         for layer, ms, deviation, probe in zip(layers, fitted.ms, fitted.deviation, blocks, strict=True)
-    ]
-    kept = {
+    }
+    further: list[NetworksError] = []
+    if there is not None:
+        kept = {row.layer: row for row in there.rows()}
+        anew = there.checked_on(space) is not None
+        table_rows = {**kept, **table_rows} if anew else {**table_rows, **kept}
+        further = [] if anew else there.header.error.checks[:MOST_SPACES]  # of rows that are as they were
+    all_layers, all_ms = list(table_rows), np.array([row.latency_ms for row in table_rows.values()])
+    in_table = np.array([table_rows[layer].latency_ms for layer in layers])
+    error = error_of(survey.counts(survey.checking) @ in_table, found.ms[checking], found.split_half_pct)
+    if found.split_half_pct > MOST_PCT:
+        teller.say(
+            f"too busy: halves of the measurement differ by {found.split_half_pct:.0f} %. When the device is quiet, "
+            "run the same command with a larger --budget"
+        )
+    error = error.model_copy(update={"space": space.name, "space_sha256": space.fingerprint})
+    network_ms = {
         f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
         for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
-    sides = {survey.checking[0].height, survey.checking[0].width}
-    model, left_out = interpolator(layers, fitted.ms, tuple(sorted(sides)))
-    worst, interpolated = min(max(error.worst_pct, 0.1), 1_000.0), model.band_pct["block"]
+    network = survey.checking[0]
+    resolutions = {network.height, network.width} | (
+        set(there.model.range.resolutions) if there and there.model else set()
+    )
+    model, left_out = interpolator(all_layers, all_ms, resolutions)
+    worst = min(max(0.1, *(check.worst_pct for check in (error, *further))), 1_000.0)
+    interpolated = model.band_pct["block"]
     header = TableHeader(
         name=folder.name,
         target=target,
-        space=space.name,
-        resolution=sides.pop() if len(sides) == 1 else None,
+        space=space.name if all(check.space == space.name for check in further) else None,
+        resolution=resolutions.pop() if len(resolutions) == 1 else None,
         **_origin(info, found, fitted, error.count),
         model=model.to_header(),
         error=ErrorHeader(
             band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=interpolated),
             networks=error,
+            further_networks=further,
             leave_one_out={"mean_pct": left_out, "p90_pct": interpolated},
         ),
-        references=write_references(folder, kept),
+        references=there.header.references if there and further else write_references(folder, network_ms),
     )
-    return write_table(folder, header, table_rows)
+    return write_table(folder, header, table_rows.values())
 
 
 def _standard_errors(found: Estimates) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from nas.blocks.layer import Layer
 from nas.devices.device import Device, Fault, Lasting, Plan, Probe, Remark, Sample
+from nas.devices.hosted import Hosted
 from nas.errors import Interrupted, NasError
 from nas.profiler.estimate import CONFIDENCE, Estimates, estimate
 from nas.profiler.probe import INPUT_SLICE, make_probe
@@ -101,6 +102,10 @@ class Rounds:
         self.remarks: dict[str, float] = {}
         """The largest value of each kind of remark."""
         self._faults = 0
+        self._planned = self._taken = 0
+        """Slices of the first sessions of all probes, counted once, and those that were taken of them."""
+        if isinstance(device, Hosted):
+            device.say = teller.say
 
     def measure(self, effort: Effort) -> None:
         """Measure until every probe is sure enough or the time is up.
@@ -126,9 +131,8 @@ class Rounds:
             rounds = min(MOST_ROUNDS, max(wanted.values()), max(1, int(left / pace)) if pace else 1)
             if fresh:
                 rounds = max(fresh.values())
-            total = self._done(self.workload.probes) + sum(wanted.values())
             started = time.monotonic()
-            self._job(fresh if left <= 0 else wanted, rounds, total)
+            self._job(fresh if left <= 0 else wanted, rounds, None if fresh else effort.seconds - left, effort.seconds)
             pace = (time.monotonic() - started) / rounds
 
     def _spent(self) -> float:
@@ -175,15 +179,22 @@ class Rounds:
             except Fault as fault:
                 self._note(fault)
 
-    def _job(self, wanted: Mapping[str, int], rounds: int, total: int) -> None:
-        """So many sessions more of each wanted probe, at most `rounds`, in one job: warm memory is used again."""
-        number, done, before = self.samples.next_round, self._done(self.workload.probes), self._done(wanted)
+    def _job(self, wanted: Mapping[str, int], rounds: int, spent: float | None, seconds: float) -> None:
+        """So many sessions more of each wanted probe, at most `rounds`, in one job: warm memory is used again.
+
+        How many first sessions there are is known, so that their slices are what is told; how many are wanted after
+        them is not, and what is told is the time, of which so much was `spent` before.
+        """
+        number, before = self.samples.next_round, self._done(wanted)
         seed = number + 10_000 * self._faults  # after a fault in another order: one bad probe need not be the first
         groups = [
             group
             for turn in range(rounds)
             for group in self._groups([name for name, more in wanted.items() if more > turn], seed + turn)
         ]
+        if spent is None:
+            self._planned = self._planned or PASSES * sum(map(len, groups))
+            self.teller.progress(min(self._taken, self._planned), self._planned, "slices")
         probes = tuple(tuple(map(self.workload.probes.__getitem__, group)) for group in groups)
         try:
             for item in self.device.measure(Plan(probes, self.weights, PASSES, RUNS, seed, INPUT_SLICE)):
@@ -191,8 +202,11 @@ class Rounds:
                     self.remarks[item.kind] = max(self.remarks.get(item.kind, 0.0), item.value)
                     continue
                 self._keep(number, item)
-                done += item.slice % PASSES == PASSES - 1
-                self.teller.progress(done, max(total, done), "sessions")
+                if spent is None:
+                    self._taken += 1
+                    self.teller.progress(min(self._taken, self._planned), self._planned, "slices")
+                else:
+                    self.teller.progress(int(min(spent + item.at_s, seconds)), int(seconds), "seconds")
             if self._done(wanted) == before:
                 raise Fault("the device ended its job and measured nothing that it was asked for.")
         except Fault as fault:

@@ -1,8 +1,8 @@
 """Whole networks, measured: is what a table says true?
 
 A device is not as fast today as on the day of its table: heat, frequency, neighbours. So the table's reference
-networks are measured beside, in the same passes, and what they changed by together is taken out where it is larger than
-twice its own uncertainty. Both figures are told.
+networks are measured beside, in the same passes, and say at which pace it is: see `nas.profiler.pace`. What the clock
+had is told in any case, and where the device is too busy to be asked it is all that is told.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from scipy.stats import kendalltau
 from nas.blocks.architecture import Architecture
 from nas.devices.device import Device
 from nas.errors import TableError
-from nas.profiler.estimate import Estimates, estimate, quantiles
+from nas.profiler.estimate import estimate, quantiles
+from nas.profiler.pace import pace_of, too_busy
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
@@ -39,29 +40,39 @@ class NetworkTimes:
     """N whole networks on a device."""
 
     ms: NDArray[np.float64]
-    """float64[N], at the pace of the table."""
+    """float64[N], at the pace of the table; as the clock had it where the device is too busy."""
     raw_ms: NDArray[np.float64]
     """As the clock had it."""
     p10_ms: NDArray[np.float64]
     """10th percentile of a network's slices, at the pace of the table."""
     p90_ms: NDArray[np.float64]
     halfwidth_ms: NDArray[np.float64]
-    """Half-width of the 95 % interval of `ms` over sessions."""
+    """Half-width of the 95 % interval of `ms`: over sessions, and of what was taken out."""
     drift_pct: float
-    """How much slower the device was than on the day of the table; 0 where that is not beyond doubt."""
+    """How much slower the device was than on the day of the table, which was taken out; 0 where nothing was."""
     floor_pct: float
     """Split-half error of these measurements."""
+    too_busy: str | None
+    """Why these figures are not to be believed, as a phrase; None where they are."""
 
 
 def measure_networks(
-    networks: Sequence[Architecture], table: LatencyTable, device: Device, teller: Teller, precision_pct: float = 1.0
+    networks: Sequence[Architecture],
+    table: LatencyTable | None,
+    device: Device,
+    teller: Teller,
+    precision_pct: float = 1.0,
 ) -> NetworkTimes:
-    """Measure whole networks on the device of a table.
+    """Measure whole networks on the device of a table, or on any at its pace of today.
 
-    Raises `TableError` where the device is another one than the table's, and `NasError` where it gives up.
+    Raises `TableError` where the device is another one than the table's, `LatencyMissing` where the table does not
+    answer, and `NasError` where the device gives up.
     """
-    check_device(table, device)
-    references = read_references(table.path, table.header.references)
+    references, by_table = References((), (), ()), []
+    if table is not None:
+        check_device(table, device)
+        references = read_references(table.path, table.header.references)
+        by_table = [table.estimate(network).latency_ms for network in networks]
     workload = Workload([network.layers for network in (*networks, *references.networks)])
     with TemporaryDirectory(prefix="nas-verify-") as temporary:
         weights = Path(temporary) / "weights.bin"
@@ -75,39 +86,47 @@ def measure_networks(
             samples.close()
     found = estimate(slices)
     rows = found.of(workload.names)
-    drift = _drift(found, rows[len(networks) :], references)
     mine = rows[: len(networks)]
+    pace = pace_of(found, mine, by_table, rows[len(networks) :], references)
+    drift = pace.factor
     low, high = quantiles(slices, 0.1)[mine], quantiles(slices, 0.9)[mine]
     raw = found.ms[mine]
+    share = np.hypot(found.halfwidth[mine] / raw, pace.halfwidth)
     return NetworkTimes(
         raw / drift,
         raw,
         low / drift,
         high / drift,
-        found.halfwidth[mine] / drift,
+        share * raw / drift,
         100 * (drift - 1),
         found.split_half_pct,
+        too_busy(pace, float(np.median(share)), found.split_half_pct),
     )
 
 
-def verify(architecture: Architecture, table: LatencyTable, device: Device, teller: Teller) -> dict[str, Any]:
-    """One network by its table and by the clock, as a JSON mapping; `error_pct` is of measured over table."""
-    found = table.estimate(architecture)
+def verify(architecture: Architecture, table: LatencyTable | None, device: Device, teller: Teller) -> dict[str, Any]:
+    """One network by its table and by the clock, as a JSON mapping; `error_pct` is of measured over table.
+
+    Without a table that is null, as is all that a table would say. Where it is `too_busy`, which says why,
+    `measured_ms` is as the clock had it, and no verdict on the table.
+    """
+    found = None if table is None else table.estimate(architecture)
     measured = measure_networks([architecture], table, device, teller)
     return {
-        "target": table.name,
-        "latency_ms": found.latency_ms,
-        "coverage": found.coverage,
-        "latency_error_pct": found.error_pct,
+        "target": table and table.name,
+        "latency_ms": found and found.latency_ms,
+        "coverage": found and found.coverage,
+        "latency_error_pct": found and found.error_pct,
         "macs": architecture.macs,
         "params": architecture.params,
         "measured_ms": float(measured.ms[0]),
         "measured_p10_ms": float(measured.p10_ms[0]),
         "measured_p90_ms": float(measured.p90_ms[0]),
         "measured_halfwidth_ms": float(measured.halfwidth_ms[0]),
-        "error_pct": float(100 * (measured.ms[0] / found.latency_ms - 1)),
+        "error_pct": found and float(100 * (measured.ms[0] / found.latency_ms - 1)),
         "raw_ms": float(measured.raw_ms[0]),
         "drift_pct": measured.drift_pct,
+        **({"too_busy": measured.too_busy} if measured.too_busy else {}),
     }
 
 
@@ -120,7 +139,7 @@ def check_device(table: LatencyTable, device: Device) -> None:
         raise TableError(
             f"{table.name} is of {table.header.summary} ({table.header.runtime.version}); this device is {info.model}, "
             f"{info.runtime} {info.runtime_version}, {info.threads} thread(s). "
-            "It needs a table of its own: nas profile --out DIR"
+            "It needs a table of its own: nas profile --space SPACE --target DEVICE --out DIR"
         )
 
 
@@ -137,12 +156,3 @@ def error_of(table_ms: NDArray[np.float64], measured_ms: NDArray[np.float64], fl
         kendall_tau=float(tau) if np.isfinite(tau) else None,
         floor_pct=floor_pct if np.isfinite(floor_pct) else None,
     )
-
-
-def _drift(found: Estimates, rows: NDArray[np.int64], references: References) -> float:
-    """Factor by which the references changed, or 1 where that is within twice its standard error."""
-    if not len(rows):
-        return 1.0
-    ratios = np.log(found.ms[rows] / np.array(references.ms))
-    factor, error = ratios.mean(), ratios.std(ddof=1) / np.sqrt(len(ratios)) if len(ratios) > 1 else np.inf
-    return float(np.exp(factor)) if abs(factor) > 2 * error else 1.0

@@ -53,6 +53,12 @@ def linear(low: float, high: float, title: str, *, pad: float = 0.04) -> Axis:
     return Axis(low, high, found, labels, title)
 
 
+def counting(high: int, title: str) -> Axis:
+    """An axis of whole numbers, from 0."""
+    found, _ = ticks(0, high, min(high + 1, FEWER_TICKS))
+    return Axis(0, high, found, tuple(short(tick) for tick in found), title)
+
+
 def logarithmic(low: float, high: float, title: str) -> Axis:
     """An axis of powers of ten, for counts of 1 and more."""
     high = max(high, low * 10)

@@ -2,6 +2,8 @@
 
 Places are percent and letters have the size of the page's text, so that a chart is as legible on a phone as on a
 desk. Lines and areas, which SVG has no percent for, lie in a layer of 1,000 × 1,000 that is stretched; strokes are not.
+Nothing is written between the axes, where it would cover curves at one width or another: what lines and marks stand for
+is in the legend and in tooltips.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nas.report.axis import Axis
-from nas.report.markup import element, joined, number
+from nas.report.markup import element, number
 
 Floats = NDArray[np.float64]
 
@@ -79,27 +81,16 @@ def area(x: Axis, y: Axis, xs: Floats, ys: Floats, style: str, tip: str | None =
     return element("path", _tip(tip), d="M" + "L".join(f"{a} {b}" for a, b in points) + "z", class_=style)
 
 
-def vertical(x: Axis, value: float, style: str, label: str) -> Markup:
-    """A line across the chart at a value of x, with words at its foot, on the side that has room."""
-    at = x.place(value)
-    side, shift = ("end", "-6") if at > 66 else ("", "6")
-    return joined(
-        [
-            element("line", element("title", label), x1=_percent(at), x2=_percent(at), y1="0", y2="100%", class_=style),
-            element("text", label, x=_percent(at), dx=shift, y="100%", dy="-8", class_=f"label {side}".strip()),
-        ]
-    )
+def vertical(x: Axis, value: float, style: str, tip: str) -> Markup:
+    """A line across the chart at a value of x."""
+    at = _percent(x.place(value))
+    return element("line", element("title", tip), x1=at, x2=at, y1="0", y2="100%", class_=style)
 
 
-def horizontal(y: Axis, value: float, style: str, label: str) -> Markup:
-    """A line across the chart at a value of y, with words above its right end."""
+def horizontal(y: Axis, value: float, style: str, tip: str) -> Markup:
+    """A line across the chart at a value of y."""
     at = _percent(100 - y.place(value))
-    return joined(
-        [
-            element("line", element("title", label), x1="0", x2="100%", y1=at, y2=at, class_=style),
-            element("text", label, x="100%", dx="-4", y=at, dy="-5", class_="label end"),
-        ]
-    )
+    return element("line", element("title", tip), x1="0", x2="100%", y1=at, y2=at, class_=style)
 
 
 def whisker(x: Axis, y: Axis, at: float, low: float, high: float, style: str) -> Markup:
@@ -109,25 +100,10 @@ def whisker(x: Axis, y: Axis, at: float, low: float, high: float, style: str) ->
     return element("line", x1=place, x2=place, class_=f"whisker {style}", **ends)
 
 
-def mark(x: Axis, y: Axis, at: tuple[float, float], shape: str, style: str, tip: str, label: str = "") -> Markup:
-    """A shape at a point with a tooltip; a label that is a number stands beside it, a word above it."""
-    across, up = x.place(at[0]), 100 - y.place(at[1])
-    if len(label) < 3:
-        place = {"x": "-9" if across > 85 else "9", "y": "4", "class_": "label end" if across > 85 else "label"}
-    else:
-        place = {
-            "x": "0",
-            "y": "-12",
-            "class_": "label" if across < 12 else "label end" if across > 88 else "label mid",
-        }
-    return element(
-        "svg",
-        element("path", _tip(tip), d=SHAPES[shape], class_=style),
-        element("text", label, **place) if label else None,
-        x=_percent(across),
-        y=_percent(up),
-        class_="mark",
-    )
+def mark(x: Axis, y: Axis, at: tuple[float, float], shape: str, style: str, tip: str) -> Markup:
+    """A shape at a point with a tooltip."""
+    places = {"x": _percent(x.place(at[0])), "y": _percent(100 - y.place(at[1]))}
+    return element("svg", element("path", _tip(tip), d=SHAPES[shape], class_=style), class_="mark", **places)
 
 
 def dot(x: Axis, y: Axis, at: tuple[float, float], style: str, tip: str | None) -> Markup:

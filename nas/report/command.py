@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from markupsafe import Markup
@@ -11,43 +10,43 @@ from nas.report.markup import element, joined
 from nas.report.material import Material
 from nas.report.overview import definitions, table_rows
 from nas.runs.request import Request
+from nas.runs.training_folder import TrainingFolder
+from nas.system.command import command
 
 WHOLE = 32
 """Letters of a word that a phone has room for."""
 
 
-def command_line(request: Request, planned: int | None = None) -> str:
-    """What to type for this search, quoted for a shell; a time is written as the evaluations that it became."""
-    words = ["nas", "search", "--space", request.space, "--target", request.target]
-    if request.latency_ms is not None:
-        words += ["--latency", f"{_plain(request.latency_ms)}ms"]
-    for name, bound in request.at_most.items():
-        words += ["--at-most", f"{name}={_plain(bound)}"]
+def command_line(request: Request, planned: int | None = None, batch: int | None = None) -> str:
+    """What to type for this search, with what it settled: the evaluations that a time became, and how many at once."""
     budget = str(request.budget) if request.budget is not None else None
     if request.seconds is not None:
         budget = f"{_plain(request.seconds)}s" if planned is None else str(planned)
-    optional = {
-        "--objective": request.objective,
-        "--controller": request.controller if request.controller != "evolution" else None,
-        "--accuracy": request.accuracy,
-        "--data": request.data,
-        "--resolution": request.resolution,
-        "--strides": request.strides,
-        "--proxy-resolution": request.proxy_resolution,
-        "--budget": budget,
-    }
-    for name, value in optional.items():
-        words += [] if value is None else [name, str(value)]
-    words += ["--skip-broken"] if request.skip_broken else []
-    words += ["--prove"] if request.prove else []
-    return shlex.join([*words, "--seed", str(request.seed)])
+    return command(
+        "search",
+        space=request.space,
+        target=request.target,
+        latency=None if request.latency_ms is None else f"{_plain(request.latency_ms)}ms",
+        at_most=[f"{name}={_plain(bound)}" for name, bound in request.at_most.items()],
+        objective=request.objective,
+        controller=request.controller if request.controller != "evolution" else None,
+        accuracy=request.accuracy,
+        data=request.data,
+        resolution=request.resolution,
+        strides=request.strides,
+        proxy_resolution=request.proxy_resolution,
+        budget=budget,
+        batch=batch or request.batch,
+        skip_broken=request.skip_broken,
+        prove=request.prove is True,
+        no_prove=request.prove is False,
+        seed=request.seed,
+    )
 
 
 def reproduce_section(material: Material) -> Markup:
     """Commands, versions and fingerprints."""
     request, setup = material.request, material.setup
-    run = _place(material.path)
-    data = "imagefolder:PICTURES" if request.data is None else request.data
     rows = [
         ("versions", ", ".join(f"{name} {version}" for name, version in setup.versions.items())),
         ("made", setup.created),
@@ -63,10 +62,8 @@ def reproduce_section(material: Material) -> Markup:
     return joined(
         [
             element("p", f"The same search again, with the same versions, space and table:{became}"),
-            code(command_line(request, setup.planned)),
-            element("p", "Train the winner on pictures, and hand it over:"),
-            code(shlex.join(["nas", "train", run, "--data", data])),
-            code(shlex.join(["nas", "export", run, "--format", "config,torch,onnx", "--out", "model"])),
+            code(command_line(request, setup.planned, setup.batch)),
+            *hand_over(material),
             definitions(rows),
         ]
     )
@@ -79,8 +76,24 @@ def code(line: str) -> Markup:
     return element("pre", element("code", *spaced))
 
 
-def _place(path: Path) -> str:
-    return f"./{path}" if str(path).startswith("-") else str(path)
+def hand_over(material: Material) -> list[Markup]:
+    """How to export the trained winner: from the training that there is, or one that is to be made first."""
+    run = material.path
+    trained = TrainingFolder.newest_from(run)
+    if trained is not None:
+        words = "The winner was trained; hand that training over:"
+        return [element("p", words), code(export_line(trained.path))]
+    place = run.resolve() if run.name in ("", "..") else run
+    out = place.with_name(f"{place.name}-trained")
+    data = material.request.data or "imagefolder:PICTURES"
+    train = command("train", run, data=data, skip_broken=material.request.skip_broken, out=out)
+    words = "The winner is not trained yet. Train it on pictures, then hand the training over:"
+    return [element("p", words), code(train), code(export_line(out))]
+
+
+def export_line(training: Path) -> str:
+    """What to type to hand a training over."""
+    return command("export", training, format="hf,onnx", out="model")
 
 
 def _plain(value: float) -> str:

@@ -13,7 +13,7 @@ from nas.report.axis import linear
 from nas.report.chart import SHAPES, chart, key, legend, line, line_key, mark, mark_key, vertical
 from nas.report.command import code, command_line
 from nas.report.figures import amount, milliseconds, spoken, uncertain
-from nas.report.front_chart import axes_of, front_line, front_marks, front_of
+from nas.report.front_chart import asked, axes_of, front_line, front_marks, front_of
 from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
 from nas.report.page import page, section
@@ -82,6 +82,7 @@ def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
             for cost in dict.fromkeys(cost for c in costs for cost in c)
         ),
         ("controller", [m.request.controller for m in materials]),
+        ("found by", [_found_by(m) for m in materials]),
         ("objective", [m.request.goal for m in materials]),
         ("evaluated", [f"{len(m.values):,}" for m in materials]),
         ("time", [f"{m.result.seconds:,.1f} s" for m in materials]),
@@ -93,6 +94,13 @@ def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
             element("p", "The accuracies of these runs rest on different estimates of the same kind.", class_="note")
         )
     return joined([_side_by_side(rows, names), *told])
+
+
+def _found_by(material: Material) -> str:
+    """A winner that the proof found says nothing of the controller."""
+    proof = material.result.proof
+    improved = None if proof is None else proof.improved_by
+    return "the controller" if improved is None else f"the proof, {improved:.3f} above the controller's"
 
 
 def _side_by_side(
@@ -138,7 +146,7 @@ def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     x, y = axes_of([], [], shown, materials[0].result.accuracy.title)
     layer, marks, entries = [], [], []
     for bound in bounds[:3]:
-        marks.append(vertical(x, bound, "bound", f"asked ≤\u00a0{milliseconds(bound)}" if len(bounds) == 1 else ""))
+        marks.append(vertical(x, bound, "bound", asked(bound)))
     for number, (material, front, name) in enumerate(zip(materials, fronts, names, strict=True)):
         style, shape = f"s{number}", _SHAPES[number]
         layer.append(front_line(x, y, front, style, f"front of {name}"))
@@ -149,7 +157,7 @@ def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
         tip = f"{name}, winner: {_table(material)} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
         marks.append(mark(x, y, (winner.latency_ms, winner.accuracy), "star", f"ringed s{number}", tip))
     entries.append((mark_key("star", "winner"), "winners, in the colour of their run"))
-    entries.append((line_key("bound"), "latency that was asked for"))
+    entries.append((line_key("bound"), ", ".join(asked(bound) for bound in bounds[:3])))
     label = f"Fronts of {len(materials)} runs, accuracy against latency"
     note = "Latencies and accuracies are estimates. Lines lead through all of a front, marks are a selection."
     return joined([chart(x, y, label, layer=layer, marks=marks), legend(entries), element("p", note, class_="note")])
@@ -186,7 +194,10 @@ def _decisions(materials: Sequence[Material], names: Sequence[str]) -> Markup:
 def _commands(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     parts = []
     for material, name in zip(materials, names, strict=True):
-        parts += [element("h3", name), code(command_line(material.request, material.setup.planned))]
+        parts += [
+            element("h3", name),
+            code(command_line(material.request, material.setup.planned, material.setup.batch)),
+        ]
     setup = materials[0].setup
     prints = f"Space SHA-256 {setup.space}; table SHA-256 {setup.table}."
     return joined([*parts, element("p", prints, class_="note")])

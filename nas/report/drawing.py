@@ -58,7 +58,7 @@ def box(placed: Placed, top: int, largest: int) -> list[Markup]:
         element("text", *what(layer), x="14", y=top + 18),
         element("text", shapes(layer), x="14", y=top + 35, class_="shapes"),
     ]
-    if layer.residual:
+    if layer.residual or layer.projection:
         path = f"M0 {top - 5}H-9q-6 0-6 6V{top + BOX - 1}q0 6 6 6H0M-4 {top + BOX + 1}l4 4l-4 4"
         parts.append(element("path", element("title", "the input is added"), d=path, class_="residual"))
     return parts
@@ -72,7 +72,7 @@ def what(layer: Layer) -> list[Markup]:
         name += f" {layer.kernel}×{layer.kernel}"
     rest = []
     if is_head(layer.kind):
-        rest.append(f"{layer.mid_channels} wide")
+        rest.append(f"{layer.mid_channels} wide" if layer.mid_channels else "no convolution")
     elif "mid_channels" in columns:
         rest.append(f"expansion {number((layer.mid_channels or layer.in_channels) / layer.in_channels)}")
     rest += [f"SE {layer.se_channels}"] if layer.se_channels else []
@@ -87,7 +87,9 @@ def shapes(layer: Layer) -> str:
     sizes = _size(layer.height, layer.width)
     if layer.stride > 1:
         sizes += f" → {_size(*layer.output[1:])}"
-    ends = (f" · stride {layer.stride}" if layer.stride > 1 else "") + (" · residual" if layer.residual else "")
+    ends = (f" · stride {layer.stride}" if layer.stride > 1 else "") + (
+        " · residual" if layer.residual else " · projected shortcut" if layer.projection else ""
+    )
     return f"{layer.in_channels} → {layer.out_channels} ch · {sizes} px{ends}"
 
 

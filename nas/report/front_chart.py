@@ -24,7 +24,8 @@ MOST_MARKS = 40
 """Points of the front that have a mark and a tooltip."""
 MOST_CORNERS = 400
 """Points of the front that its line goes through."""
-MOST_REFERENCES = 8
+REFERENCES = ("triangle", "square", "down", "hexagon", "diamond", "dot")
+"""Shapes of as many references."""
 COLUMNS, ROWS, LEVELS = 60, 36, 5
 
 
@@ -51,8 +52,6 @@ def front_section(material: Material) -> Markup:
     total = len(front.rows)
     marked = evenly(total, MOST_MARKS)
     few = "" if len(marked) == total else f", {len(marked)} of them marked"
-    references = list(material.result.references.items())[:MOST_REFERENCES]
-    names = [f"{place} {clipped(name, 60)}" for place, (name, _) in enumerate(references, 1)]
     label = (
         f"Accuracy against latency of {counted(len(material.latency_ms), 'architecture')}; the winner has "
         f"{milliseconds(material.result.winner.latency_ms)} by the table"
@@ -62,8 +61,8 @@ def front_section(material: Material) -> Markup:
         (line_key("front"), f"front: {counted(total, 'architecture')} that none beats in both{few}"),
         (mark_key("star", "winner"), "winner, ± one standard deviation of its accuracy"),
         *([(mark_key("diamond", "measured"), "winner as measured")] if material.result.measured else []),
-        *([(mark_key("triangle", "reference"), f"references: {', '.join(names)}")] if names else []),
-        (line_key("bound"), "latency that was asked for"),
+        *((mark_key(shape, "reference"), f"reference {clipped(name, 60)}") for shape, name, _ in _references(material)),
+        (line_key("bound"), asked(material.result.latency_bound)),
     ]
     return joined(
         [
@@ -72,6 +71,11 @@ def front_section(material: Material) -> Markup:
             element("p", "Latencies and accuracies are estimates unless marked as measured.", class_="note"),
         ]
     )
+
+
+def asked(bound: float) -> str:
+    """Of the line of a bound on latency."""
+    return f"asked ≤\u00a0{milliseconds(bound)}"
 
 
 def front_line(x: Axis, y: Axis, front: Front, style: str, tip: str | None = None) -> Markup:
@@ -154,10 +158,10 @@ def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Marku
             if 0 <= x.place(at[0]) <= 100 and 0 <= y.place(at[1]) <= 100:
                 tip = f"{_figures(material, *at)}\n{spoken(material.space.choices(genotype))}"
                 yield dot(x, y, at, "point", tip)
-    yield vertical(x, result.latency_bound, "bound", f"asked ≤\u00a0{milliseconds(result.latency_bound)}")
+    yield vertical(x, result.latency_bound, "bound", asked(result.latency_bound))
     yield from front_marks(material, front, x, y, "dot", "front")
-    for place, (name, network) in enumerate(list(result.references.items())[:MOST_REFERENCES], 1):
-        yield _network(material, x, y, network, ("triangle", "reference"), f"reference {name}", str(place))
+    for shape, name, network in _references(material):
+        yield _network(material, x, y, network, (shape, "reference"), f"reference {name}")
     yield whisker(
         x,
         y,
@@ -166,18 +170,22 @@ def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Marku
         winner.accuracy + winner.accuracy_sigma,
         "winner",
     )
-    yield _network(material, x, y, winner, ("star", "winner"), "winner", "winner")
+    yield _network(material, x, y, winner, ("star", "winner"), "winner")
     if measured is not None:
         tip = f"winner, measured: {milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
         yield mark(x, y, (measured.measured_ms, winner.accuracy), "diamond", "small measured", tip)
 
 
-def _network(
-    material: Material, x: Axis, y: Axis, network: Found, look: tuple[str, str], name: str, label: str
-) -> Markup:
+def _references(material: Material) -> list[tuple[str, str, Found]]:
+    """Shape, name and figures of each reference that is drawn."""
+    found = material.result.references.items()
+    return [(shape, name, network) for shape, (name, network) in zip(REFERENCES, found, strict=False)]
+
+
+def _network(material: Material, x: Axis, y: Axis, network: Found, look: tuple[str, str], name: str) -> Markup:
     accuracy = uncertain(network.accuracy, network.accuracy_sigma, material.result.accuracy.unit)
     tip = f"{clipped(name, 80)}: {milliseconds(network.latency_ms)} by table, {accuracy}\n{spoken(network.decisions)}"
-    return mark(x, y, (network.latency_ms, network.accuracy), *look, tip, label)
+    return mark(x, y, (network.latency_ms, network.accuracy), *look, tip)
 
 
 def _figures(material: Material, latency_ms: float, accuracy: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
-VOID = frozenset({"br", "meta", "path", "circle", "line", "rect"})
+VOID = frozenset({"br", "meta", "path", "circle", "img", "line", "rect"})
 """Elements that are closed at once, so that what is inline SVG is XML too."""
 
 

@@ -49,6 +49,8 @@ class Setup:
     table: str
     accuracy: str
     planned: int | None
+    batch: int | None
+    """Evaluations that were asked for together; None where there was one worker and nobody said."""
     versions: Mapping[str, str]
     created: str
 
@@ -148,12 +150,13 @@ def judge(measures: Mapping[str, Floats], bounds: Mapping[str, float], form: str
 
 
 def _setup(setup: Mapping[str, Any], request: Mapping[str, Any]) -> Setup:
-    planned = setup["planned"]
+    planned, batch = setup["planned"], setup.get("batch")
     return Setup(
         space=str(setup["space"]),
         table=str(setup["table"]),
         accuracy=str(setup["accuracy"]),
         planned=None if planned is None else int(planned),
+        batch=None if batch is None else int(batch),
         versions={str(name): str(version) for name, version in setup["versions"].items()},
         created=str(request["created"]),
     )

@@ -25,7 +25,8 @@ LABELS = {
 
 def overview(material: Material) -> Markup:
     """Figures of the winner first, then what was asked and what the figures rest on."""
-    return element("section", figures(material), _asked(material), id="overview")
+    doubts = [element("p", clipped(f"Doubt: {doubt}.", MOST_LETTERS), class_="off") for doubt in material.result.doubts]
+    return element("section", figures(material), *doubts, _asked(material), id="overview")
 
 
 def figures(material: Material) -> Markup:
@@ -34,8 +35,8 @@ def figures(material: Material) -> Markup:
     winner, accuracy, measured = result.winner, result.accuracy, result.measured
     bound = result.latency_bound
     cards = [
-        _card("asked", f"≤\u00a0{milliseconds(bound)}", "upper bound on latency", ""),
-        _card(
+        card("asked", f"≤\u00a0{milliseconds(bound)}", "upper bound on latency", ""),
+        card(
             "table",
             milliseconds(winner.latency_ms),
             f"estimated ± {result.winner.latency_error_pct:.0f} %",
@@ -43,27 +44,29 @@ def figures(material: Material) -> Markup:
         ),
     ]
     if measured is None:
-        cards.append(_card("measured", "—", "not measured: the figure beside it is an estimate", ""))
+        cards.append(card("measured", "—", "not measured: the figure beside it is an estimate", ""))
     else:
         half = f"measured ± {milliseconds(measured.measured_halfwidth_ms)}"
-        missed = "keeps the bound" if measured.measured_ms <= bound else "MISSES the bound"
-        cards.append(_card("measured", milliseconds(measured.measured_ms), half, missed))
+        missed = "MISSES the bound" if measured.misses(bound) else "keeps the bound"
+        missed = "the device was too busy: measure again" if measured.too_busy else missed
+        cards.append(card("measured", milliseconds(measured.measured_ms), half, missed))
     cards += [
-        _card(
+        card(
             accuracy.label,
             uncertain(winner.accuracy, winner.accuracy_sigma, accuracy.unit),
             LABELS.get(material.kind, ""),
             "",
         ),
         *(
-            _card(by_key(key).words, amount(key, value), "counted", _bound(result, key))
+            card(by_key(key).words, amount(key, value), "counted", _bound(result, key))
             for key, value in winner.costs.items()
         ),
     ]
     return element("div", *cards, class_="cards")
 
 
-def _card(name: str, figure: str, kind: str, remark: str) -> Markup:
+def card(name: str, figure: str, kind: str, remark: str) -> Markup:
+    """A figure with its name above it, and under it what it is."""
     return element(
         "div",
         element("div", clipped(name, 60), class_="name"),
@@ -102,7 +105,7 @@ def _asked(material: Material) -> Markup:
         ("budget", _budget(material)),
         ("seed", str(request.seed)),
         *([("data", request.data)] if request.data is not None else []),
-        *([("proof", _proof(result.proof))] if result.proof is not None else []),
+        *([("proof", _proof(result, result.proof))] if result.proof is not None else []),
         *(("note", note) for note in result.notes),
     ]
     return definitions(rows)
@@ -144,13 +147,8 @@ def _budget(material: Material) -> str:
     return f"{planned}{len(material.latency_ms):,} different architectures evaluated in {took}"
 
 
-def _proof(proof: Proof) -> str:
-    gap, proven = proof.gap, proof.proven
-    if proven and gap < 1e-6:
-        return "within these bounds, by this predictor and table, the winner is the best there is"
-    if proven:
-        return f"within these bounds, by this predictor and table, the best there is lies {gap:.3f} above the winner"
-    return f"no architecture within these bounds beats the winner by more than {gap:.3f}, by this predictor and table"
+def _proof(result: Result, proof: Proof) -> str:
+    return f"{proof.told(result.accuracy.label, len(result.bounds))}, by this predictor and table"
 
 
 def table_rows(header: TableHeader) -> list[tuple[str, str]]:

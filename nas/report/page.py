@@ -12,15 +12,17 @@ from nas.report.markup import element, joined
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content security: no network, no scripts, no pictures; the style sheet is in the page."""
+PICTURES = "; img-src data:"
+"""What is added where pictures are in the page, too."""
 
 
-def page(title: str, subtitle: str, sections: Iterable[Markup]) -> str:
-    """The document as text."""
+def page(title: str, subtitle: str, sections: Iterable[Markup], *, pictures: bool = False) -> str:
+    """The document as text; it may have `pictures` in it."""
     style = Markup((Path(__file__).parent / "page.css").read_text())
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY + PICTURES * pictures),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),

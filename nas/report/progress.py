@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 
 import numpy as np
 from markupsafe import Markup
 
 from nas.cost.front import dominated_share, pareto_front
 from nas.report.axis import Axis, linear, logarithmic
-from nas.report.chart import chart, dot, horizontal, line
-from nas.report.figures import counted, milliseconds, score
+from nas.report.chart import chart, dot, horizontal, legend, line, line_key
+from nas.report.curves import chance_words
+from nas.report.figures import counted, score
+from nas.report.front_chart import asked
 from nas.report.markup import element, joined
 from nas.report.material import Floats, Material
 from nas.report.thinning import averaged, evenly, rises
@@ -35,7 +38,7 @@ TITLES = {
 def progress_section(material: Material) -> Markup:
     """The curves that this kind of search has, or why it has none."""
     if material.curves is not None:
-        return policy_curves(material.curves, material.result.latency_bound)
+        return policy_curves(material.curves, material.result.latency_bound, material.architecture.num_classes)
     if material.request.learns:
         return element("p", "The run folder has no policy.csv, so there are no curves of the policy to show.")
     if material.request.controller == "exact":
@@ -89,6 +92,9 @@ def _best(material: Material) -> Markup:
     )
     last = int(count[-2])
     words = f"Found after {last:,} of {total:,} different architectures; it rose {counted(len(count) - 1, 'time')}."
+    proof = material.result.proof
+    if proof is not None and proof.improved_by is not None:
+        words += f" The winner is none of these: the proof found it, {proof.improved_by:.3f} above the best of them."
     return element("figure", element("h3", "Best within the bounds"), drawing, element("p", words, class_="note"))
 
 
@@ -114,8 +120,8 @@ def _hypervolume(material: Material) -> Markup:
     return element("figure", element("h3", "Hypervolume"), drawing, element("p", words, class_="note"))
 
 
-def policy_curves(curves: Mapping[str, Floats], bound: float) -> Markup:
-    """Expected latency against the bound, loss, entropy and skips over the steps."""
+def policy_curves(curves: Mapping[str, Floats], bound: float, classes: int) -> Markup:
+    """Expected latency against the bound, loss against that of guessing, entropy and skips over the steps."""
     columns = np.stack([curves[name] for name in ("step", *TITLES)], axis=1)
     if len(columns) < 2:
         return element("p", "The policy was trained for fewer than two steps: there are no curves to show.")
@@ -123,19 +129,20 @@ def policy_curves(curves: Mapping[str, Floats], bound: float) -> Markup:
     steps = means[:, 0]
     x = linear(0, float(columns[-1, 0]), "training steps", pad=0)
     figures = []
+    levels = {"expected_ms": (bound, "bound", asked(bound)), "loss": (log(classes), "chance", chance_words(classes))}
     for number, (name, (title, unit)) in enumerate(TITLES.items(), 1):
-        values = means[:, number]
-        bounded = name == "expected_ms"
-        low, high = float(values.min()), float(values.max())
-        y = linear(min(low, bound), max(high, bound), unit) if bounded else linear(low, high, unit)
+        values, level = means[:, number], levels.get(name)
+        held = [*values.tolist(), *([level[0]] if level else [])]
+        y = linear(min(held), max(held), unit)
         drawing = chart(
             x,
             y,
             f"{title} over {len(columns):,} training steps",
             layer=[line(x, y, steps, values, "front")],
-            marks=[horizontal(y, bound, "bound", f"asked ≤\u00a0{milliseconds(bound)}")] if bounded else [],
+            marks=[horizontal(y, *level)] if level else [],
         )
-        figures.append(element("figure", element("h3", title), drawing))
+        key = legend([(line_key(level[1]), level[2])]) if level else None
+        figures.append(element("figure", element("h3", title), drawing, key))
     kept = len(means)
     few = "" if kept == len(columns) else f" as {kept} means of neighbours"
     note = element(

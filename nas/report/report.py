@@ -17,9 +17,13 @@ from nas.report.options import options_section
 from nas.report.overview import overview
 from nas.report.page import page, section
 from nas.report.progress import progress_section
+from nas.report.trained import read_trained
+from nas.report.training_report import training_report
 from nas.report.truth import truth_section
 from nas.runs.run import Run
+from nas.runs.training_folder import TrainingFolder
 from nas.system.atomic import write_atomic
+from nas.system.command import command
 from nas.system.teller import Teller
 
 FILE = "report.html"
@@ -45,6 +49,15 @@ def write_report(run: Run, out: Path | None = None) -> Path:
     return _written(path, report(read_material(run)))
 
 
+def write_training_report(training: TrainingFolder, out: Path | None = None) -> Path:
+    """Write the report of a finished training, by default `report.html` in its folder; returns its path.
+
+    Raises `NasError` where its folder cannot be understood.
+    """
+    path = out or training.path / FILE
+    return _written(path, training_report(read_trained(training)))
+
+
 def have_report(run: Run, teller: Teller) -> None:
     """At the end of a search: attempt the report, unless it is there."""
     if not (run.path / FILE).is_file():
@@ -61,7 +74,7 @@ def attempt_report(run: Run, teller: Teller) -> Path | None:
         why = f"{problem.filename or run.path}: {problem.strerror}"
     except Exception as problem:  # a mistake of ours must not take back a result that is written; the command shows it
         why = f"a mistake in nas itself: {problem!r}"
-    teller.say(f"no report was written ({why}). Again: nas report {run.path}")
+    teller.say(f"no report was written ({why}). Again: {command('report', run.path)}")
     return None
 
 

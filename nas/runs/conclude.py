@@ -16,6 +16,7 @@ from nas.cost.front import pareto_front
 from nas.cost.recount import differences
 from nas.formats.config import Pictures
 from nas.formats.winner import export
+from nas.runs.doubts import doubts
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
 from nas.runs.result import Accuracy, Found, Measured, NetworksError, Result, Winner
@@ -24,6 +25,7 @@ from nas.runs.search_method import Searched
 from nas.runs.solver_search import prove
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
+from nas.system.teller import Teller
 
 
 @runtime_checkable
@@ -43,7 +45,13 @@ Verified = Callable[[Architecture], dict[str, Any]]
 
 
 def conclude(
-    run: Run, problem: Problem, ledger: Ledger, searched: Searched, evaluated: int, verified: Verified | None = None
+    run: Run,
+    problem: Problem,
+    ledger: Ledger,
+    searched: Searched,
+    evaluated: int,
+    teller: Teller,
+    verified: Verified | None = None,
 ) -> Result:
     """Write front.csv and winner/ from the ledger alone; returns the content of result.json. `evaluated` are new in
     what was `searched` now; the winner is measured where `verified` is given.
@@ -52,13 +60,20 @@ def conclude(
     """
     space, objective = problem.space, problem.objective
     row = objective.winner(measures for _, measures in ledger.stretches())
-    best = ledger.genotypes(np.array([row]))[0]
+    best, proof = ledger.genotypes(np.array([row]))[0], searched.proof
+    found = _recorded(problem, ledger, np.array([row]))[0]
+    if proof is None:
+        best, proof = prove(problem, run.request, best, teller)
+        if proof is not None and proof.improved_by is not None:
+            found = _found(problem, best[None], objective.accuracy(best[None]))[0]
     architecture = space.decode(best)
     estimate = problem.table.estimate(architecture)
-    found = _recorded(problem, ledger, np.array([row]))[0]
     winner = Winner(**found.model_dump(), coverage=estimate.coverage, latency_error_pct=estimate.error_pct)
     measured = None if verified is None else verified(architecture)
     front = _recorded(problem, ledger, _front_rows(ledger))
+    if proof is not None and proof.improved_by is not None:  # it is in no row of the ledger
+        unbeaten = [p for p in front if p.latency_ms < found.latency_ms or p.accuracy > found.accuracy]
+        front = sorted([*unbeaten, found], key=lambda point: point.latency_ms)
     write_atomic(run.path / "front.csv", _as_csv(front))
     metrics = {
         "latency": {
@@ -98,20 +113,21 @@ def conclude(
     )
     known = space.encode(list(space.references.values()))
     references = _found(problem, known, objective.accuracy(known))
-    proof = prove(problem, winner) if run.request.prove else searched.proof
-    error = problem.table.networks_error
+    error, others = problem.table.checked_on(space), problem.table.checked_spaces
     return Result(
         space=space.name,
         size=space.size,
         target=problem.table.name,
         device=problem.table.header.summary,
         networks_error=None if error is None else NetworksError(**error),
+        **({"checked_on": others} if error is None and others else {}),
         attainable=list(problem.factors["latency_ms"].bounds()),
         bounds=dict(objective.bounds),
         accuracy=Accuracy(
             label=objective.accuracy.label, unit=objective.accuracy.unit, provenance=objective.accuracy.provenance
         ),
         winner=winner,
+        doubts=doubts(problem, searched, winner),
         measured=None if measured is None else Measured(**measured),
         references=dict(zip(space.references, references, strict=True)),
         front=front,

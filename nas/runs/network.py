@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from nas.errors import RunError
-from nas.formats.config import Config, read_config
+from nas.errors import ArchitectureError, NasError, RunError
+from nas.formats.answers import Answers, read_answers
+from nas.formats.archdef import is_archdef, parse_archdef
+from nas.formats.config import MAX_CONFIG_BYTES, Config, is_config, parse_config
+from nas.formats.onceforall import is_onceforall, parse_onceforall
 from nas.formats.weights_file import Array, read_weights
+from nas.runs.request import MAX_RESOLUTION
+from nas.runs.request_folder import FILE
 from nas.runs.run import Run
+from nas.system.command import command
+from nas.system.files import read_json
 from nas.system.folder_lock import is_held
+from nas.system.places import network_names
+
+PAGE = "docs/architectures.md"
 
 
 @dataclass(frozen=True)
@@ -24,18 +36,65 @@ class Network:
         """Those beside the config; None where it says that its weights are random. Raises `ArchitectureError`."""
         return None if self.config.weights == "random" else read_weights(self.path, self.config.architecture)
 
+    @property
+    def answers(self) -> Answers | None:
+        """What a training of it kept of the test pictures; None without one. Raises `ArchitectureError`."""
+        trained = self.config.weights == "trained"
+        return read_answers(self.path.parent, self.config.architecture.num_classes) if trained else None
 
-def find_network(place: Path) -> Network:
-    """What a config.json, a run's folder (its winner), or a folder with a config.json in it stands for.
 
-    Raises `RunError` for a run or a training that is not finished and `ArchitectureError` for a broken config.
+def find_network(place: str | Path, resolution: int | None = None) -> Network:
+    """What a shipped network's name, a file or a folder stands for.
+
+    A file is a config.json, an arch-def or a network of once-for-all; a folder a run (its winner), a training, or one
+    with a config.json in it. With a `resolution`, in pixels, its pictures have that size; what its config says of its
+    latency is then left out. Raises `ArchitectureError` for a file that is none of these or broken, and `RunError` for
+    a folder that is none, and for a run or a training that is not finished.
     """
-    path = place
-    if place.is_dir():
-        own = place / "config.json"
-        if not own.is_file() and (place / "checkpoint.safetensors").is_file():
-            if is_held(place):
-                raise RunError(f"{place}: this training is not finished: a process is working on it. Wait for it.")
-            raise RunError(f"{place}: this training is not finished. Go on with it: nas train --resume --out {place}")
-        path = own if own.is_file() else Run.load(place).path / "winner" / "config.json"
-    return Network(path, read_config(path))
+    if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
+        raise NasError(f"`--resolution` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {resolution}.")
+    path = network_names().get(str(place)) or _file(Path(place))
+    config = _read(path, resolution)
+    if resolution is not None and config.architecture != (resized := config.architecture.resized(resolution)):
+        metrics = {name: value for name, value in (config.metrics or {}).items() if name != "latency"}
+        config = replace(config, architecture=resized, metrics=metrics or None)
+    return Network(path, config)
+
+
+def absolute_network(place: str) -> str:
+    """The same network from every working folder: a name stays, a path is made absolute."""
+    return place if place in network_names() else str(Path(place).resolve())
+
+
+def _file(place: Path) -> Path:
+    if not place.is_dir():
+        if not os.path.lexists(place) and place.parent == Path() and not place.suffix:
+            raise ArchitectureError(
+                f"No network named {str(place)!r}, nor a file or folder. Shipped: {', '.join(network_names())}."
+            )
+        return place
+    own = place / "config.json"
+    if own.is_file():
+        return own
+    if (place / "checkpoint.safetensors").is_file():
+        if is_held(place):
+            raise RunError(f"{place}: this training is not finished: a process is working on it. Wait for it.")
+        go_on = command("train", resume=True, out=place)
+        raise RunError(f"{place}: this training is not finished. Go on with it: {go_on}")
+    if not (place / FILE).is_file():
+        raise RunError(f"{place}: the folder of a network has a config.json, or is that of a run; this one is neither.")
+    return Run.load(place).path / "winner" / "config.json"
+
+
+def _read(path: Path, resolution: int | None) -> Config:
+    document: Any = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
+    if is_onceforall(document):
+        return Config(parse_onceforall(document, path, resolution))
+    if is_archdef(document):
+        return Config(parse_archdef(document, path))
+    if is_config(document):
+        return parse_config(document, path)
+    raise ArchitectureError(
+        f"{path}: a network is a config.json (with `layers`), an arch-def or a network of once-for-all (both with "
+        f"`blocks`); this file is none. See {PAGE}."
+    )

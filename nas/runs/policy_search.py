@@ -85,6 +85,7 @@ class PolicySearch:
             ledger.append(problem.space.canonical(derived.solution.genotype[None]), problem.objective.measure)
             ledger.sync()
         last = descent.records[-1]
+        losses = [record.loss for record in descent.records if record.step > 0.9 * planned]
         policy = Policy(
             steps=planned,
             argmax=problem.space.choices(derived.argmax),
@@ -96,6 +97,7 @@ class PolicySearch:
             proven=derived.solution.proven,
             entropy=last.entropy,
             skips=last.skips,
+            loss=sum(losses) / len(losses),
             probabilities=_probabilities(descent),
         )
         return Searched(seconds, policy=policy)

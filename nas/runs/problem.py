@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.accuracy.evaluator import Evaluator
 from nas.accuracy.make import Means, default_accuracy, make_evaluator
 from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
-from nas.errors import NasError
+from nas.errors import LatencyMissing, NasError
 from nas.policies import POLICIES
 from nas.runs.objective import Objective
 from nas.runs.request import Request
+from nas.space.adapt import options_of
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
@@ -44,9 +47,12 @@ class Subject:
 
     @classmethod
     def load(cls, request: Request, teller: Teller) -> Subject:
-        """Raises `NasError` for what cannot be loaded, and for pictures that are smaller than the strides allow."""
+        """Raises `NasError` for what cannot be loaded, for pictures that are smaller than the strides allow, and where
+        there is no bound on latency to be had."""
         load = partial(load_space, request.space, resolution=request.resolution, strides=request.strides)
         space = load()
+        if request.latency_ms is None and not space.references:
+            raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
         if space.strides:
             teller.say(f"strides of {space.name}: {space.strides}")
         if request.data is None:
@@ -93,49 +99,83 @@ class Problem:
         teller: Teller = Silent(),  # noqa: B008  # has no state
         workers: Workers = Here(),  # noqa: B008  # has no state
         processes: Processes | None = None,
+        table: Callable[[], LatencyTable] | None = None,
     ) -> Problem:
         """What was loaded already is passed as `subject`; `folder` is where what is trained is kept, by all
-        `processes`; `workers` evaluate.
+        `processes`; `workers` evaluate. `table`, by default what the target names, may have to be measured: it is asked
+        for when nothing else can be wrong any more.
 
         Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets.
         """
         subject = subject or Subject.load(request, teller)
         space, data = subject.space, subject.data
-        table = load_table(target_path(request.target, space.name))
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
         weights = _weights(request, kind, space, data, folder, teller, processes) if data and request.inherits else None
         means = Means(data, request.seed, folder, teller, workers, weights)
         accuracy = make_evaluator(kind, space, means)
+        if (request.prove or request.solves) and not _provable(accuracy):
+            raise NasError(
+                f"A proof needs an accuracy that is a sum of arrays, as a predictor is; the {accuracy.label} is none. "
+                + ("Take another --controller." if request.solves else "Leave --prove out.")
+            )
         form, _, more = request.goal.partition(":")
         further = more.split(",") if more else []
         told = dict.fromkeys([*SIZES, *request.at_most, *further])
-        costs = {COSTS["latency"].key: compile_latency(space, table)}
-        costs |= {COSTS[name].key: COSTS[name].factors(space) for name in told}
+        counted = {COSTS[name].key: COSTS[name].factors(space) for name in told}
+        at_most = {COSTS[name].key: bound for name, bound in request.at_most.items()}
+        Objective(accuracy, counted, at_most, tuple(at_most)).check_attainable()
+        found = load_table(target_path(request.target, space.name)) if table is None else table()
+        costs = {COSTS["latency"].key: _latency(request, space, found, teller), **counted}
         references = space.encode(list(space.references.values()))
         latency = request.latency_ms
-        if latency is None:
-            if not len(references):
-                raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
+        if latency is None:  # `Subject.load` has seen a reference
             latency = float(costs["latency_ms"](references[:1])[0])
-        bounds = {"latency_ms": latency, **{COSTS[name].key: bound for name, bound in request.at_most.items()}}
+        bounds = {"latency_ms": latency, **at_most}
         hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, request.latency_ms))
         objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
-        return cls(space, table, objective, initial, request.planned(kind), weights)
+        return cls(space, found, objective, initial, request.planned(kind), weights)
+
+    @property
+    def provable(self) -> bool:
+        """Whether the accuracy is a sum of arrays."""
+        return _provable(self.objective.accuracy)
 
     @property
     def value_factors(self) -> Factors:
-        """The accuracy as Factors. Raises `NasError` where the evaluator has none."""
-        factors = getattr(self.objective.accuracy, "factors", None)
-        if not isinstance(factors, Factors):
-            raise NasError("A proof needs an accuracy that is a sum of arrays: --accuracy predictor.")
+        """The accuracy as Factors, where it is `provable`."""
+        factors: Factors = getattr(self.objective.accuracy, "factors")  # noqa: B009  # evaluators need not have any
         return factors
 
     @property
     def factors(self) -> Mapping[str, Factors]:
         """Costs of the space by their keys: latency, MACs, parameters, and what else was asked about."""
         return self.objective.costs
+
+
+def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller) -> Factors:
+    """Compiled from a table; of one's own table it is told what its rows lack. Raises `LatencyMissing`, with the
+    command that measures the rest where there is one."""
+    more = ""
+    if table.header.target is not None and (missing := len(table.without_row(space.layers()))):
+        options = options_of(space.name).split()[1:]
+        words = ["nas", "profile", "--space", request.space, *options, "--target", table.header.target]
+        measure = shlex.join([*words, "--out", str(table.path)])
+        more = f"{missing} of the {len(space.layers())} layers of {space.name} have no row in {table.name}. "
+        more += f"Measure them: {measure}"
+    try:
+        factors = compile_latency(space, table)
+    except LatencyMissing as problem:
+        raise LatencyMissing(f"{problem}\n{more}" if more else str(problem)) from None
+    if more:
+        teller.say(f"the block model stands in: {more}")
+    return factors
+
+
+def _provable(accuracy: Evaluator) -> bool:
+    """Whether an accuracy is a sum of arrays."""
+    return isinstance(getattr(accuracy, "factors", None), Factors)
 
 
 def _is_hard(form: str, asked: float | None) -> bool:

@@ -54,8 +54,9 @@ class Request:
     batch: int | None = None
     """Evaluations that are asked for together, before the controller is told of any; None is by the budget, and by how
     many workers there are."""
-    prove: bool = False
-    """Bound the best possible value too, and report the gap to it."""
+    prove: bool | None = None
+    """Bound the best possible value too, and report the gap to it; None does so where the accuracy is a sum of arrays
+    and the objective `bound`, for a few seconds."""
     data: str | None = None
     """Pictures to train on, such as `digits` or `imagefolder:PATH`."""
     resolution: int | None = None
@@ -82,7 +83,7 @@ class Request:
         if (self.prove or self.solves) and self.goal != "bound":
             raise NasError(f"A proof is of the objective `bound`, got {self.goal!r}. Leave one of the two out.")
         for name, flag in {"prove": self.prove, "skip_broken": self.skip_broken}.items():
-            if type(flag) is not bool:
+            if type(flag) is not bool and not (name == "prove" and flag is None):
                 raise NasError(f"`{name}` is true or false, got {flag!r}.")
         if self.accuracy is not None and not self.own_accuracy:
             _one_of("accuracy", self.accuracy.partition(":")[0], tuple(EVALUATORS), "module:Class")

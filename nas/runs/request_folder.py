@@ -20,7 +20,7 @@ from nas.errors import Interrupted, Refused, RunError
 from nas.system import files, ranks
 from nas.system.atomic import clear_parts, write_atomic
 from nas.system.files import check_plain_folder
-from nas.system.folder_lock import FolderLock
+from nas.system.folder_lock import FolderLock, is_held
 
 FILE = "request.json"
 MAX_BYTES = 1 << 20
@@ -89,6 +89,22 @@ class RequestFolder(ABC, Generic[R]):
         lock = FolderLock(folder, f"is working on this {cls.what}", make=False)
         clear_parts(folder)  # what a killed process left half-written
         return cls(folder, request, lock)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """A finished one. Raises `RunError` where there is none, or it is not finished."""
+        found = cls(path, cls.recall(path, {}))
+        if not found.finished:
+            if is_held(path):
+                raise RunError(f"{path}: this {cls.what} is not finished: a process is working on it. Wait for it.")
+            raise RunError(f"{path}: this {cls.what} is not finished. Go on with it: {found.go_on}")
+        return found
+
+    @classmethod
+    def is_at(cls, path: Path) -> bool:
+        """Whether this is such a folder, by the format in its request.json. Raises `RunError` where that is broken."""
+        file = path / FILE
+        return file.is_file() and read_mapping(file, MAX_BYTES).get("format") == cls.file_format
 
     @classmethod
     @abstractmethod
@@ -179,6 +195,11 @@ class RequestFolder(ABC, Generic[R]):
     def go_on(self) -> str:
         """What to type to go on with it."""
         return f"{self.command} --resume --out {shlex.quote(str(self.path))}{code_option(self.request.code)}"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of request.json: the request, and when and by which version it was made."""
+        return read_mapping(self.path / FILE, MAX_BYTES)
 
     @property
     def finished(self) -> bool:

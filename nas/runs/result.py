@@ -91,6 +91,12 @@ class Measured(Part):
     error_pct: float
     raw_ms: float
     drift_pct: float
+    too_busy: str | None = None
+    """Why that is no verdict: `measured_ms` is then as the clock had it."""
+
+    def misses(self, bound_ms: float) -> bool:
+        """Whether the winner is slower than a bound, as far as that can be told."""
+        return self.too_busy is None and self.measured_ms > bound_ms
 
 
 class NetworksError(Part):
@@ -110,6 +116,23 @@ class Proof(Part):
     """Whether the gap is settled: the best there is lies just there."""
     nodes: int
     seconds: float
+    improved_by: float | None = None
+    """By how much the winner is better than what the search had come to, where it is the proof that found it."""
+    verdict: str = ""
+    """The same in a sentence."""
+
+    def told(self, label: str, bounds: int) -> str:
+        """In a sentence, for an accuracy of this label under so many bounds."""
+        within = "within the bounds" if bounds > 1 else "within the bound"
+        if not self.proven:
+            words = f"not proved: {within} the winner can be beaten by at most {self.gap:.3f} in {label}"
+        elif self.gap > 1e-6:  # of version 0.1, which kept the search's winner
+            words = f"proved: {within} the winner can be beaten by {self.gap:.3f} in {label}"
+        else:
+            words = f"proved: no architecture of the space has a better {label} {within}"
+        if self.improved_by is not None:
+            words += f"; this winner is the proof's, {self.improved_by:.3f} above the best that the search had met"
+        return words
 
 
 class Policy(Part):
@@ -127,6 +150,8 @@ class Policy(Part):
     proven: bool
     entropy: float
     skips: float
+    loss: float | None = None
+    """Of its training, over the last tenth."""
     probabilities: dict[str, list[float]]
 
 
@@ -139,12 +164,17 @@ class Result(Part):
     target: str
     device: str
     networks_error: NetworksError | None = None
+    """Of the table, on networks of this very space."""
+    checked_on: list[str] = []
+    """Names of the other spaces whose networks the table was checked on, where it was on none of this one."""
     attainable: Annotated[list[float], Field(min_length=2, max_length=2)]
     """Least and largest latency of the space, in ms."""
     bounds: Annotated[dict[str, Annotated[int | float, Field(gt=0)]], AfterValidator(_of_latency_too)]
     """By name of the cost; latency always has one."""
     accuracy: Accuracy
     winner: Winner
+    doubts: list[str] = []
+    """Why the winner means little, a sentence each; see `nas.runs.doubts`."""
     measured: Measured | None = None
     references: dict[str, Found]
     front: list[Found]

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.devices.names import device_name
 from nas.errors import NasError, RunError
 from nas.runs.request import Request
 from nas.runs.request_folder import RequestFolder, read_mapping
-from nas.system.folder_lock import is_held
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,16 +32,6 @@ class Run(RequestFolder[Request]):
     command = "nas search"
     file_format = "nas-run/1"
     request_class = Request
-
-    @classmethod
-    def load(cls, path: Path) -> Run:
-        """A finished run. Raises `RunError` where there is none, or it is not finished."""
-        run = cls(path, cls.recall(path, {}))
-        if not run.finished:
-            if is_held(path):
-                raise RunError(f"{path}: this run is not finished: a process is working on it. Wait for it.")
-            raise RunError(f"{path}: this run is not finished. Go on with it: {run.go_on}")
-        return run
 
     @property
     def result(self) -> Result:
@@ -108,4 +98,5 @@ class Run(RequestFolder[Request]):
 
 
 def _stem(space: str, target: str) -> str:
-    return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem).strip("-") or "own" for name in (space, target))
+    words = (Path(space).stem, Path(target).stem if device_name(target) is None else target)  # an address is no path
+    return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word).strip("-") or "own" for word in words)

@@ -10,8 +10,10 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
 
+from nas.controllers import find_controller
 from nas.devices.names import device_name
 from nas.errors import NasError, RunError
+from nas.policies import check_policy
 from nas.runs.conclude import conclude
 from nas.runs.controller_search import ControllerSearch, Progress
 from nas.runs.ledger import Ledger
@@ -25,7 +27,12 @@ from nas.runs.together import first_before_others, together
 from nas.space.space import Space
 from nas.system import ranks
 from nas.system.teller import Silent, Teller
+from nas.tables.table import LatencyTable, load_table
+from nas.tables.target import target_path
 from nas.workers import make_workers
+
+Clock = Callable[..., dict[str, Any]]
+"""Measures a network beside its table: `nas.profiler.verify.verify` on a device."""
 
 
 def carry_out(
@@ -64,9 +71,18 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
         opened = stack.enter_context(closing(make_workers(workers, teller)))
         with first_before_others(team):
             subject = Subject.load(request, teller)
-            clock = None if team and not team.first else stack.enter_context(_device(request, subject.space, teller))
+            _check_method(request, subject.space)
+            clock: Clock | None = None
+
+            def table() -> LatencyTable:
+                """That of the target; of a device, which is held until the end, measured where there is none yet."""
+                nonlocal clock
+                if team is None or team.first:
+                    clock = stack.enter_context(_device(request, subject.space, teller))
+                return load_table(target_path(request.target, subject.space.name))
+
             problem = Problem.load(
-                request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team
+                request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team, table=table
             )
             method = _method(request, problem, progress, teller)
             plan = Plan.settled(run, problem)
@@ -81,16 +97,25 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 searched = method.search(plan, ledger)
                 evaluated = len(ledger) - before
                 verified = None if clock is None else partial(clock, table=problem.table)
-                run.write("result.json", conclude(run, problem, ledger, searched, evaluated, verified).to_json())
+                result = conclude(run, problem, ledger, searched, evaluated, teller, verified)
+                run.write("result.json", result.to_json())
         except RunError:
             run.check_present()  # where it is gone, that is what happened
             raise
 
 
+def _check_method(request: Request, space: Space) -> None:
+    """Raise `NasError` where this space cannot be searched in the way that was asked for, as far as one can know."""
+    if request.learns:
+        check_policy(request.controller, space)
+    elif not request.solves:
+        find_controller(request.controller)
+
+
 def _method(request: Request, problem: Problem, progress: Progress, teller: Teller) -> SearchMethod:
     """How this problem is searched. Raises `NasError` where it cannot be."""
     if request.solves:
-        return SolverSearch(request, problem)
+        return SolverSearch(request, problem, teller)
     if request.learns:
         from nas.runs.policy_search import PolicySearch  # brings torch
 
@@ -99,9 +124,9 @@ def _method(request: Request, problem: Problem, progress: Progress, teller: Tell
 
 
 @contextmanager
-def _device(request: Request, space: Space, teller: Teller) -> Iterator[Callable[..., dict[str, Any]] | None]:
-    """Where the target is a device: hold it, profile it if it has no table of the space yet, and measure the winner on
-    it in the end. None where it is a table."""
+def _device(request: Request, space: Space, teller: Teller) -> Iterator[Clock | None]:
+    """Where the target is a device: hold it, measure what its table lacks of the space, and measure the winner on it in
+    the end. None where it is a table."""
     if device_name(request.target) is None:
         yield None
         return

@@ -12,6 +12,7 @@ import torch
 from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
+from nas.formats.answers import FILE as ANSWERS
 from nas.formats.config import Config, Pictures
 from nas.formats.weights_file import plain_weights, read_file
 from nas.formats.winner import export
@@ -20,6 +21,7 @@ from nas.runs.training_folder import TrainingFolder
 from nas.runs.training_request import TrainingRequest
 from nas.system.places import public_data
 from nas.system.teller import Silent, Teller
+from nas.training.answer import answer
 from nas.training.board import board
 from nas.training.fit import Fitted, fit
 from nas.training.history import Epoch, to_rows
@@ -57,7 +59,7 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     watch: Callable[[Epoch], object] = lambda epoch: None  # noqa: E731
     if tensorboard and team.first:
         watch = board(folder.path)
-    source = find_network(Path(request.config))
+    source = find_network(request.config, request.resolution)
     check(source.config.architecture)
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
@@ -79,7 +81,10 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         weights_from = f"inherited from {Path(request.weights).name}"
     elif not request.from_scratch and source.config.weights != "random":
         inherited, weights_from = source.weights, f"inherited, {source.config.weights}"
-    named = source.config.pictures.classes if source.config.pictures and request.weights is None else None
+    shown = source.config.pictures if request.weights is None else None
+    if shown is not None and inherited is not None:  # the weights are used to these
+        data = replace(data, mean=shown.mean, std=shown.std)
+    named = shown.classes or None if shown else None
     begin = start(source.config.architecture, inherited, data.classes, request.seed, named)
     config, begin = _of_this_network(source.config, begin)
     for note in begin.notes:
@@ -96,9 +101,12 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         teacher=_teacher(request, data),
         processes=team,
         watch=watch,
+        lines=True,
     )
-    test = evaluate(fitted.network, data, data.test, processes=team)
+    test = evaluate(fitted.network, data, data.test, processes=team, teller=teller)
+    answers = answer(fitted.network, data, team)
     if team.first:
+        folder.write(ANSWERS, answers.model_dump())
         _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
 
 
@@ -106,7 +114,7 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
     if request.teacher is None:
         return None
-    source = find_network(Path(request.teacher))
+    source = find_network(request.teacher)
     architecture, weights = source.config.architecture, source.weights
     check(architecture)
     if weights is None:
@@ -119,7 +127,7 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
         if its != wanted:
             texts = (" × ".join(f"{number:,}" for number in numbers) for numbers in (wanted, its))
             raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {', got '.join(texts)}.")
-    if source.config.pictures and source.config.pictures.classes != data.classes:
+    if source.config.pictures and source.config.pictures.classes not in ((), data.classes):
         raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
     return network_of(architecture, weights)
 
@@ -131,7 +139,7 @@ def _of_this_network(config: Config, begin: Start) -> tuple[Config, Start]:
         return config, begin
     note = (
         f"The latency in its config is left out: it is that of {config.architecture.num_classes:,} classes. "
-        "nas estimate looks up the new one."
+        "`nas estimate` looks up the new one."
     )
     return replace(config, metrics=metrics), replace(begin, notes=(*begin.notes, note))
 
@@ -186,7 +194,7 @@ def _conclude(
             "last_epoch": to_rows(fitted.history)[-1],
             "test": test.to_json(),
             "notes": [*data.notes, *begin.notes],
-            "written": [*(path.name for path in written), "metrics.csv", "result.json"],
+            "written": [*(path.name for path in written), ANSWERS, "metrics.csv", "result.json"],
         },
     )
 

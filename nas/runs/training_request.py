@@ -15,7 +15,7 @@ class TrainingRequest:
     """One training. Raises `NasError` where a value is not allowed; what else there is to a recipe has its default."""
 
     config: str
-    """A config.json, or the folder of a run or a training, as an absolute path."""
+    """Any form of a network (`nas.runs.network`): a shipped name, or an absolute path."""
     data: str
     epochs: int = 30
     batch: int = 64
@@ -28,12 +28,16 @@ class TrainingRequest:
     teacher: str | None = None
     """A config with trained weights beside it."""
     skip_broken: bool = False
+    resolution: int | None = None
+    """Of the network's pictures; None is what its file says."""
 
     def __post_init__(self) -> None:
         for name, least, most in (("epochs", 1, 100_000), ("batch", 2, 65_536), ("seed", 0, 2**63 - 1)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise NasError(f"--{name} is a whole number in {least}..{most:,}, got {value!r}.")
+        if self.resolution is not None and type(self.resolution) is not int:
+            raise NasError(f"--resolution is a whole number of pixels, got {self.resolution!r}.")
         if self.lr is not None and not (
             type(self.lr) in (int, float) and math.isfinite(self.lr) and 0 < self.lr <= 1000
         ):

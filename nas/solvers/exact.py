@@ -10,10 +10,10 @@ relaxed. Where two variables exceed it only together, the value of both is lower
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from time import perf_counter, thread_time
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,11 @@ ENUMERATED = 1_000_000
 """Combinations that are listed rather than bounded."""
 HEURISTIC_BUDGET = 60_000
 """Evaluations of the evolution that finds the first known architecture."""
+WORK = 3_000_000_000
+"""Entries of tables that are passed over before a proof is left off: about a minute on one core. A count and not a
+time, so that how far it comes is the same on any day."""
+LISTED_WORK = 16
+"""What a combination that is listed costs, as so many entries."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,13 @@ def solve(
     bounds: Mapping[str, float],
     *,
     known: Population | None = None,
-    seconds: float = 60.0,
+    work: int = WORK,
+    watch: Callable[[int], object] = lambda percent: None,
 ) -> Solution:
     """The architecture of largest value with every cost within its bound; costs and bounds may be negative.
 
-    `known` are genotypes `uint8[N, D]` to start from; by default a short evolution finds some. After `seconds`
-    of processor time, which neither a pause nor a busy machine uses up, the best found is returned with the upper bound
+    `known` are genotypes `uint8[N, D]` to start from; by default a short evolution finds some. `watch` is called with
+    the share of the `work` that is done, in percent. When all of it is, the best found is returned with the upper bound
     reached by then. Raises what `attain` does, and `NasError` where the factors entangle too many decisions.
     """
     start = perf_counter()
@@ -70,30 +76,32 @@ def solve(
     sums = [(cost, limit) for cost, limit in limits if cost.fold == "sum"]
     maxima = [(cost, limit) for cost, limit in limits if cost.fold == "max"]
     lowered = lower(value, maxima)
-    population = _evolve(space, value, limits) if known is None else known
+    population = evolved(space, value, limits) if known is None else known
     variables = group([lowered, *(cost for cost, _ in sums)])
-    search = _Search(space, value, limits, variables, thread_time() + seconds)
+    search = _Search(space, value, limits, variables, work, watch)
     search.meet(population)
     if search.best is None:
-        search.meet(attain(space, costs, bounds, seconds=seconds)[None])
+        search.meet(attain(space, costs, bounds, work=work)[None])
     assert search.best is not None
     relaxation, allowed = Relaxation.of(variables, lowered, sums), allowed_states(variables, maxima)
     for variable, stays in enumerate(allowed if maxima else ()):
         relaxation.keep(variable, stays)
     search.explore(relaxation, [np.flatnonzero(stays) for stays in allowed])
-    upper = search.value if search.complete else max(search.value, search.open_bound)
+    watch(100)
+    upper = float(search.value if search.complete else max(search.value, search.open_bound))
     proven = search.complete or upper <= search.value + TOLERANCE
     return Solution(search.best, search.value, upper, proven, search.nodes, perf_counter() - start)
 
 
 def attain(
-    space: Space, costs: Mapping[str, Factors], bounds: Mapping[str, float], *, seconds: float = 60.0
+    space: Space, costs: Mapping[str, Factors], bounds: Mapping[str, float], *, work: int = WORK
 ) -> NDArray[np.uint8]:
     """An architecture `uint8[D]` within all bounds, whatever its value.
 
     Bounds on maxima are met first, by elimination. Then bound after bound is met by the least of that cost within the
     ones before, which is found, or proved to be too much, far more quickly than by looking for a value. Raises
-    `Unattainable` where nothing meets the bounds, and `NasError` where neither is known after `seconds` for a bound.
+    `Unattainable` where nothing meets the bounds, and `NasError` where neither is known after so much `work` for a
+    bound.
     """
     met: dict[str, float] = {}
     found: NDArray[np.uint8] = space.sample(1, np.random.default_rng(0))[0]
@@ -104,22 +112,20 @@ def attain(
             found = within.cheapest()
             least = float(within(found[None])[0])
             if least > bound:
-                raise _out_of_reach(name, least - bound, bound, met, True, seconds)
+                raise _out_of_reach(name, least - bound, bound, met, True)
             met[name] = bound
             maxima.append((costs[name], bound))
     for name, bound in bounds.items():
         if name not in met and costs[name](found[None])[0] > bound:
-            solution = solve(space, costs[name] * -1.0, costs, met, known=found[None], seconds=seconds)
+            solution = solve(space, costs[name] * -1.0, costs, met, known=found[None], work=work)
             found = solution.genotype
             if costs[name](found[None])[0] > bound:
-                raise _out_of_reach(name, -solution.value - bound, bound, met, solution.proven, seconds)
+                raise _out_of_reach(name, -solution.value - bound, bound, met, solution.proven)
         met[name] = bound
     return found
 
 
-def _out_of_reach(
-    name: str, excess: float, bound: float, met: Mapping[str, float], proven: bool, seconds: float
-) -> NasError:
+def _out_of_reach(name: str, excess: float, bound: float, met: Mapping[str, float], proven: bool) -> NasError:
     over = f"{100 * excess / max(abs(bound), 1e-12):.2g} %"
     others = f" within the {'bounds' if len(met) > 1 else 'bound'} on {' and '.join(met)}" if met else ""
     if proven:
@@ -129,12 +135,12 @@ def _out_of_reach(
         )
     return NasError(
         f"No architecture that meets all bounds was found, nor a proof that there is none: the least {name}{others} "
-        f"that was found in {seconds:.0f} s is {over} over its own. Loosen one of them by as much."
+        f"that was found is {over} over its own. Loosen one of them by as much."
     )
 
 
-def _evolve(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]]) -> Population:
-    """The best of a short evolution, `uint8[n, D]`."""
+def evolved(space: Space, value: Factors, limits: Sequence[tuple[Factors, float]]) -> Population:
+    """What a short evolution met, `uint8[n, D]`: some of it is good, and within the limits where that is easy."""
     maxima = [(cost, limit) for cost, limit in limits if cost.fold == "max"]
     cheapest = [cost.restricted(maxima).cheapest() for cost, _ in limits]
     start = np.stack(cheapest) if limits else space.sample(1, np.random.default_rng(0))
@@ -162,9 +168,11 @@ class _Search:
         value: Factors,
         limits: Sequence[tuple[Factors, float]],
         variables: list[Variable],
-        deadline: float,
+        work: int,
+        watch: Callable[[int], object],
     ) -> None:
-        self._factors, self._limits, self._deadline = value, limits, deadline
+        self._factors, self._limits, self._work = value, limits, work
+        self._all_work, self._watch = work, watch
         self._width = len(space.decisions)
         self.variables = variables
         self.best: NDArray[np.uint8] | None = None
@@ -184,20 +192,23 @@ class _Search:
 
     def explore(self, relaxation: Relaxation, states: list[NDArray[np.int64]]) -> None:
         """Settle one part of the space: states left of each variable, and its relaxation."""
+        bound = relaxation.bound()[0]
+        if self._left_open(bound, relaxation.work(12)):
+            return None
         bound = self._tighten(relaxation, rounds=12)[0]
         while bound > self.value + TOLERANCE:
             before = prod(map(len, states))
+            if self._left_open(bound):
+                return None
             if before <= ENUMERATED:
                 return self._enumerate(states)
             for variable, stays in relaxation.states_above(self.value + TOLERANCE):
                 states[variable] = states[variable][stays]
                 relaxation.keep(variable, stays)
             for variable in sorted(range(len(states)), key=lambda v: len(states[v])):
-                if thread_time() > self._deadline:
-                    self.complete = False
-                    self.open_bound = max(self.open_bound, bound)
-                    return None
                 if len(states[variable]) > 1:
+                    if self._left_open(bound, relaxation.work(6, len(states[variable]))):
+                        return None
                     stays = self._tighten(relaxation.condition(variable), rounds=6) > self.value + TOLERANCE
                     if not stays.any():
                         return None
@@ -218,12 +229,23 @@ class _Search:
                 part.keep(variable, only)
                 self.explore(part, [s[only] if v == variable else s.copy() for v, s in enumerate(states)])
 
+    def _left_open(self, bound: float, needed: int = 0) -> bool:
+        """Whether the work is used up, or would be by this much: a part with this bound is then left as it is."""
+        if self._work >= needed:
+            return False
+        self.complete = False
+        self.open_bound = max(self.open_bound, bound)
+        return True
+
     def _tighten(self, relaxation: Relaxation, rounds: int) -> Array:
         self.nodes += len(relaxation.constant)
+        self._work -= relaxation.work(rounds)
+        self._watch(100 - 100 * max(0, self._work) // max(1, self._all_work))
         return relaxation.tighten(rounds)
 
     def _enumerate(self, states: list[NDArray[np.int64]]) -> None:
         counts = [len(s) for s in states]
+        self._work -= prod(counts) * LISTED_WORK
         for start in range(0, prod(counts), 1 << 16):
             flat = np.arange(start, min(start + (1 << 16), prod(counts)))
             population = np.zeros((len(flat), self._width), dtype=np.uint8)

@@ -25,6 +25,8 @@ Scope = tuple[int, ...]
 
 MAX_STATES = 4_096
 """States of one variable: decisions that always occur together are one variable up to this size."""
+ARRAY_WORK = 2_000
+"""What an array costs beside its entries, as so many of them."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,11 @@ class Relaxation:
             np.zeros((1, len(limits))),
         )
 
+    def work(self, rounds: int, problems: int = 1) -> int:
+        """What it costs to tighten so many problems of this shape, as so many entries that are passed over."""
+        entries = sum(ARRAY_WORK + problems * array.size for array in (*self.singles, *self.tables))
+        return rounds * (1 + len(self.costs)) * entries
+
     def copy(self) -> Relaxation:
         """A copy that is independent of this one."""
         costs = [_Cost(c.limit, c.constant, list(c.singles), list(c.tables)) for c in self.costs]
@@ -161,7 +168,7 @@ class Relaxation:
 
     def states_above(self, value: float) -> list[tuple[int, NDArray[np.bool_]]]:
         """For each variable (n = 1), its states whose bound as it stands exceeds a value; at least one stays."""
-        bound = self._bound()[0]
+        bound = self.bound()[0]
         slack = [bound - single[0].max() + single[0] for single in self.singles]
         return [(v, (each > value) | (each == each.max())) for v, each in enumerate(slack)]
 
@@ -171,7 +178,8 @@ class Relaxation:
         for cost in self.costs:
             _keep(variable, stays, cost.singles, self.scopes, cost.tables)
 
-    def _bound(self) -> Array:
+    def bound(self) -> Array:
+        """What no value of each problem exceeds as it stands, float64[n]."""
         bound: Array = self.constant + sum(single.max(axis=1) for single in self.singles)
         for table in self.tables:
             bound = bound + table.reshape(len(table), -1).max(axis=1)
@@ -193,7 +201,7 @@ class Relaxation:
                 for place, variable in enumerate(scope):
                     total = total - _along(self.singles[variable], place, len(scope))
                 self.tables[f] = total
-        return self._bound()
+        return self.bound()
 
     def _usual(self, k: int) -> Array:
         """A first size for λ_k: value at stake over cost at stake."""

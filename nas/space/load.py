@@ -11,8 +11,10 @@ import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
 from nas.blocks.block import Column, block_class, columns_of, expands
+from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
+from nas.formats.blockstring import make_divisible
 from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, shrinkage
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
@@ -156,6 +158,7 @@ class _Expansion:
             name, first = f"{stage.name}.layer{position + 1}", position == 0
             own = self.sources({"block": stage.block, **settings}, "layer", name)
             plan = _Plan(
+                file=self.file,
                 blocks=blocks,
                 sources={"activation": self.activation, **shared, **own},
                 depth=None if position < min(stage.depth.choice) else depth,
@@ -206,6 +209,8 @@ class _Expansion:
 
     def head(self, in_width: _Source, shrink: int) -> None:
         head, resolution = self.file.head, self.resolution
+        ending = Ending(self.file.head_after_pool, self.file.head_bias, self.file.classifier_bias)
+        ending.check(head.width.choice)
         mid = self.source(head.width, "head.width")
         activation = self.activation if head.activation is None else _Source(head.activation)
 
@@ -213,11 +218,9 @@ class _Expansion:
             height, width = _size(resolution.value(chosen), shrink)
             return (
                 shared_layer(
-                    kind="head",
+                    **ending.settings(mid.value(chosen), activation.value(chosen)),
                     in_channels=in_width.value(chosen),
-                    mid_channels=mid.value(chosen),
                     out_channels=self.file.num_classes,
-                    activation=activation.value(chosen),
                     height=height,
                     width=width,
                 ),
@@ -230,6 +233,7 @@ class _Expansion:
 class _Plan:
     """One layer of a stage: where each of its settings comes from."""
 
+    file: SpaceFile
     blocks: Mapping[str, Block]
     sources: Mapping[str, _Source]
     depth: _Source | None
@@ -255,25 +259,47 @@ class _Plan:
         if block.kind == "identity" and self.stride == 1 and into == out:
             return ()
         settings = {name: source.value(chosen) for name, source in self.sources.items()}
-        return (_layer(block, settings, into, out, self.stride, _size(self.resolution.value(chosen), self.shrink)),)
+        size = _size(self.resolution.value(chosen), self.shrink)
+        return (_layer(self.file, block, settings, into, out, self.stride, size),)
 
 
-def _layer(block: Block, settings: Mapping[str, Any], into: int, out: int, stride: int, size: tuple[int, int]) -> Layer:
+def _layer(
+    file: SpaceFile,
+    block: Block,
+    settings: Mapping[str, Any],
+    into: int,
+    out: int,
+    stride: int,
+    size: tuple[int, int],
+) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
-    kind = block.kind
-    given = {**DEFAULTS, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
+    kind, same = block.kind, stride == 1 and into == out
+    given = {**DEFAULTS, "se_gate": file.se_gate, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
     if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
         kind = "sepconv"
+    mid = _rounded(given["expansion"] * into, file.round_to) if expands(kind) else into
     given |= {
         "out_channels": out,
-        "mid_channels": round(given["expansion"] * into) if expands(kind) else into,
-        "se_channels": int(given["se"] * into),
-        "residual": given["residual"] and stride == 1 and into == out,
+        "mid_channels": mid,
+        "se_channels": _squeezed(file, given["se"], into, mid),
+        "residual": given["residual"] and same,
+        "projection": given.get("projection", False) and not same,
     }
     if not given["se_channels"]:
         given.pop("se_gate", None)
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
     return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
+
+
+def _squeezed(file: SpaceFile, ratio: float, into: int, mid: int) -> int:
+    """Inner width of squeeze-and-excitation."""
+    if file.se_from == "mid" and ratio:
+        return make_divisible(mid * ratio, file.round_to or 8)
+    return make_divisible(into * ratio, file.round_to) if file.round_to and ratio else int(ratio * into)
+
+
+def _rounded(width: float, divisor: int | None) -> int:
+    return make_divisible(width, divisor) if divisor else round(width)
 
 
 def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[Any]]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from nas.blocks.block import BLOCKS, MAX_DIMENSION, Activation, is_head
+from nas.blocks.block import BLOCKS, MAX_DIMENSION, Activation, Gate, is_head
 from nas.system.strict import Name, Strict, Text
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ def _plain(value: object) -> object:
 
 Width = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
 Sides = Annotated[tuple[Width, Width], BeforeValidator(_sides)]
+WidthOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 Expansion = Annotated[float, Field(gt=0, le=64)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -121,7 +122,7 @@ class Stage(Strict):
     expansion: Setting[Expansion] | None = None
     """Inner width over input width."""
     se: Setting[Ratio] | None = None
-    """Inner width of squeeze-and-excitation, relative to the layer's input channels; 0 is none."""
+    """Inner width of squeeze-and-excitation, relative to the width that the file's `se_from` names; 0 is none."""
 
     @property
     def settings(self) -> dict[str, Setting[Any]]:
@@ -134,10 +135,21 @@ def _written(**settings: Any) -> dict[str, Any]:
 
 
 class Head(Strict):
-    """Classifier: 1×1 convolution to `width`, pooling, linear."""
+    """Classifier: 1×1 convolution to `width`, pooling, linear; without the convolution where the width is 0."""
 
-    width: Global[Width]
+    width: Global[WidthOrNone]
     activation: Activation | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return {"width": 0} if value == 0 and type(value) is int else value
+
+    @model_validator(mode="after")
+    def _activated(self) -> Head:
+        if self.activation is not None and self.width.options == [0]:
+            raise ValueError("a head of width 0 has no convolution, so no activation")
+        return self
 
 
 class Resolution(Global[Width | Sides]):
@@ -171,7 +183,17 @@ class SpaceFile(Strict):
     input: Input
     num_classes: Width = 1_000
     activation: Global[Activation]
+    se_from: Literal["in", "mid"] = "in"
+    """What `se` is relative to: a layer's input, or its inner width as in MobileNetV3."""
+    se_gate: Gate = "sigmoid"
+    """Of stages and blocks that say nothing else."""
+    round_to: Width | None = None
+    """Inner widths are rounded to multiples of this. None: those of `se_from: mid` to 8, others to whole numbers."""
+    head_after_pool: bool = False
+    head_bias: bool = True
+    """Of the fully connected layer after the pooling."""
+    classifier_bias: bool = True
     blocks: dict[Name, Block] = {}
     stages: list[Stage] = Field(min_length=1, max_length=1_000)
-    head: Head
+    head: Head = Head(width=Global[WidthOrNone](choice=[0]))
     references: dict[Name, dict[str, Any]] = {}

@@ -44,7 +44,7 @@ class Bank(nn.Module):
         parts = self._parts.get(op)
         if parts is None:
             weights = op.weights()
-            parts = self._parts[op] = {name: _part(self[name], weights[name]) for name in self._names}
+            parts = self._parts[op] = {n: _part(self[n], weights[n]) for n in self._names if n in weights}
         return {name: self[name][part] for name, part in parts.items()}
 
 

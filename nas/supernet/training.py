@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import torch
@@ -14,8 +15,12 @@ from numpy.random import Generator
 from nas.data.batches import Augmentation, train_batch
 from nas.data.data import Data, Split
 from nas.supernet.supernet import Supernet
+from nas.system.pace import to_go
 from nas.training.processes import Processes, alone
 from nas.training.stepper import Stepper, sgd
+
+LINES, LINE_S = 10, 10.0
+"""Lines that a training has told of itself, at most, and seconds between two of them, at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,10 @@ class WeightTraining:
             "reinforce) rather than with fbnet.",
         )
 
+        self._losses: list[float] = []
+        """Since the last line."""
+        self._said = monotonic()
+
     def rng(self, step: int, purpose: int) -> Generator:
         """The generator of one use of randomness in one step."""
         return np.random.default_rng([self.seed, 2, step, purpose])
@@ -93,7 +102,20 @@ class WeightTraining:
     def step(self, step: int, backward: Callable[[], float]) -> float:
         """One step along the gradient that `backward` computes; returns the loss that it returns. Both are means over
         processes. Raises `NasError` where one is not finite."""
-        return self.stepper.follow(step, lambda: self.team.mean(self.supernet.parameters(), backward()))
+        loss = self.stepper.follow(step, lambda: self.team.mean(self.supernet.parameters(), backward()))
+        self._say(step + 1, loss)
+        return loss
+
+    def _say(self, done: int, loss: float) -> None:
+        """Have a line told at every tenth of the steps, if some time has passed."""
+        self._losses.append(loss)
+        now = monotonic()
+        if done * LINES // self.planned > (done - 1) * LINES // self.planned and now - self._said >= LINE_S:
+            left = to_go(self.stepper.left)
+            mean = sum(self._losses) / len(self._losses)
+            line = f"supernet: step {done:,} of {self.planned:,} · loss {mean:.3f}" + (f" · {left}" if left else "")
+            self.stepper.teller.say(line)
+            self._losses, self._said = [], now
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""

@@ -244,12 +244,24 @@ def _told(problem: object) -> str:
 
 
 def _explain(path: Path, problem: ValidationError, page: str) -> str:
-    """One pydantic error as `file: path.in.it: rule, got value`; the number of further ones is told."""
+    """pydantic's errors as `file: path.in.it: rule, got value`: the first one, or all keys that break the first one's
+    rule where that is about keys; the number of further ones is told."""
     errors = problem.errors(include_url=False)
     first = errors[0]
-    place = _told(".".join(map(str, first["loc"]))).removesuffix(".choice.0") or "document"
-    rule = {"missing": "this key is required", "extra_forbidden": "no such key"}.get(first["type"], first["msg"])
-    rule = rule.removeprefix("Value error, ").rstrip(".")
-    got = "" if first["type"] in {"missing", "extra_forbidden"} else f", got {short(first['input'])}"
-    more = f" ({len(errors) - 1} more like it.)" if len(errors) > 1 else ""
-    return f"{path}: {place}: {rule}{got}. See {page}.{more}"
+    alike = [error for error in errors if error["type"] == first["type"]] if first["type"] in _KEYS else [first]
+    one, several = _KEYS.get(first["type"], (first["msg"], ""))
+    places = [".".join(map(str, error["loc"])).removesuffix(".choice.0") or "document" for error in alike[:MAX_NAMED]]
+    named = _told(", ".join(places)) + (", …" if len(alike) > MAX_NAMED else "")
+    rule = (one if len(alike) == 1 else several).removeprefix("Value error, ").rstrip(".")
+    got = "" if first["type"] in _KEYS else f", got {short(first['input'])}"
+    more = f" ({len(errors) - len(alike)} more like it.)" if len(errors) > len(alike) else ""
+    return f"{path}: {named}: {rule}{got}. See {page}.{more}"
+
+
+_KEYS = {
+    "missing": ("this key is required", "these keys are required"),
+    "extra_forbidden": ("no such key", "no such keys"),
+}
+"""Rules about keys, of one that breaks them and of several."""
+MAX_NAMED = 8
+"""Keys that one message names."""

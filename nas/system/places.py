@@ -43,8 +43,22 @@ def table_names() -> dict[str, Path]:
     }
 
 
+def network_names() -> dict[str, Path]:
+    """Published networks, as arch-def files, by name; also those of shipped tables, where no other has their name."""
+    files = [
+        *shipped_folder("latency_tables").glob("*/networks/*.json"),
+        *shipped_folder("search_spaces").glob("networks/*"),
+    ]
+    return {file.stem: file for file in sorted(files, key=lambda file: file.name)}
+
+
+def shipped_tables() -> list[str]:
+    """Names of the shipped tables."""
+    return sorted(file.parent.name for file in shipped_folder("latency_tables").glob("*/table.yaml"))
+
+
 def is_path(place: str) -> bool:
-    """Whether this is written as a path rather than a name: with a slash or a suffix, or naming a folder here."""
+    """Whether this, which is no name, is a path: with a slash or a suffix, or naming a folder here."""
     return os.sep in place or place.endswith((".yaml", ".yml")) or Path(place).is_dir()
 
 
@@ -66,10 +80,10 @@ def public_data(data: str) -> str:
 
 
 def space_path(place: str | Path) -> Path:
-    """The file of a space, by its shipped name or its path. Raises `SpaceError` when there is none."""
-    if str(place) in space_names():
+    """The file of a space, by its shipped name or its path; names win. Raises `SpaceError` when there is none."""
+    if place in space_names():
         return shipped_folder("search_spaces") / f"{place}.yaml"
-    if not is_path(str(place)):
+    if not (isinstance(place, Path) or is_path(place)):
         raise SpaceError(
             f"No search space named {str(place)!r}. Shipped: {', '.join(space_names())}; "
             "or give the path of a .yaml file."
@@ -80,11 +94,11 @@ def space_path(place: str | Path) -> Path:
 
 
 def table_path(place: str | Path) -> Path:
-    """The folder of a table, by its name or its path. Raises `TableError` when there is none."""
+    """The folder of a table, by its name or its path; names win. Raises `TableError` when there is none."""
     tables = table_names()
-    if str(place) in tables:
-        return tables[str(place)]
-    if not is_path(str(place)):
+    if isinstance(place, str) and place in tables:
+        return tables[place]
+    if not (isinstance(place, Path) or is_path(place)):
         raise TableError(
             f"No target named {str(place)!r}. Tables here: {', '.join(tables)}; or give the path of a table folder."
         )

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Teller(Protocol):
-    """Progress and remarks of measuring."""
+    """Progress and remarks of long work."""
 
     def progress(self, done: int, total: int, note: str) -> None:
         """How much is done, of how much, and what of."""

@@ -7,10 +7,10 @@ from datetime import date
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from nas.blocks.layer import key_columns
-from nas.system.strict import Name, Strict, Text
+from nas.system.strict import Name, SpaceName, Strict, Text
 
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Of a file of `networks/`, without its suffix."""
@@ -79,6 +79,11 @@ class SourceScale(Strict):
     applied: Literal[False]
 
 
+def _left_out(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Without these entries where they say nothing: older tables stay what they are."""
+    return {name: value for name, value in document.items() if value or name not in names}
+
+
 class NetworksError(Strict):
     """How far the table was off on whole networks that were measured on the device and not fitted to, in percent."""
 
@@ -92,6 +97,14 @@ class NetworksError(Strict):
     kendall_tau: Annotated[float, Field(ge=-1, le=1)] | None = None
     floor_pct: Annotated[float, Field(ge=0)] | None = None
     """Mean difference between two halves of the measurements, from disjoint sessions: no table is truer than that."""
+    space: SpaceName | None = None
+    """The search space that the networks are of."""
+    space_sha256: Digest | None = None
+    """Its `Space.fingerprint`: another space of this name was not checked. Older tables do not have it."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_new(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _left_out(dump(self), "space", "space_sha256")
 
 
 class ReferenceNetwork(Strict):
@@ -118,11 +131,23 @@ class ErrorHeader(Strict):
 
     band_pct: Bands
     networks: NetworksError | None = None
+    """Of the space that was profiled last."""
+    further_networks: Annotated[list[NetworksError], Field(max_length=64)] = []
+    """Of the spaces that were profiled into this table before."""
     leave_one_stage_out: dict[Text, float] = {}
     leave_one_out: dict[Text, float] = {}
     """Of the block model on rows that it was not fitted on."""
     whole_networks: list[WholeNetwork] = []
     source_scales: dict[Text, SourceScale] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_new(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _left_out(dump(self), "further_networks")
+
+    @property
+    def checks(self) -> list[NetworksError]:
+        """On whole networks, a space each, the one profiled last in front."""
+        return [*([] if self.networks is None else [self.networks]), *self.further_networks]
 
 
 class TableHeader(Strict):
@@ -132,8 +157,8 @@ class TableHeader(Strict):
     name: Name
     target: Phrase | None = None
     """The `--target` that names the device: `cpu`, `ssh:pi@board`."""
-    space: Name | None = None
-    """The search space whose layers were measured."""
+    space: SpaceName | None = None
+    """The search space whose layers were measured; None where several were."""
     device: DeviceHeader
     runtime: RuntimeHeader
     threads: Annotated[int, Field(ge=1, le=4_096)]

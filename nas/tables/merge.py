@@ -10,7 +10,7 @@ from nas.errors import TableError
 from nas.system.folder_lock import FolderLock
 from nas.tables.header import Bands, TableHeader
 from nas.tables.table import PROVENANCES, LatencyTable, Row
-from nas.tables.write import write_table
+from nas.tables.write import check_empty, write_table
 
 
 def merge_tables(a: LatencyTable, b: LatencyTable, out: Path) -> dict[str, Any]:
@@ -18,13 +18,13 @@ def merge_tables(a: LatencyTable, b: LatencyTable, out: Path) -> dict[str, Any]:
 
     Raises `TableError` unless `out` is new or empty and both were measured on devices of equal fingerprints.
     """
-    _check_empty(out)
+    check_empty(out, "a merged table")
     _check_alike(a, b)
     in_a, in_b = ({row.layer: row for row in table.rows()} for table in (a, b))
     rows = [combine(row, in_b[layer]) if layer in in_b else row for layer, row in in_a.items()]
     rows += [row for layer, row in in_b.items() if layer not in in_a]
     with FolderLock(out, "writes a table into this", error=TableError):
-        _check_empty(out)
+        check_empty(out, "a merged table")
         merged = write_table(out, _header(a.header, b.header), rows)
     both = len(in_a) + len(in_b) - len(rows)
     return {
@@ -58,11 +58,6 @@ def combine(a: Row, b: Row) -> Row:
     return Row(a.layer, latency_ms, sqrt(within + between), n, a.provenance)
 
 
-def _check_empty(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise TableError(f"{out}: a merged table goes into a new or empty folder, this is none.")
-
-
 def _check_alike(a: LatencyTable, b: LatencyTable) -> None:
     if a.fingerprint == b.fingerprint:
         raise TableError(f"{a.path} and {b.path} are the same table; its samples would count twice.")
@@ -83,7 +78,7 @@ def _check_alike(a: LatencyTable, b: LatencyTable) -> None:
 def _header(a: TableHeader, b: TableHeader) -> TableHeader:
     """That of A, as far as it is true of both."""
     wider = {name: max(band, getattr(b.error.band_pct, name)) for name, band in a.error.band_pct.model_dump().items()}
-    unmeasured: dict[str, Any] = {"networks": None, "whole_networks": [], "source_scales": {}}
+    unmeasured: dict[str, Any] = {"networks": None, "further_networks": [], "whole_networks": [], "source_scales": {}}
     return a.model_copy(
         update={
             **{name: None for name in ("target", "space", "resolution") if getattr(a, name) != getattr(b, name)},

@@ -11,6 +11,8 @@ A layer is a graph of ops (`nas.blocks`); each adds to a few features, in millio
 and, as plain counts,
     gates           squeeze-and-excitations
     operators       operations that a runtime is called for, without those of squeeze-and-excitation
+A model may have another:
+    grouped         values read and written by full convolutions in groups, in millions
 
 `BlockModel` holds a coefficient for each and the range in which it answers. It is data in the header of a latency
 table, fitted by `fit_coefficients` from the measured rows of a device.
@@ -21,14 +23,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from math import hypot, isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.block import absent, is_head
-from nas.blocks.layer import KEY_COLUMNS
+from nas.blocks.block import absent, columns_of, is_head
+from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
 from nas.errors import LatencyMissing, TableError
 
 if TYPE_CHECKING:
@@ -52,6 +55,10 @@ BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
 _COUNTS = frozenset({"gates", "operators"})
+_COVERED = frozenset({*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"})
+"""Columns that a range bounds, or whose work is in the features."""
+_OPTIONAL = frozenset({"grouped"})
+"""Features that a model may lack: those before 2 had none of it."""
 
 
 def features(layers: Iterable[Layer], names: Sequence[str] = FEATURES) -> NDArray[np.float64]:
@@ -78,7 +85,7 @@ def work(layer: Layer) -> dict[str, int]:
 
 def _foreign(row: Mapping[str, int], names: Sequence[str]) -> str | None:
     """None where a model of these features has all that a layer asks for, else what is not among them."""
-    other = next((name for name, amount in row.items() if amount and name not in names), None)
+    other = next((name for name, amount in row.items() if amount and name not in {*names, *_OPTIONAL}), None)
     if other is None:
         return None
     if other.startswith("depthwise"):
@@ -129,7 +136,7 @@ class Range:
     fitted_channels: tuple[int, int]
     fitted_mid_channels: tuple[int, int]
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Heights and widths of a layer's input, in pixels."""
         return tuple(
@@ -140,7 +147,9 @@ class Range:
         """None inside the range, else one line that names the limit and what came."""
         head = is_head(layer.kind)
         depthwise = layer.kind in {"mbconv", "sepconv"}
-        where = f"{layer.kind} layer in a {' or '.join(map(str, self.resolutions))} px network"
+        sizes = self.resolutions
+        words = " or ".join(map(str, sizes)) if len(sizes) < 4 else f"{min(sizes)} to {max(sizes)}"
+        where = f"{layer.kind} layer in a {words} px network"
         allowed: list[tuple[str, object, tuple[object, ...]]] = [
             ("kind", layer.kind, self.kinds),
             ("height", layer.height, self.sizes),
@@ -149,11 +158,12 @@ class Range:
             ("stride", layer.stride, self.strides),
             ("groups", layer.groups, self.groups),
             ("activation", layer.activation, self.activations),
+            ("precision", layer.precision, PRECISIONS[:1]),
         ]
         for name, value, options in allowed:
             if value not in options:
                 return f"`{name}` of a {where} is one of {', '.join(map(str, options))}, got {value}."
-        for name in layer.row.keys() - set(KEY_COLUMNS):
+        for name in columns_of(type(layer.block)).keys() - _COVERED:
             if getattr(layer, name) != absent(name):
                 return f"`{name}` of a {where} stays {absent(name)!r} for a block model, got {getattr(layer, name)!r}."
         limits = [("out_channels", layer.out_channels, self.classes if head else self.channels)]
@@ -208,7 +218,7 @@ class BlockModel:
             "kernel7": layer.kernel == 7,
             "gate": layer.se_channels > 0,
             "width": not self.range.fitted(layer),
-            "plain": layer.kind not in {"mbconv", "sepconv"},
+            "plain": layer.kind not in {"mbconv", "sepconv"} or layer.projection,
         }
         return [part for part in BANDS if applies[part]]
 

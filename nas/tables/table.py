@@ -24,7 +24,7 @@ from nas.blocks.layer import KEY_COLUMNS, PRECISIONS, Layer, key_columns
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
-from nas.system.files import lines, parse_yaml, read_model, read_text
+from nas.system.files import lines, parse_yaml, read_json, read_model, read_text
 from nas.system.places import table_path
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PAGE = "docs/tables.md"
+PROFILE = "profile.json"
+"""Names the device of a folder that tables are measured into, and the space of the first; written first."""
 PROVENANCES = ("measured", "derived", "simulated", "interpolated")
 VALUE_COLUMNS = ("latency_ms", "spread_ms", "samples", "provenance")
 MAX_ROWS = 250_000
@@ -96,9 +98,35 @@ class LatencyTable:
 
     @property
     def networks_error(self) -> dict[str, Any] | None:
-        """The error reached on whole networks, as a JSON mapping; None where none were measured."""
+        """The error reached on whole networks, of the space that was profiled last, as a JSON mapping; None where none
+        were measured."""
         networks = self.header.error.networks
         return None if networks is None else networks.model_dump()
+
+    def checked_on(self, space: Space) -> dict[str, Any] | None:
+        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
+        for error in self.header.error.checks:
+            if (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
+                return error.model_dump()
+        return None
+
+    def checked_by_name(self, space: str | None) -> dict[str, Any] | None:
+        """The same for a network that only names its space: of the one space of that name; None where several had it.
+        Where no space is named it is that of the space profiled last."""
+        if space is None:
+            return self.networks_error
+        found = [error for error in self.header.error.checks if space == (error.space or self.header.space)]
+        return found[0].model_dump() if len(found) == 1 else None
+
+    @property
+    def checked_spaces(self) -> list[str]:
+        """Names of the spaces whose networks the error was measured on, each once."""
+        names = (error.space or self.header.space or "?" for error in self.header.error.checks)
+        return list(dict.fromkeys(names))
+
+    def without_row(self, layers: Iterable[Layer]) -> list[Layer]:
+        """Those of some layers that do something and have no row here."""
+        return [layer for layer in layers if layer.graph.nodes and layer.key not in self.keys]
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order. Raises `TableError` for one whose key is no layer that could be."""
@@ -130,6 +158,15 @@ class LatencyTable:
             ms[asked] = self._modelled([layers[int(index)] for index in asked])
         return Latencies(ms, provenance)
 
+    def answers(self, layers: Iterable[Layer]) -> bool:
+        """Whether `lookup` has a figure for each of these."""
+        return all(
+            layer.key in self.keys
+            or not layer.graph.nodes
+            or (self.model is not None and self.model.covers(layer) is None)
+            for layer in layers
+        )
+
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
         if self.model is None:
             raise LatencyMissing(
@@ -139,7 +176,10 @@ class LatencyTable:
         for layer in layers:
             reason = self.model.covers(layer)
             if reason is not None:
-                raise LatencyMissing(f"{self.name} does not answer for {describe(layer)}: {reason}")
+                raise LatencyMissing(
+                    f"{self.name} does not answer for {describe(layer)}: {reason} "
+                    "`nas spaces list` says which targets answer a whole space."
+                )
         return self.model.predict(layers)
 
     def estimate(self, architecture: Architecture) -> Estimate:
@@ -160,6 +200,15 @@ class LatencyTable:
         keys = pd.DataFrame([[getattr(layer, name) for name in names] for layer in layers], columns=names)
         figures = {"latency_ms": self.latency_ms, "spread_ms": self.spread_ms, "samples": self.samples}
         return keys.assign(**figures, provenance=np.array(PROVENANCES)[self.provenance])
+
+
+def begun_for(folder: Path) -> str | None:
+    """Fingerprint of the space that a folder's first profile was of; None where nothing says so."""
+    try:
+        document = read_json(folder / PROFILE, TableError)
+    except (OSError, TableError):
+        return None
+    return document.get("space") if isinstance(document, dict) else None
 
 
 def _layer(key: tuple[Any, ...]) -> Layer:

@@ -7,8 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
-from nas.errors import TableError
-from nas.system.places import is_path, own_tables_folder, table_path
+from nas.errors import LatencyMissing, TableError
+from nas.system.command import command
+from nas.system.places import is_path, own_tables_folder, space_names, table_names, table_path
 
 
 def table_folder(device: DeviceName, space: str) -> Path:
@@ -22,29 +23,62 @@ def table_folder(device: DeviceName, space: str) -> Path:
 def check_target(target: str) -> None:
     """Refuse a target that is neither a table nor a device. Raises `TableError`."""
     if device_name(target) is None:
-        try:
-            table_path(target)
-        except TableError as problem:
-            if is_path(target):
-                raise
-            raise TableError(f"{problem} Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).") from None
+        _table_path(target)
+
+
+def is_table_path(target: str) -> bool:
+    """Whether a target is the path of a table: devices and names of tables win over folders of the same name."""
+    named = device_name(target) is not None or target in table_names() or _in_capitals(target)
+    return not named and is_path(target)
+
+
+def named_table(name: str) -> Path:
+    """The folder of a table, where no device can be meant. Raises `TableError`; for a device it names its tables."""
+    try:
+        return table_path(name)
+    except TableError:
+        if (device := device_name(name)) is None:
+            raise
+        example = table_folder(device, "mobile").name
+        rule = f"{name} is a device, with a table for each space, such as {example} (see `nas table list`)."
+        raise TableError(rule) from None
 
 
 def target_path(target: str, space: str | None) -> Path:
     """The folder of a target's table: of a device, the table of this space that was profiled on it.
 
-    Raises `TableError` where there is none, with the command that makes it.
+    Raises `TableError` where there is none, and `LatencyMissing` where a device has none of this space, with the
+    command that makes it.
     """
     device = device_name(target)
     if device is None:
-        return table_path(target)
+        return _table_path(target)
     if space is None:
-        raise TableError(f"{target} has a table for each space, and this network names none. Give a table's name.")
+        raise LatencyMissing(f"{target} has a table for each space, and this network names none.")
     folder = table_folder(device, space)
     if not (folder / "table.yaml").is_file():
         from nas.space.adapt import options_of
 
-        raise TableError(
-            f"{target} has no table of {space} yet. Make it: nas profile --space {options_of(space)} --target {target}"
-        )
+        name, *options = options_of(space).split(" --")
+        file = name if name in space_names() else f"{name}.yaml"  # of the user's own: who knows where
+        line = " --".join([command("profile", space=file, target=target), *options])
+        raise LatencyMissing(f"{target} has no table of {space} yet. Make it: {line}")
     return folder
+
+
+def _table_path(target: str) -> Path:
+    """The folder of a table; where there is none, what a device would be called is told too."""
+    try:
+        return table_path(target)
+    except TableError as problem:
+        if small := _in_capitals(target):
+            raise TableError(f"No target named {target!r}. A device is written small: {small}") from None
+        if is_path(target):
+            raise
+        raise TableError(f"{problem} Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).") from None
+
+
+def _in_capitals(target: str) -> str:
+    """What a target with the kind of a device in capitals should be; empty where it is none."""
+    kind, colon, rest = target.partition(":")
+    return f"{kind.lower()}{colon}{rest}" if kind != kind.lower() and kind.lower() in DEVICE_KINDS else ""

@@ -42,6 +42,12 @@ def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> Laten
     return table
 
 
+def check_empty(out: Path, what: str) -> None:
+    """Raise `TableError` unless a folder is new or empty; `what` goes into it."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise TableError(f"{out}: {what} goes into a new or empty folder, this is none.")
+
+
 def header_text(header: TableHeader) -> str:
     """The content of a table.yaml."""
     document = header.model_dump(exclude_defaults=True)

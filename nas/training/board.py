@@ -18,7 +18,14 @@ def board(folder: Path) -> Callable[[Epoch], None]:
     writer = SummaryWriter(str(folder / "tensorboard"))
 
     def write(epoch: Epoch) -> None:
-        for name in ("train_loss", "train_top1", "validation_top1", "learning_rate", "pictures_per_second"):
+        for name in (
+            "train_loss",
+            "train_top1",
+            "validation_top1",
+            "validation_loss",
+            "learning_rate",
+            "pictures_per_second",
+        ):
             value = getattr(epoch, name)
             if value is not None:
                 writer.add_scalar(name, value, epoch.epoch)

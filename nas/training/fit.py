@@ -28,6 +28,7 @@ from nas.training.recipe import Recipe
 from nas.training.schedule import learning_rate
 from nas.training.score import autocast, evaluate
 from nas.training.stepper import Stepper, sgd
+from nas.training.summary import epoch_line
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.csv"
@@ -64,18 +65,19 @@ def fit(
     teacher: nn.Module | None = None,
     processes: Processes | None = None,
     watch: Callable[[Epoch], object] = lambda epoch: None,
+    lines: bool = False,
 ) -> Fitted:
     """Train a network, in place, on `data.train`; equal arguments give equal weights on one machine's CPU.
 
     `network` takes float32[N, 3, S, S] and gives float32[N, classes]; its present weights are where it starts, or the
     checkpoint in `folder`, if there is one. Checkpoints and metrics.csv are written there, by the first of several
     processes, and read by all; `folder` None writes nothing.
-    `watch` is called with every epoch that ends.
+    `watch` is called with every epoch that ends; with `lines` the teller has a line of it to say.
 
     Raises `RunError` for a checkpoint of another training, `NasError` where weights are no numbers any more or memory
     is short, `Interrupted` after SIGINT, SIGTERM or SIGHUP; with a folder all three leave its last checkpoint as it is.
     """
-    training = _Training(network, data, recipe, seed, folder, teacher, processes or alone())
+    training = _Training(network, data, recipe, seed, folder, teacher, processes or alone(), lines)
     training.stepper.restore(training.take)
     with interruptible() if folder else nullcontext(Signals()) as interrupted, training.stepper.memory_told():
         training.run(teller or Silent(), interrupted, watch)
@@ -93,6 +95,7 @@ class _Training:
     folder: Path | None
     teacher: nn.Module | None
     team: Processes
+    lines: bool
 
     def __post_init__(self) -> None:
         recipe, team = self.recipe, self.team
@@ -142,7 +145,7 @@ class _Training:
             self.update(model, step, *next(batches))
             if (step + 1) % self.per_epoch == 0:
                 self.stepper.check()
-                self.end_epoch(step, watch)
+                self.end_epoch(step, watch, teller)
 
     def update(self, model: nn.Module, step: int, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent, on this process's part of the batch."""
@@ -166,7 +169,7 @@ class _Training:
         right = logits.detach().argmax(1) == (y if y.ndim == 1 else y.argmax(1))
         self.totals += torch.stack([shown.double() * len(x), right.sum().double()])
 
-    def end_epoch(self, step: int, watch: Callable[[Epoch], object]) -> None:
+    def end_epoch(self, step: int, watch: Callable[[Epoch], object], teller: Teller) -> None:
         """Evaluate, record and report after the last step of an epoch."""
         clock = self.stepper.clock
         clock.lap()
@@ -175,13 +178,14 @@ class _Training:
         self.team.share(list(self.average.network.buffers()))
         score = None
         if len(self.data.validation):
-            score = evaluate(self.average.network, self.data, self.data.validation, processes=self.team)
+            score = evaluate(self.average.network, self.data, self.data.validation, processes=self.team, teller=teller)
         epoch = Epoch(
             epoch=(step + 1) // self.per_epoch,
             step=step + 1,
             train_loss=loss / pictures,
             train_top1=100 * right / pictures,
             validation_top1=None if score is None else score.top1,
+            validation_loss=None if score is None else score.loss,
             learning_rate=self.stepper.rate(step),
             seconds=clock.seconds,
             pictures_per_second=pictures / max(clock.seconds, 1e-9),
@@ -192,6 +196,8 @@ class _Training:
         if self.team.first:
             self.write_metrics()
             watch(epoch)
+            if self.lines:
+                teller.say(epoch_line(epoch, self.recipe.epochs, self.stepper.left))
         clock.restart()
 
     def batches(self) -> Iterator[Batch]:

@@ -22,6 +22,8 @@ class Epoch:
     """Percent; of mixed pictures the larger share counts."""
     validation_top1: float | None
     """Percent, of the averaged weights; None without validation pictures."""
+    validation_loss: float | None = None
+    """Likewise, in nats; None also in trainings that version 0.1 began."""
     learning_rate: float
     """Of its last step."""
     seconds: float
@@ -35,7 +37,9 @@ History = tuple[Epoch, ...]
 def to_csv(history: Sequence[Epoch]) -> str:
     """The content of metrics.csv."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+    known = all(epoch.validation_loss is not None for epoch in history)
+    names = [field.name for field in fields(Epoch) if known or field.name != "validation_loss"]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(epoch) for epoch in history)
     return text.getvalue()

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nas.data.batches import evaluation_batches
 from nas.data.data import Data, Split
+from nas.system.teller import Silent, Teller
 from nas.training.processes import Processes, alone
 
 BATCH = 256
@@ -48,7 +49,12 @@ def standard_error(top1: float, count: int) -> float:
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module, data: Data, split: Split, batch: int = BATCH, processes: Processes | None = None
+    network: nn.Module,
+    data: Data,
+    split: Split,
+    batch: int = BATCH,
+    processes: Processes | None = None,
+    teller: Teller = Silent(),  # noqa: B008  # has no state
 ) -> Score:
     """How good a network is on a split, in evaluation mode, which it is left in. Raises `ValueError` for an empty one.
 
@@ -60,10 +66,13 @@ def evaluate(
     network.eval().to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mine = Split(split.pictures[team.rank :: team.count], split.labels[team.rank :: team.count])
     totals = torch.zeros(3, dtype=torch.float64, device=team.device)
+    done = 0
     for x, y in evaluation_batches(data, mine, batch):
         with autocast(team.device):
             logits = network(x.to(team.device))
         totals += _totals(logits.float(), y.to(team.device))
+        done += len(y)
+        teller.progress(done, len(mine), "tested")
     top1, top5, loss = (value / len(split) for value in team.sums(totals.tolist()))
     return Score(100 * top1, 100 * top5, loss, len(split))
 

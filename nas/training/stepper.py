@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from nas.errors import Interrupted, NasError, OutOfMemory, RunError
 from nas.system.checkpoint import read_checkpoint, write_checkpoint
 from nas.system.interrupt import Signals, Stopwatch
-from nas.system.teller import Teller
+from nas.system.pace import Pace
+from nas.system.teller import Silent, Teller
 from nas.training.processes import Processes
 
 CHECKPOINT_SECONDS = 20.0
@@ -70,6 +71,8 @@ class Stepper:
             momenta: (self.optimiser, dict(self.network.named_parameters()))
         }
         """With their parameters by name."""
+        self.pace = Pace()
+        self.teller: Teller = Silent()
         self._finite = torch.ones((), dtype=torch.bool, device=self.team.device)
         self._saved = monotonic()
 
@@ -82,6 +85,8 @@ class Stepper:
         `Interrupted`, with everything kept, where it is asked to stop; `NasError` where training diverged.
         """
         self.clock = Stopwatch(interrupted, self.clock.seconds)
+        self.teller = teller
+        self._tell()
         while self.step < self.planned:
             yield self.step
             self.step += 1
@@ -89,7 +94,7 @@ class Stepper:
             if looks:
                 self.check()
             self.clock.lap()
-            teller.progress(self.step * self.batch, self.planned * self.batch, "img")
+            self._tell()
             if looks:
                 due = self.step == self.planned or monotonic() - self._saved >= CHECKPOINT_SECONDS
                 stop, save = self.team.sums([float(interrupted()), float(due and self.team.first)])
@@ -98,6 +103,15 @@ class Stepper:
                 if stop:
                     raise Interrupted(f"{self.step:,} of {self.planned:,} steps are kept.")
                 self.clock.restart()
+
+    def _tell(self) -> None:
+        self.pace.update(self.step)
+        self.teller.progress(self.step * self.batch, self.planned * self.batch, "img")
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until all steps are made, with whatever is done between them; None while that is not known."""
+        return self.pace.left(self.planned)
 
     def follow(self, step: int, backward: Callable[[], Loss]) -> Loss:
         """One step of the optimiser along the gradient that `backward` computes; returns the loss that it returns."""

@@ -5,6 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nas.formats.config import TOP5_ABOVE
+from nas.system.pace import to_go
+from nas.training.history import Epoch
+
+
+def epoch_line(epoch: Epoch, epochs: int, left: float | None) -> str:
+    """An epoch that ended, of so many, and how long those that are left will take, in seconds."""
+    held_out = epoch.validation_top1
+    parts = (
+        f"epoch {epoch.epoch} of {epochs}",
+        f"loss {epoch.train_loss:.3f}",
+        "" if held_out is None else f"held-out top-1 {held_out:.1f} %",
+        f"{epoch.pictures_per_second:,.0f} img/s",
+        to_go(left) if epoch.epoch < epochs else "",
+    )
+    return " · ".join(filter(None, parts))
+
 
 def training_summary(result: Mapping[str, Any]) -> str:
     """A finished training: on what, how, and what came out."""
@@ -35,8 +52,9 @@ def training_summary(result: Mapping[str, Any]) -> str:
         ),
         (
             "test",
-            f"top-1 {test['top1']:.1f} ± {test['standard_error']:.1f} % · top-5 {test['top5']:.1f} % "
-            f"of {test['count']:,} pictures that nothing was chosen by",
+            f"top-1 {test['top1']:.1f} ± {test['standard_error']:.1f} % "
+            + (f"· top-5 {test['top5']:.1f} % " if data["classes"] > TOP5_ABOVE else "")
+            + f"of {test['count']:,} pictures that nothing was chosen by",
         ),
         ("written", f"{result['training']}/  {' '.join(result['written'])}"),
         *(("", note) for note in result["notes"]),

@@ -31,7 +31,7 @@ class Shapes:
         self.known[name] = shape
         return onnx.numpy_helper.from_array(np.ones((shape[0], *[1] * (len(shape) - 1)), np.float32), name)
 
-    def norm_epsilon(self, fan_in: int, activated: bool) -> float:
+    def norm_epsilon(self, fan_in: int, activated: bool, norm_eps: float) -> float:
         return 1e-5
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from nas.data import DATA_KINDS, Data, DataError, load_data
 from nas.data.cifar10 import CLASSES
+from nas.data.pictures import picture_array
 
 Make = Callable[..., Path]
 
@@ -472,6 +473,47 @@ def test_hf_unlabelled_tests_are_passed_over(hub: dict[str, Any], png: Callable[
     assert "`test` has no labels and was passed over." in data.notes
 
 
+PARQUET = {
+    "one file": (["p.parquet"], {"train": ["p.parquet"]}),
+    "files without a split": (["0.parquet", "1.parquet"], {"train": ["0.parquet", "1.parquet"]}),
+    "shards": (
+        [f"data/{name}.parquet" for name in ("train-0-of-2", "train-1-of-2", "test-0-of-1")],
+        {"train": ["data/train-0-of-2.parquet", "data/train-1-of-2.parquet"], "test": ["data/test-0-of-1.parquet"]},
+    ),
+    "a folder for each split": (
+        ["default/Train/0.parquet", "default/Test/0.parquet"],
+        {"Train": ["default/Train/0.parquet"], "Test": ["default/Test/0.parquet"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARQUET)
+def test_hf_parquet_by_split(
+    hub: dict[str, Any], png: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    files, expected = PARQUET[case]
+    for file in files:
+        (tmp_path / "p" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / file).write_bytes(b"")
+    asked = []
+
+    def load_dataset(kind: str, data_files: dict[str, list[str]]) -> Any:
+        asked.append((kind, data_files))
+        return {name: several(png) for name in data_files}
+
+    monkeypatch.setattr(sys.modules["datasets"], "load_dataset", load_dataset)
+    assert load_data(f"hf:{tmp_path}/p?image=photo&label=fine", 8).classes == ("cat", "dog")
+    assert asked == [("parquet", {name: [f"{tmp_path}/p/{file}" for file in some] for name, some in expected.items()})]
+
+
+def test_hf_parquet_of_two_configurations(hub: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("fine", "coarse"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train-0-of-1.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match=r"lies in one folder, this is in 2\. Name one"):
+        load_data(f"hf:{tmp_path}", 8)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -490,10 +532,94 @@ def test_hf_columns_are_found_by_type(hub: dict[str, Any], columns: dict[str, An
         load_data("hf:pets", 8)
 
 
+TWO = {
+    "photo": FakeImage(),
+    "mask": FakeImage(),
+    "fine": FakeClassLabel(["cat", "dog"]),
+    "coarse": FakeClassLabel(["x", "y", "z"]),
+    "text": FakeValue("string"),
+    "weight": FakeValue("float32"),
+}
+
+
+def several(png: Callable[..., bytes]) -> FakeDataset:
+    """Ten rows of a table with two columns of pictures and several of labels."""
+    photos, masks = ([{"bytes": png(first + n), "path": None} for n in range(10)] for first in (0, 50))
+    labels = {"fine": [0, 1] * 5, "coarse": [0, 1, 2, 1, 0] * 2, "text": ["m", "n"] * 5, "weight": [0.5] * 10}
+    return FakeDataset({"photo": photos, "mask": masks, **labels}, TWO)
+
+
+@pytest.mark.parametrize(
+    ("query", "classes"),
+    [
+        ("image=photo&label=fine", ("cat", "dog")),
+        ("label=coarse&image=mask", ("x", "y", "z")),
+        ("image=photo&label=text", ("m", "n")),
+    ],
+)
+def test_hf_columns_can_be_chosen(
+    hub: dict[str, Any], png: Callable[..., bytes], query: str, classes: tuple[str, ...]
+) -> None:
+    hub["pets"] = hub["pets/small"] = several(png)
+    data = load_data(f"hf:pets?{query}", 8)
+    check(data, f"hf:pets?{query}", 8, 8)
+    assert data.classes == classes
+    whole = np.concatenate([data.train.pictures, data.validation.pictures, data.test.pictures])
+    first = picture_array(png(50 if "mask" in query else 0), 8)
+    assert (whole == first).all(axis=(1, 2, 3)).sum() == 1
+    assert load_data(f"hf:pets#small?{query}", 8).fingerprint == data.fingerprint
+
+
+def test_hf_one_column_may_be_chosen(hub: dict[str, Any], png: Callable[..., bytes]) -> None:
+    hub["pets"] = table(png, [0, 1] * 5, FakeClassLabel(["cat", "dog"]), "kind")
+    assert load_data("hf:pets?label=kind", 8).fingerprint == load_data("hf:pets?image=img", 8).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("", r"Choose with \?image=COLUMN&label=COLUMN"),
+        ("?image=photo", "one column of type Image and one of type ClassLabel or called label"),
+        ("?image=picture&label=fine", r"no column 'picture' of type Image; there are photo \(FakeImage\), mask"),
+        ("?image=fine&label=fine", "no column 'fine' of type Image"),
+        ("?image=photo&label=mask", "no column 'mask' of type ClassLabel, or whole numbers or texts"),
+        ("?image=photo&label=weight", "no column 'weight' of type ClassLabel"),
+        ("?image=photo&labels=fine", r"columns are chosen as \?image=COLUMN&label=COLUMN"),
+        ("?image=photo&image=mask", "columns are chosen as"),
+        ("?image=&label=fine", "columns are chosen as"),
+        ("?photo", "columns are chosen as"),
+    ],
+)
+def test_hf_columns_that_are_not_there(
+    hub: dict[str, Any], png: Callable[..., bytes], query: str, message: str
+) -> None:
+    hub["pets"] = several(png)
+    with pytest.raises(DataError, match=message):
+        load_data(f"hf:pets{query}", 8)
+
+
+def test_hf_rows_without_labels(hub: dict[str, Any], png: Callable[..., bytes]) -> None:
+    hub["pets"] = table(png, ["a", None] * 5, FakeValue("string"))
+    with pytest.raises(DataError, match="every picture has a label; some have none in the column 'label'"):
+        load_data("hf:pets", 8)
+    feature = FakeClassLabel(["cat", "dog"])
+    hub["pets"] = {"train": table(png, [0, 1] * 5, feature), "test": table(png, [None] * 4, feature)}
+    assert "`test` has no labels and was passed over." in load_data("hf:pets", 8).notes
+
+
+def test_hf_splits_of_other_names(hub: dict[str, Any], png: Callable[..., bytes]) -> None:
+    feature = FakeClassLabel(["cat", "dog"])
+    names = ("Train", "dev", "test", "unsupervised")
+    hub["pets"] = {name: table(png, [0, 1] * 5, feature) for name in names}
+    data = load_data("hf:pets", 8)
+    assert (len(data.train), len(data.validation), len(data.test)) == (10, 10, 10)
+    assert "Splits of other names were passed over: `unsupervised`." in data.notes
+
+
 def test_hf_messages(hub: dict[str, Any], png: Callable[..., bytes], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="hf:none: cannot be loaded"):
         load_data("hf:none", 8)
-    with pytest.raises(DataError, match="`save_to_disk` of datasets did not write this folder"):
+    with pytest.raises(DataError, match="did not write this folder, and it holds no Parquet"):
         load_data(f"hf:{tmp_path}", 8)
     hub["pets"] = table(png, [0, 2] * 5, FakeClassLabel(["cat", "dog"]))
     with pytest.raises(DataError, match=r"labels lie in 0\.\.1, got 2"):
@@ -509,8 +635,9 @@ def test_hf_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         load_data("hf:pets", 8)
 
 
-def test_the_real_hf(tmp_path: Path, png: Callable[..., bytes]) -> None:
+def test_the_real_hf(tmp_path: Path, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
 
     def made(count: int, first: int) -> Any:
@@ -522,6 +649,12 @@ def test_the_real_hf(tmp_path: Path, png: Callable[..., bytes]) -> None:
     check(data, f"hf:{tmp_path}/pets", 8, 8)
     assert (len(data.train), len(data.validation), len(data.test)) == (16, 4, 6)
     assert load_data(f"hf:{tmp_path}/pets", 8).fingerprint == data.fingerprint
+    chosen = load_data(f"hf:{tmp_path}/pets?image=image&label=label", 8)
+    assert chosen.fingerprint == data.fingerprint
+    made(20, 0).rename_columns({"image": "img", "label": "fine_label"}).to_parquet(tmp_path / "p.parquet")
+    data = load_data(f"hf:{tmp_path}/p.parquet?image=img&label=fine_label", 8)
+    check(data, f"hf:{tmp_path}/p.parquet?image=img&label=fine_label", 8, 8)
+    assert data.classes == ("cat", "dog")
 
 
 # names

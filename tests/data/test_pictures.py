@@ -6,6 +6,7 @@ import io
 import struct
 import tarfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_picture_of_the_right_size_is_untouched(resolution: int, side: int) ->
     assert np.array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "JPEG", "MPO"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "JPEG", "MPO", "TIFF", "PPM"])
 def test_formats(kind: str) -> None:
     image = Image.new("RGB", (9, 7), (200, 100, 50))
     data = encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
@@ -147,6 +148,65 @@ def bomb(side: int) -> bytes:
     )
 
 
+def pages(reduced: bool = False) -> bytes:
+    """A TIFF of three pages; `reduced` says that those behind the first are smaller copies of it."""
+    image = Image.new("RGB", (8, 8), (1, 2, 3))
+    copies = [image.resize((4, 4)), image.resize((2, 2))]
+    for copy in copies:
+        copy.encoderinfo = {"tiffinfo": {254: 1}} if reduced else {}
+    return encoded(image, "TIFF", save_all=True, append_images=copies)
+
+
+def test_smaller_copies_in_a_tiff_are_no_pages() -> None:
+    assert np.asarray(decode(pages(reduced=True)))[0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"}, {"compression": "packbits"}]
+)
+def test_tiffs_as_they_are(options: dict[str, str]) -> None:
+    pixels = noise(5, 7, 3)
+    assert np.array_equal(np.asarray(decode(encoded(Image.fromarray(pixels), "TIFF", **options))), pixels)
+
+
+def test_a_damaged_tiff_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(Image.fromarray(noise(40, 60)).convert("1"), "TIFF", compression="group4"))
+    (begin,) = Image.open(io.BytesIO(data)).tag_v2[273]  # where its only strip is
+    data[begin : begin + 40] = noise(40).tobytes()
+    with suppress(BrokenPicture):
+        decode(bytes(data))
+    assert capfd.readouterr().err == ""  # where libtiff would have a line for every row
+
+
+def test_tiffs_of_other_kinds() -> None:
+    levels = np.array([[0, 255, 256, 65535]], np.uint16)
+    assert np.asarray(decode(encoded(Image.fromarray(levels), "TIFF")))[0, :, 0].tolist() == [0, 0, 1, 255]
+    cmyk = encoded(Image.new("CMYK", (2, 2), (0, 255, 255, 0)), "TIFF")
+    assert np.asarray(decode(cmyk))[0, 0].tolist() == [255, 0, 0]
+    assert np.asarray(decode(encoded(Image.new("1", (2, 2), 1), "TIFF", compression="group4"))).min() == 255
+    assert np.asarray(decode(encoded(Image.new("RGBA", (2, 2), (9, 9, 9, 0)), "TIFF"))).min() == 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = np.asarray(decode(encoded(Image.fromarray(noise(4, 6, 3)), "TIFF", exif=exif)))
+    assert np.array_equal(turned, np.rot90(noise(4, 6, 3), -1))
+
+
+@pytest.mark.parametrize(
+    ("data", "first"),
+    [
+        (b"P2\n2 1\n255\n7 200\n", [7, 7, 7]),
+        (b"P3\n# a remark\n1 1\n255\n1 2 3\n", [1, 2, 3]),
+        (b"P4\n2 1\n\x40", [255, 255, 255]),
+        (b"P5\n2 1\n255\n\x07\x08", [7, 7, 7]),
+        (b"P5\n1 1\n4095\n\x0f\xff", [255, 255, 255]),  # 12 bits
+        (b"P6\n1 1\n255\n\x01\x02\x03", [1, 2, 3]),
+        (b"P6\n1 1\n65535\n\x01\x00\xff\xff\x80\x00", [1, 255, 128]),
+    ],
+)
+def test_the_ppm_family(data: bytes, first: list[int]) -> None:
+    assert np.asarray(decode(data))[0, 0].tolist() == first
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -156,9 +216,16 @@ def bomb(side: int) -> bytes:
         (bomb(50_000), "more than 89,478,485 pixels"),
         (encoded(Image.new("RGB", (90, 90)), "JPEG")[:300], "not a picture|cannot be decoded"),
         (encoded(Image.fromarray(noise(90, 90, 3)))[:9000], "cannot be decoded"),
-        (encoded(Image.new("F", (4, 4)), "TIFF"), "not a picture of a known format"),
+        (b"P5\n60000 60000\n255\n", "more than 89,478,485 pixels"),
+        (b"P6\n9 9\n255\n123", "cannot be decoded"),
+        (b"Pf\n1 1\n-1.0\n\0\0\x80\x3f", "pixels are whole numbers, these are floats"),
+        (encoded(Image.new("F", (4, 4)), "TIFF"), "pixels are whole numbers, these are floats"),
+        (encoded(Image.new("I", (4, 4)), "TIFF"), "pixels have 8 or 16 bits without a sign"),
+        (encoded(Image.new("LAB", (4, 4)), "TIFF"), r"these are L\*a\*b\*"),
+        (pages(), "this one has several pages"),
+        (encoded(Image.new("RGB", (9, 9)), "TIFF")[:-9], "cannot be decoded"),
+        (encoded(Image.new("RGB", (9, 9)), "TIFF", compression="tiff_lzw")[:40], "no TIFF in .*, or cut short"),
     ],
-    ids=["empty", "text", "bomb", "large bomb", "cut jpeg", "cut png", "tiff"],
 )
 def test_broken_pictures_say_why(data: bytes, reason: str) -> None:
     with pytest.raises(BrokenPicture, match=reason):

@@ -40,6 +40,8 @@ class Stub:
         """False: never accepts this computer's key."""
         self.full = False
         """True: no file can be written any more."""
+        self.banner = b""
+        """What its shell prints before any command, without being asked."""
         self.lines_left: int | None = None
         """After so many lines of shell output it vanishes, or is silent where `hangs`."""
         self.hangs = False
@@ -208,6 +210,8 @@ class _Stream:
         )
         assert process.stdout
         assert process.stderr
+        if stub.banner:
+            self.write(_packet(STDOUT, stub.banner))
         ended = threading.Event()
         killer = threading.Thread(target=self._hang_up, args=(process, ended))
         killer.start()

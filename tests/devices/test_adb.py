@@ -16,7 +16,8 @@ from native_runner import native_bundle
 
 from nas.blocks.layer import Layer
 from nas.devices import adb as adb_module
-from nas.devices.adb import Adb, adb_device, adb_devices
+from nas.devices import stream as stream_module
+from nas.devices.adb import Adb, Attached, adb_device, adb_devices
 from nas.devices.device import Fault, Plan, Sample
 from nas.devices.hosted import Hosted, python_runner
 from nas.devices.runner.build import android_runner
@@ -149,13 +150,70 @@ def test_lines_of_adb_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "in the state `sideload`" in odd.why
 
 
+@pytest.mark.parametrize(
+    ("line", "serial", "state"),
+    [
+        ("0A1B2C                 device product:x model:Pixel_4a device:x transport_id:1", "0A1B2C", "device"),
+        ("0A1B2C\tdevice", "0A1B2C", "device"),
+        ("\x1b]0;a title\x070A1B2C                 device", "0A1B2C", "device"),
+        ("192.168.0.7:5555       connecting", "192.168.0.7:5555", "connecting"),
+        ("emulator-5554          authorizing transport_id:3", "emulator-5554", "authorizing"),
+        (
+            "adb-3A (2)._adb-tls-connect._tcp device product:o transport_id:9",
+            "adb-3A (2)._adb-tls-connect._tcp",
+            "device",
+        ),
+        ("adb-3A (2)._adb-tls-connect._tcp offline", "adb-3A (2)._adb-tls-connect._tcp", "offline"),
+        ("my phone               device", "my phone", "device"),
+        ("my device\tunauthorized", "my device", "unauthorized"),
+        ("R58                    no permissions; see [http://x/device.html] usb:1-1", "R58", "no permissions"),
+        ("????????????           no permissions (a (b)? c); see [http://x] usb:1-1", "????????????", "no permissions"),
+        ("(no serial number)     device usb:1-4.2 product:x transport_id:1", "usb:1-4.2", "device"),
+        *((f"A1                     {state}", "A1", state) for state in ("bootloader", "host", "rescue", "unknown")),
+    ],
+)
+def test_a_line_of_adb_is_a_device(line: str, serial: str, state: str) -> None:
+    found = Attached.read(line)
+    assert found is not None
+    assert (found.serial, found.state) == (serial, state)
+    assert bool(found.why) == (state != "device")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", " ", "List of devices attached", "* daemon started successfully", "* daemon not running; starting now"),
+        *(
+            "adb server version (39) doesn't match this client (41); killing...",
+            "adb server is out of date.  killing...",
+        ),
+        *(
+            "error: device offline",
+            "error: device unauthorized.",
+            "adb: more than one device",
+            "* device",
+            "adb: offline",
+        ),
+        *(
+            "- waiting for device -",
+            "a phone whose second word is no state",
+            "A1 device-owner",
+            "device",
+            "A1 devices x",
+        ),
+    ],
+)
+def test_a_line_of_adb_is_a_notice(line: str) -> None:
+    assert Attached.read(line) is None
+
+
 def test_without_adb_the_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Fault, match="adb is not installed: `apt install adb`"):
         adb_devices()
 
 
-@pytest.mark.parametrize("serial", ["", "-a", "a b", "a\n", "é", "x" * 201])
+@pytest.mark.parametrize("serial", ["", "-a", "a b ", " a", "a\n", "é", "x" * 201])
 def test_serials_are_checked(serial: str) -> None:
     with pytest.raises(Fault, match="a serial is printable"):
         Adb(serial)
@@ -194,6 +252,18 @@ def test_words_arrive_as_they_are(phone: Stub) -> None:
 
 
 @pytest.mark.parametrize(
+    "banner", [b"\x1b]0;phone\x07", b"WARNING: linker: unused\r\n* motd *\r\nno end", b"nas: ended\n"]
+)
+def test_what_the_shell_says_first_is_no_answer(phone: Stub, banner: bytes) -> None:
+    phone.banner = banner
+    place = Adb(phone.serial)
+    assert list(place.run(["printf", "one\\n\\ntwo"], 5)) == ["one", "", "two"]
+    assert list(place.run(["true"], 5)) == []
+    place.close()
+    assert list(phone.tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         ("echo no board here >&2; exit 7", "no board here"),
@@ -211,6 +281,16 @@ def test_a_command_that_fails_is_told(phone: Stub, command: str, message: str) -
     assert phone.serial in str(caught.value)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - began < 10
+
+
+def test_who_waits_for_a_phone_is_told(phone: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "SOON_S", 0.1)
+    told: list[str] = []
+    place = Adb(phone.serial, told.append)
+    for _ in range(2):
+        assert list(place.run(["sleep", "0.3"], 9)) == []
+    place.close()
+    assert told == [f"{phone.serial}: waiting until the program there says something, 9 s at most"]
 
 
 def test_a_full_phone_is_told(phone: Stub, bundle: Path, weights: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 from sshd import HOST, Sshd, running_sshd
 
 from nas.blocks.layer import Layer
+from nas.devices import ssh as ssh_module
+from nas.devices import stream as stream_module
 from nas.devices.device import Fault, Plan, Sample
 from nas.devices.hosted import Hosted, python_runner
 from nas.devices.ssh import Ssh, ssh_device
@@ -97,10 +99,12 @@ def test_samples_are_those_of_the_local_device(server: Sshd, weights: Path) -> N
     assert list(server.tmp.iterdir()) == []
 
 
-@pytest.mark.parametrize("shell_chatter", [False, True])
-def test_words_and_files_arrive_as_they_were_sent(server: Sshd, shell_chatter: bool) -> None:
-    if shell_chatter:
-        (server.home / ".bashrc").write_text("echo Welcome to this board\n")
+@pytest.mark.parametrize(
+    "chatter",
+    ["", "printf '\\033]0;pi@board\\007'", "printf 'motd\\r\\n nas-begins, or not: '"],
+)
+def test_words_and_files_arrive_as_they_were_sent(server: Sshd, chatter: str) -> None:
+    (server.home / ".bashrc").write_text(f"{chatter}\n")
     words = ["a b", "$(id)", "'", '"', "*", "ü", "!x", ""]
     with closing(Ssh(HOST, config=server.config)) as board:
         board.put({"small": b"\0\xff\n", "large": server.known_hosts})
@@ -123,7 +127,21 @@ def test_a_login_shell_that_never_stops_talking_is_told(server: Sshd) -> None:
     server.start()
     assert "its login shell prints 1,000 lines" in refusal(server)
     shell.write_text("#!/bin/sh\necho This account is not available.\n")
-    assert "there is no POSIX shell to talk to" in refusal(server)
+    assert "there is no POSIX shell to talk to, it answered 'This account is not available.'" in refusal(server)
+
+
+def test_a_login_shell_that_asks_something_is_told(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_module, "CONNECT_S", 2.0)
+    monkeypatch.setattr(stream_module, "SOON_S", 0.2)
+    (server.home / ".bashrc").write_text("printf 'Keep this board tidy. Press a key: '; read key\n")
+    told: list[str] = []
+    with pytest.raises(Fault) as caught:
+        Ssh(HOST, config=server.config, show=told.append)
+    assert told == ["board: waiting until it lets us in, 2 s at most"]
+    assert str(caught.value) == (
+        "board: said nothing for 2 s, after 'Keep this board tidy. Press a key:'. "
+        "Its login shell did not come to our command: does `ssh board true` end by itself?"
+    )
 
 
 def test_a_jump_host_is_gone_through(server: Sshd) -> None:
@@ -136,7 +154,12 @@ def test_a_jump_host_is_gone_through(server: Sshd) -> None:
 
 def test_an_address_with_user_and_port_is_taken(server: Sshd) -> None:
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    Ssh(f"ssh://{user}@127.0.0.1:{server.port}", config=server.config).close()
+    for place in (f"ssh://{user}@127.0.0.1:{server.port}", f"SSH://127.0.0.1:{server.port}/"):
+        Ssh(place, config=server.config).close()
+    (server.folder / "authorized_keys").write_text("")
+    assert refusal(server, place) == (
+        f"{place}: it takes none of your keys. Send yours: ssh-copy-id -p {server.port} 127.0.0.1"
+    )
 
 
 def test_an_unknown_host_key_is_not_accepted(server: Sshd) -> None:
@@ -286,6 +309,23 @@ def test_a_missing_onnxruntime_is_told(server: Sshd, bare: str) -> None:
     with pytest.raises(Fault, match=r"numpy and onnxruntime are needed.*No module named .numpy.*`--install` puts"):
         _ = ssh_device(HOST, config=server.config).info
     assert not (server.home / ".cache").exists()
+
+
+def test_the_interpreter_can_be_named(server: Sshd) -> None:
+    """Where python3 is none that could do it; this one talks when it is asked."""
+    server.python("exit 1")
+    talk = f"[ $1 = -c ] && printf 'modules loaded, '; {sys.executable} \"$@\" || exit; [ $1 = -c ] && echo bye; exit 0"
+    (server.home / "my python").write_text(f"#!/bin/sh\n{talk}\n")
+    (server.home / "my python").chmod(0o755)
+    with closing(ssh_device(HOST, config=server.config, python="~/my python")) as device:
+        assert device.info.runtime == "ONNX Runtime"
+
+
+def test_a_named_interpreter_is_the_only_one(server: Sshd, bare: str) -> None:
+    with pytest.raises(Fault, match=r"board: /no/python is missing there: look at `--python` and devices\.yaml"):
+        _ = ssh_device(HOST, config=server.config, python="/no/python").info
+    with pytest.raises(Fault, match=rf"No module named .numpy.*Install them for {bare}\."):
+        _ = ssh_device(HOST, config=server.config, python=bare).info
 
 
 def test_a_python_without_venv_is_told(server: Sshd, bare: str) -> None:

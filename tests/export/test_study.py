@@ -19,7 +19,7 @@ from nas.errors import RunError
 from nas.export.study import to_study
 from nas.runs.ledger import Ledger
 
-SEARCH: dict[str, Any] = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 400}
+SEARCH: dict[str, Any] = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 400, "prove": False}
 
 
 def opened(path: Path) -> optuna.Study:

@@ -14,21 +14,21 @@ from nas.formats.archdef import format_archdef, parse_archdef, read_archdef, to_
 from nas.formats.blockstring import make_divisible
 from nas.space.load import load_space
 
-ARCHDEFS = Path(__file__).parent.parent / "archdefs"
+ARCHDEFS = Path(__file__).parents[2] / "search_spaces" / "networks"
 MILLION_MACS = {
-    "mobilenetv2": 300.8,
+    "mobilenetv2-1.0": 300.8,
     "mnasnet-b1": 314.4,
-    "mnasnet-a1": 311.6,
+    "mnasnet-a1-1.0": 311.6,
     "proxylessnas-mobile": 320.4,
     "single-path-nas": 333.5,
     "fbnet-a": 249.9,
     "fbnet-b": 306.2,
     "fbnet-c": 385.0,
-    "mobilenetv3-large": 216.6,
-    "mobilenetv3-small": 56.5,
+    "mobilenetv3-large-1.0": 216.6,
+    "mobilenetv3-small-1.0": 56.5,
     "efficientnet-b0": 385.8,
 }
-PARAMS = {"mobilenetv2": 3_504_872, "efficientnet-b0": 5_288_548, "mobilenetv3-large": 5_483_032}
+PARAMS = {"mobilenetv2-1.0": 3_504_872, "efficientnet-b0": 5_288_548, "mobilenetv3-large-1.0": 5_483_032}
 """As timm and torchvision count them."""
 
 
@@ -50,7 +50,7 @@ def test_published_networks_have_the_published_macs(name: str, millions: float) 
 
 
 def test_mobilenetv3_has_the_widths_of_its_paper() -> None:
-    layers = read_archdef(ARCHDEFS / "mobilenetv3-large.json").layers  # arXiv:1905.02244, table 1
+    layers = read_archdef(ARCHDEFS / "mobilenetv3-large-1.0.json").layers  # arXiv:1905.02244, table 1
     assert [layer.mid_channels for layer in layers[2:16]] == [
         *(64, 72, 72, 120, 120, 240, 200, 184, 184, 480, 672, 672, 960, 960)
     ]
@@ -106,6 +106,27 @@ def test_residuals_of_convolutions_are_asked_for_and_those_of_blocks_are_decline
 def test_grouped_convolutions() -> None:
     full, pointwise = body(["cn_r1_k3_s1_c16_gs4", "ir_r1_k3_s1_e2_c16_g2"])
     assert (full.groups, pointwise.groups) == (4, 2)  # 16 channels in groups of 4; 2 groups as in FBNet
+
+
+def test_a_projection_is_where_shapes_change() -> None:
+    first, second = body(["ir_r2_k3_s2_e2_c24_proj"])
+    assert [(layer.projection, layer.residual) for layer in (first, second)] == [(True, False), (False, True)]
+    plain = body(["ir_r1_k3_s2_e2_c24"])[0]
+    assert first.macs == plain.macs + 8 * 8 * 16 * 24  # a pointwise convolution of stride 2
+    assert first.params == plain.params + 16 * 24 + 2 * 24
+    with pytest.raises(ArchitectureError, match="inputs are added as they are, got a projection"):
+        to_archdef(parse_archdef(archdef(["ir_r2_k3_s2_e2_c24_proj"])))
+
+
+def test_heads_without_biases() -> None:
+    keys = {"head_after_pool": True, "head_bias": False}
+    network = parse_archdef(archdef(["cn_r1_k1_s1_c16"], **keys))
+    assert network.params == parse_archdef(archdef(["cn_r1_k1_s1_c16"], head_after_pool=True)).params - 64
+    assert to_archdef(network)["head_bias"] is False
+    bare = parse_archdef(archdef(["cn_r1_k1_s1_c16"], head=0, classifier_bias=False))
+    assert bare.layers[-1].params == 16 * 10
+    with pytest.raises(ArchitectureError, match="its classifier has a bias, got none"):
+        to_archdef(bare)
 
 
 def test_widths_are_rounded_to_8_or_to_what_the_file_says() -> None:
@@ -199,9 +220,18 @@ def test_layers_that_do_nothing_are_left_out() -> None:
 GOOD = ["ir_r1_k3_s1_e2_c16"]
 MALFORMED = {
     "unknown type": (
-        archdef(["uir_r1_k3_s1_e2_c16"]),
-        "blocks.0: 'uir_r1_k3_s1_e2_c16': the type of a block is one of",
+        archdef(["irr_r1_k3_s1_e2_c16"]),
+        "blocks.0: 'irr_r1_k3_s1_e2_c16': the type of a block is one of ds, ir, er, cn, got 'irr'",
     ),
+    "a type of MobileNetV4": (archdef(["uir_r1_a5_k5_s2_e3_c32"]), "nas has no block `uir` (universal inverted"),
+    "a type of LCNet": (archdef(["dsa_r1_k3_s1_c16"]), "nas has no block `dsa` (depthwise-separable, activated after"),
+    "attention": (archdef(["mqa_r1_k3_h8_s1_d64_c16"]), "nas has no block `mqa` (multi-query attention)"),
+    "no such gate of an unknown type": (archdef(["UIR_r1_k3"]), "the type of a block is one of ds, ir, er, cn"),
+    "two projections": (archdef(["ir_r1_k3_s2_e2_c24_proj_proj"]), "got `proj` twice"),
+    "a spelt-out projection": (archdef(["ir_r1_k3_s2_e2_c24_projection"]), "skip, noskip and proj; got 'projection'"),
+    "a width of no head": (archdef(GOOD, head=-1), "head: Input should be greater than or equal to 0, got -1"),
+    "a bias of no layer": (archdef(GOOD, head_bias=False), "head_bias: is of the layer behind the pooling"),
+    "a bias of a word": (archdef(GOOD, classifier_bias="no"), "classifier_bias: Input should be a valid boolean"),
     "unknown letter": (archdef(GOOD, ["ir_r1_k3_s1_e2_c16_q7"]), "blocks.1: 'ir_r1_k3_s1_e2_c16_q7'"),
     "unknown activation": (archdef(["ir_r1_k3_s1_e2_c16_nmi"]), "got 'nmi'"),
     "two kernels": (archdef(["ir_r1_k3.5_s1_e2_c16"]), "`k` is one whole number, got 3.5"),
@@ -223,7 +253,7 @@ MALFORMED = {
     "no blocks": (archdef(), "blocks: "),
     "empty stage": (archdef([]), "blocks.0: "),
     "not text": (archdef([7]), "blocks.0.0: Input should be a valid string, got 7"),
-    "missing key": ({"blocks": [GOOD]}, "resolution: this key is required"),
+    "missing keys": ({"blocks": [GOOD]}, "resolution, stem, activation: these keys are required"),
     "unknown key": (archdef(GOOD, dropout=0.2), "dropout: no such key"),
     "true is not 1": (archdef(GOOD, num_classes=True), "num_classes: Input should be a valid integer, got True"),
     "fraction": (archdef(GOOD, stem=16.0), "stem: Input should be a valid integer, got 16.0"),

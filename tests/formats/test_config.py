@@ -90,18 +90,24 @@ def without(key: str) -> dict[str, Any]:
     return {name: value for name, value in good().items() if name != key}
 
 
-def layer_without(key: str) -> dict[str, Any]:
+def layer_without(key: str, index: int = 0) -> dict[str, Any]:
     document = good()
-    del document["layers"][0][key]
+    del document["layers"][index][key]
     return document
 
 
 MALFORMED = {
     "format": (changed(format="nas-architecture/2"), "format: Input should be 'nas-architecture/1'"),
     "unknown key": (changed(comment="mine"), "comment: no such key"),
-    "missing key": (without("weights"), "weights: this key is required"),
-    "missing metrics": (without("metrics"), "metrics: this key is required"),
-    "missing field": (layer_without("groups"), "layers.0.groups: this key is required"),
+    "missing key": (without("num_classes"), "num_classes: this key is required. See docs/architectures.md."),
+    "missing keys": ({"format": "nas-architecture/1"}, "input, num_classes, layers: these keys are required. See"),
+    "missing field": (layer_without("height"), "layers.0.height: this key is required"),
+    "missing fields": (
+        changed(layers=[{"kind": "conv"}]),
+        "layers.0.in_channels, layers.0.out_channels, layers.0.height, layers.0.width: these keys are required. See",
+    ),
+    "missing width": (layer_without("mid_channels", 1), "layers.1: A mbconv layer needs `mid_channels` of at least 1"),
+    "unknown keys": (changed(comment="mine", author="me"), "comment, author: no such keys"),
     "unknown field": (layer_changed(dilation=2), "layers.1: No block has a setting 'dilation'"),
     "true is not 1": (layer_changed(stride=True), "layers.1.stride: Input should be a valid integer, got True"),
     "fraction": (layer_changed(kernel=3.0), "layers.1.kernel: Input should be a valid integer, got 3.0"),
@@ -134,6 +140,16 @@ MALFORMED = {
     "list": ([good()], "a config is a mapping with `format: nas-architecture/1`, got list"),
     "wild key": (changed(**{"x\n" * 1000: 1}), "no such key"),
 }
+
+
+def test_what_is_absent_is_null_and_settings_have_their_defaults(tmp_path: Path) -> None:
+    rows = [
+        {"kind": "conv", "in_channels": 3, "out_channels": 8, "kernel": 3, "stride": 2, "height": 16, "width": 12},
+        {"kind": "head", "in_channels": 8, "out_channels": 5, "mid_channels": 8, "height": 8, "width": 6},
+    ]
+    needed = {name: good()[name] for name in ("format", "input", "num_classes")}
+    network = Architecture(3, 16, 12, (NETWORK.layers[0], NETWORK.layers[2]))
+    assert read_config(write(tmp_path, needed | {"layers": rows})) == Config(network)
 
 
 @pytest.mark.parametrize("case", MALFORMED)

@@ -19,7 +19,7 @@ from nas.formats.archdef import read_archdef
 from nas.formats.plain import to_python
 from nas.space.load import load_space
 
-LARGE = Path(__file__).parent.parent / "archdefs" / "mobilenetv3-large.json"
+LARGE = Path(__file__).parents[2] / "search_spaces" / "networks" / "mobilenetv3-large-1.0.json"
 
 
 def executed(text: str) -> dict[str, Any]:

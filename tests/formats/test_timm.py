@@ -24,7 +24,7 @@ from nas.space.load import load_space
 
 pytest.importorskip("timm")
 
-PUBLISHED = sorted((Path(__file__).parent.parent / "archdefs").glob("*.json"))
+PUBLISHED = sorted((Path(__file__).parents[2] / "search_spaces" / "networks").glob("*.json"))
 
 
 CALL = compile(
@@ -111,7 +111,7 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "resolution": draw(st.integers(1, 24)),
         "stem": draw(st.integers(1, 24)),
-        "head": draw(st.integers(1, 24)),
+        "head": draw(st.integers(int(pooled), 24)),
         "activation": draw(st.sampled_from(("relu", "relu6", "swish", "hard_swish"))),
         "num_classes": draw(st.integers(1, 9)),
         "blocks": stages,
@@ -119,7 +119,11 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "round_to": draw(st.sampled_from((1, 2, 4, 8, 16))),
         "se_gate": draw(st.sampled_from(("sigmoid", "hard_sigmoid"))),
         "head_after_pool": pooled,
+        "head_bias": draw(st.booleans()) if pooled else True,
         "se_from": draw(st.sampled_from(("in", "mid"))) if pooled else "in",
+        "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
+        "padding": draw(st.sampled_from(("symmetric", "same"))),
+        "se_activation": draw(st.sampled_from(("relu", "swish"))),
     }
 
 

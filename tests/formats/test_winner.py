@@ -17,6 +17,7 @@ from nas.formats.archdef import read_archdef
 from nas.formats.config import read_config
 from nas.formats.winner import EXPORTS, PLAIN, export
 from nas.space.load import load_space
+from nas.system.places import network_names
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_exporting_imports_no_torch(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from nas.formats.archdef import read_archdef;"
         "from nas.formats.winner import export;"
-        f"export(read_archdef(Path({str(Path(__file__).parent.parent / 'archdefs' / 'fbnet-c.json')!r})), Path('out'));"
+        f"export(read_archdef(Path({str(network_names()['fbnet-c'])!r})), Path('out'));"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)

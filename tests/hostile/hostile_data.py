@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import pickle
+import stat
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -49,11 +52,66 @@ def tar(members: list[tuple[tarfile.TarInfo, bytes]], packed: bool = False) -> b
     return file.getvalue()
 
 
+def zipped(members: dict[str, bytes], mode: int = stat.S_IFREG | 0o644) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, mode << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    return file.getvalue()
+
+
+def said(content: bytes, mark: bytes, place: int, value: bytes) -> bytes:
+    """An archive in which something else stands so many bytes behind each of these marks."""
+    first, *rest = content.split(mark)
+    return first + b"".join(mark + part[:place] + value + part[place + len(value) :] for part in rest)
+
+
+ZIP = zipped({f"{name}/{n}.png": png() for name in ("cat", "dog") for n in range(4)})
+
+
 def archive(content: bytes | Callable[[], bytes]) -> Make:
     def makes(box: Box) -> list[str]:
         box.write("space.yaml", SMALL)
         box.write("d.tar.gz", content() if callable(content) else content)
         return searched("imagefolder:d.tar.gz")
+
+    return makes
+
+
+def listed(text: bytes | Callable[[Box], object]) -> Make:
+    """A list of pictures, beside such a picture."""
+
+    def makes(box: Box) -> list[str]:
+        box.write("space.yaml", SMALL)
+        box.write("d/1.png", png())
+        if callable(text):
+            text(box)
+        else:
+            box.write("d/list.csv", text)
+        return searched("csv:d/list.csv")
+
+    return makes
+
+
+def tiff(pages: int, side: int = 8) -> bytes:
+    """A TIFF of so many pages; all have the pixels that stand where the first one's tags are."""
+    tags = {256: side, 257: side, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: side, 279: side}
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    page = struct.pack("<H", len(tags)) + fields
+    ends = [8 + (number + 1) * (len(page) + 4) for number in range(pages - 1)]
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(page + struct.pack("<I", end) for end in (*ends, 0))
+
+
+def folders(names: str) -> Make:
+    """A picture in each of these folders."""
+
+    def makes(box: Box) -> list[str]:
+        box.write("space.yaml", SMALL)
+        for name in names.split():
+            box.write(f"d/{name}/1.png", png())
+        return searched("imagefolder:d")
 
     return makes
 
@@ -170,6 +228,37 @@ PICTURES = Reader(
         Hostile("a name of 100,000 folders", archive(tar([(entry("a/" * 100_000 + "x.png", 0), b"")])), "letters"),
         Hostile("folders 1,000 deep", archive(tar([(entry("a/" * 1_000 + "x.png", 0), b"")])), "deep"),
         Hostile("an archive that is cut short", archive(tar(GOOD)[:1_000]), "cut short"),
+        Hostile(
+            "zip: links to secrets", archive(zipped({"cat/1.png": b"/etc/passwd"}, stat.S_IFLNK | 0o777)), "no pictures"
+        ),
+        Hostile(
+            "zip: a bomb that says 4 GB",
+            archive(said(ZIP, b"PK\x01\x02", 20, b"\xff\xff\xff\x7f")),
+            "unpacks to at most",
+        ),
+        Hostile("zip: encrypted", archive(said(ZIP, b"PK\x01\x02", 4, b"\1\0")), "is encrypted"),
+        Hostile("zip: a directory of 4 GB", archive(said(ZIP, b"PK\5\6", 8, b"\xff\xff\xff\xf0")), "damaged"),
+        Hostile(
+            "bzip2: a bomb of 3 GB", archive(lambda: bz2.compress(header(3 << 30, b"0", b"cat/1.png"))), "unpacks to"
+        ),
+        Hostile("splits that may be classes", folders("one/a two/a one/b two/b"), "hold the same folders"),
+        Hostile("a list that leads out", listed(b"picture,label\n../../outside/secret.png,a\n"), "stay in it"),
+        Hostile(
+            "a list of devices",
+            listed(lambda box: [box.write("d/list.csv", b"picture,label\np.png,a\n"), box.pipe("d/p.png")]),
+            "no picture 'p.png'",
+        ),
+        Hostile("a list that is a pipe", listed(lambda box: box.pipe("d/list.csv")), "not a plain file"),
+        Hostile(
+            "a list that is a link to /dev/zero",
+            listed(lambda box: box.link("d/list.csv", "/dev/zero")),
+            "not a plain file",
+        ),
+        Hostile("a list of 1 TB", listed(lambda box: box.sparse("d/list.csv", 1 << 40)), "at most 134,217,728 bytes"),
+        Hostile("a list of one line of 8 MB", listed(b"picture,label\n" + b"x" * (8 << 20)), "letters", 60),
+        Hostile("a TIFF of 60,000 × 60,000 pixels", pictured(tiff(1, 60_000)), "pixels"),
+        Hostile("a TIFF of 20,000 pages", pictured(tiff(20_000)), "several pages"),
+        Hostile("a PPM of 60,000 × 60,000 pixels", pictured(b"P6\n60000 60000\n255\n"), "pixels"),
         Hostile("a picture of 60,000 × 60,000 pixels", pictured(PNG_BOMB), "pixels"),
         Hostile(
             "a picture that says 2 GB of text",

@@ -241,7 +241,6 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(small: Callable[..
     other.info = replace(other.info, runtime_version="2")
     for space, target, device, what in (
         (small(), "cpu", Scripted(), "target"),
-        (small("small", (3, 5, 7)), "fake", Scripted(), "search space"),
         (small(), "fake", other, "device or runtime"),
     ):
         with pytest.raises(NasError, match=f"holds a table of another {what}.*--out") as caught:

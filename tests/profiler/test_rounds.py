@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from scripted import Act, Said, Scripted, faults_at, small_chains
 
 from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
+from nas.devices.hosted import Hosted, Runner
+from nas.devices.transport import Local, Transport
 from nas.errors import Interrupted, NasError
 from nas.profiler import rounds as module
 from nas.profiler.estimate import estimate
@@ -78,9 +80,6 @@ def test_every_probe_is_measured_and_as_sure_as_asked(measure: Callable[..., Sam
     assert (found.halfwidth <= 0.007 * found.ms).all()
     assert found.sessions.max() < MOST_SESSIONS
     assert teller.lines == []
-    assert teller.steps == sorted(teller.steps, key=lambda step: step[0])
-    assert all(done <= total for done, total in teller.steps)
-    assert teller.steps[-1][0] == found.sessions.sum()
     for plan in device.plans:
         assert (plan.passes, plan.runs) == (PASSES, module.RUNS)
     assert len({plan.seed for plan in device.plans}) == len(device.plans)  # no two are shuffled alike
@@ -439,3 +438,33 @@ def test_a_device_that_does_not_say_what_it_is_is_asked_again(measure: Callable[
     with pytest.raises(NasError, match="4 times in a row"):
         measure(silent, replace(LOOSE, precision_pct=0.1))
     assert silent.silences == 996
+
+
+class Board:
+    """A transport to a device that takes files and says nothing."""
+
+    def put(self, files: Mapping[str, bytes | Path]) -> None:
+        """Nothing."""
+
+    def run(self, argv: Sequence[str], silence_s: float) -> Iterator[str]:
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("transport", "told"), [(Board, ["21 files, 32 MB, are sent to the device, once"]), (Local, [])]
+)
+def test_what_is_sent_to_a_board_is_told_once(
+    transport: Callable[[], Transport], told: list[str], weights: Path, tmp_path: Path
+) -> None:
+    device, teller = Hosted(transport, Runner(("true",), {})), Said()
+    samples = Samples(tmp_path / "samples.jsonl")
+    Rounds(device, WORKLOAD, samples, weights, teller)
+    samples.close()
+    for _ in range(2):
+        with pytest.raises(Fault, match="in the middle of its job"):
+            list(device.measure(Plan((tuple(WORKLOAD.probes.values()),), weights, PASSES, 2, 0, (0, 1))))
+    device.close()
+    assert teller.lines == told

@@ -9,14 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_training_report import training
 
-from nas.report import write_comparison, write_report
+from nas.report import write_comparison, write_report, write_training_report
 from nas.runs.run import Run
+from nas.runs.training_folder import TrainingFolder
 
 FLAGS = [f"--disable-{what}" for what in ("gpu", "background-networking", "component-update", "sync", "extensions")]
 FLAGS += ["--headless=new", "--no-sandbox", "--no-first-run", "--hide-scrollbars", "--enable-logging=stderr", "--v=0"]
 FLAGS += ["--host-resolver-rules=MAP * ~NOTFOUND"]
-PROBE = "<script>document.title = 'wide ' + (document.documentElement.scrollWidth - innerWidth)</script>"
+PROBE = """<script>
+const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+  && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+let charts = 0, covered = 0;
+for (const svg of document.querySelectorAll('.chart > svg')) {
+  const [plot, ...words] = [svg, ...svg.querySelectorAll('text')].map(each => each.getBoundingClientRect());
+  charts += 1;
+  words.forEach((word, n) => covered += [plot, ...words.slice(n + 1)].some(other => meet(word, other)));
+}
+document.title = `wide ${document.documentElement.scrollWidth - innerWidth} covered ${covered} of ${charts > 1}`;
+</script>"""
+TOLD = """<script>
+onload = () => p.textContent = [...document.querySelectorAll('iframe')].map(f => f.contentDocument.title).join()
+</script>"""
 
 
 def chromium(page: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -56,19 +71,19 @@ def test_a_comparison_is_seen(searched: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_is_wider_than_the_page(page: Path, tmp_path: Path, width: int) -> None:
-    """In a frame of that width, as a window has a least one; with a probe that the report itself forbids."""
-    html = page.read_text()
-    policy = html[html.index('<meta http-equiv="Content-Security-Policy"') :].split("/>", 1)[0] + "/>"
-    probed = tmp_path / "probed.html"
-    probed.write_text(html.replace(policy, "").replace("</body>", f"{PROBE}</body>"))
+def test_nothing_is_wider_than_the_page_and_no_words_cover_a_curve(page: Path, tmp_path: Path, width: int) -> None:
+    """Nor each other. In frames of that width, as a window has a least one; with a probe that reports forbid."""
+    pages = [page, *(write_training_report(TrainingFolder.load(training(tmp_path / f"{n}", n))) for n in (2, 100))]
     frame = tmp_path / "frame.html"
-    frame.write_text(
-        f"<iframe id=f src=probed.html width={width} height=800 style='border:0'></iframe><p id=p></p>"
-        "<script>f.onload = () => p.textContent = f.contentDocument.title</script>"
-    )
+    frames = []
+    for number, each in enumerate(pages):
+        html = each.read_text()
+        policy = html[html.index('<meta http-equiv="Content-Security-Policy"') :].split("/>", 1)[0] + "/>"
+        (tmp_path / f"{number}.html").write_text(html.replace(policy, "").replace("</body>", f"{PROBE}</body>"))
+        frames.append(f"<iframe src={number}.html width={width} height=800 style='border:0'></iframe>")
+    frame.write_text(f"<p id=p></p>{''.join(frames)}{TOLD}")
     found = chromium(frame, "--dump-dom", "--allow-file-access-from-files", "--virtual-time-budget=5000")
-    assert '<p id="p">wide 0</p>' in found.stdout
+    assert f'<p id="p">{",".join(["wide 0 covered 0 of true"] * 3)}</p>' in found.stdout
 
 
 def test_it_prints(page: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_control_characters_are_replaced() -> None:
 
 
 def test_points_are_where_the_axes_say() -> None:
-    drawing = mark(X, Y, (2.5, 0.25), "star", "winner", "tip", "winner")
+    drawing = mark(X, Y, (2.5, 0.25), "star", "winner", "tip")
     root = ElementTree.fromstring(drawing)
     assert (root.get("x"), root.get("y")) == ("25%", "75%")
     assert "M250 1000L500 0" in line(X, Y, np.array([2.5, 5]), np.array([0.0, 1]), "front")
@@ -40,15 +40,11 @@ def test_points_are_where_the_axes_say() -> None:
     assert "M0 1000L1000 1000L1000 0z" in area(X, Y, np.array([0.0, 10, 10]), np.array([0.0, 0, 1]), "band")
 
 
-def test_a_label_stands_on_the_side_that_has_room() -> None:
-    assert 'class="label end"' in vertical(X, 8, "bound", "asked")
-    assert 'class="label"' in vertical(X, 2, "bound", "asked")
-
-
-def test_a_chart_is_xml_with_its_labels() -> None:
+def test_a_chart_is_xml_with_words_beside_its_axes_only() -> None:
     root = ElementTree.fromstring(chart(X, Y, 'a "chart" & more', marks=[vertical(X, 2, "bound", "<asked>")]))
     texts = [text.text for text in root.iter("text")]
-    assert texts == ["0", "5", "10", "0", "1", "latency, ms", "top-1, %", "<asked>"]
+    assert texts == ["0", "5", "10", "0", "1", "latency, ms", "top-1, %"]
+    assert [title.text for title in root.iter("title")] == ["<asked>"]
 
 
 def test_bars_are_long_by_the_longest() -> None:

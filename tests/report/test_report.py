@@ -83,11 +83,16 @@ def test_the_front_chart_has_every_evaluation_or_says_how_many(run: Run) -> None
     assert f"stage1: depth {winner['stage1.depth']}, kernel {winner['stage1.kernel']}" in front
 
 
-def test_few_evaluations_are_drawn_one_by_one(tmp_path: Path) -> None:
+def test_few_evaluations_are_drawn_one_by_one(searched: Path, tmp_path: Path) -> None:
+    """And the winner that none of them is, since the proof found it."""
     run = search(
         space="mobile", target="pixel-cpu", budget=150, controller="random", latency_ms=90.0, out=tmp_path / "r"
     )
     page = Page(write_report(run))
+    assert "The winner is none of these: the proof found it" in page.part("progress")
+    assert "this winner is the proof's" in page.text
+    compared = Page(write_comparison([run, Run.load(searched / "few")], tmp_path / "compared.html")).text
+    assert f"the proof, {run.result.proof.improved_by:.3f} above the controller's" in compared
     material = read_material(run)
     front = page.part("front")
     drawn = front.count("<circle")
@@ -213,7 +218,7 @@ def test_a_solved_run_has_no_progress(tmp_path: Path) -> None:
     run = search(space="mobile", target="pixel-cpu", controller="exact", latency_ms=50.0, out=tmp_path / "exact")
     text = Page(write_report(run)).text
     assert "solved for, not searched" in text
-    assert "the winner is the best there is" in text
+    assert "no architecture of the space has a better proxy top-1 within the bound" in text
 
 
 def hostile_table(folder: Path) -> None:
@@ -230,14 +235,18 @@ def hostile_table(folder: Path) -> None:
 
 def test_nothing_in_a_table_or_a_run_becomes_markup(own_table: Path, tmp_path: Path) -> None:
     hostile_table(own_table)
-    run = search(space="mobile", target=str(own_table), latency_ms=75.0, budget=300, out=tmp_path / "r<b>&'\"un")
+    run = search(
+        space="mobile", target=str(own_table), latency_ms=75.0, prove=False, budget=300, out=tmp_path / "r<b>&'\"un"
+    )
     result = run.path / "result.json"
     winner, accuracy = run.to_json()["winner"], run.to_json()["accuracy"]
     change(result, notes=[HOSTILE, "\x1b[31m"], target=HOSTILE, accuracy=dict.fromkeys(accuracy, HOSTILE))
     change(result, references={HOSTILE: winner | {"decisions": {HOSTILE: HOSTILE}}})
     versions = {HOSTILE: HOSTILE}
     change(run.path / "setup.json", versions=versions)
-    other = search(space="mobile", target=str(own_table), latency_ms=75.0, budget=200, seed=1, out=tmp_path / "other")
+    other = search(
+        space="mobile", target=str(own_table), latency_ms=75.0, prove=False, budget=200, seed=1, out=tmp_path / "other"
+    )
     change(other.path / "result.json", accuracy=dict.fromkeys(accuracy, HOSTILE), target=HOSTILE)
     runs = [Run.load(run.path), Run.load(other.path)]
     for path in (write_report(runs[0]), write_comparison(runs, tmp_path / "compare.html")):
@@ -249,7 +258,7 @@ def test_nothing_in_a_table_or_a_run_becomes_markup(own_table: Path, tmp_path: P
 
 
 def test_a_table_that_has_changed_or_gone_is_told(own_table: Path, tmp_path: Path) -> None:
-    run = search(space="mobile", target=str(own_table), latency_ms=75.0, budget=200, out=tmp_path / "run")
+    run = search(space="mobile", target=str(own_table), latency_ms=75.0, prove=False, budget=200, out=tmp_path / "run")
     header = own_table / "table.yaml"
     header.write_text(header.read_text() + "# changed\n")
     page = Page(write_report(run))
@@ -269,7 +278,7 @@ def test_a_table_without_known_networks_says_so(own_table: Path, tmp_path: Path)
     rest = text[start:].splitlines(keepends=True)
     kept = next(n for n, line in enumerate(rest[1:], 1) if line[:3].strip() and not line.startswith("  -"))
     header.write_text(text[:start] + "".join(rest[kept:]))
-    run = search(space="mobile", target=str(own_table), latency_ms=75.0, budget=200, out=tmp_path / "run")
+    run = search(space="mobile", target=str(own_table), latency_ms=75.0, prove=False, budget=200, out=tmp_path / "run")
     assert "Nothing is known of how far this table is off on whole networks" in Page(write_report(run)).text
 
 
@@ -332,6 +341,7 @@ REQUESTS = [
         budget=123,
     ),
     Request(space="mobile", target="cpu", latency_ms=1e-5, seconds=0.5, prove=True),
+    Request(space="mobile", target="cpu", prove=False),
     Request(
         space="mobile",
         target="cpu",
@@ -359,7 +369,7 @@ def test_the_command_asks_for_the_same(request_: Request) -> None:
         at_most={name: bound for text in found["at_most"] for name, bound in parse_at_most(text).items()},
         controller=found["controller"] or "evolution",
         skip_broken=bool(found["skip_broken"]),
-        prove=bool(found["prove"]),
+        prove=found["prove"],
         **{n: found[n] for n in ("objective", "accuracy", "data", "resolution", "strides", "proxy_resolution", "seed")},
         **budget,
     )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable
+from contextlib import chdir, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +56,7 @@ def content(path: str) -> Any:
     return json.loads(Path(path).read_text())
 
 
-def test_from_a_search_to_what_is_handed_over(typed: Callable[..., str]) -> None:
+def test_from_a_search_to_what_is_handed_over(typed: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     found = typed(*SEARCH, "wide.yaml", "--accuracy", "supernet:2", "--budget", "2", "--out", "run")
     assert "digits at 12 × 20 px in grey" in found
     assert "measured" in found
@@ -65,8 +69,15 @@ def test_from_a_search_to_what_is_handed_over(typed: Callable[..., str]) -> None
     assert config["pictures"]["std"] == list(grey.std)
     typed("export", "t", "--format", "onnx,torch,hf,int8", "--data", "digits", "--out", "out")
     assert content("out/int8.json")["accuracy"]["float32"]["top1"] == content("t/result.json")["test"]["top1"]
-    for name in ("README.md", "model.py"):
-        assert "Pictures are grey on the scale 0 to 1" in Path("out", name).read_text()
+    assert "Pictures are grey on the scale 0 to 1" in Path("out/model.py").read_text()
+    card = Path("out/README.md").read_text()
+    assert "| colours | grey; " in card
+    assert "| resize | until it covers 12 × 20 pixels, " in card
+    program = next(text for text in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "onnxruntime" in text)
+    with chdir("out"), redirect_stdout(StringIO()) as printed:
+        monkeypatch.setattr(sys, "argv", ["program"])
+        exec(program, {})
+    assert f"```text\n{printed.getvalue()}```" in card
     assert "measured" in typed("verify", "t", "--target", "fake", "--tolerance", "100%")
     assert typed("report", "run").strip() == "run/report.html"
     assert "12 × 20 px" in Path("run/report.html").read_text()

@@ -12,7 +12,7 @@ import pytest
 import nas
 
 ROOT = Path(__file__).parents[2]
-REQUEST = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 200_000}
+REQUEST = {"space": "mobile", "target": "pixel-cpu", "latency_ms": 75.0, "budget": 200_000, "prove": False}
 
 
 def test_resuming_costs_less_than_searching(tmp_path: Path) -> None:

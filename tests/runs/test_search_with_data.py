@@ -82,6 +82,7 @@ def test_a_policy_ends_within_the_bound_with_the_weights_it_has_trained(tmp_path
     assert 0.95 * 60 <= latency <= 60
     assert policy["floored"]
     assert policy["steps"] == 8
+    assert "8 training steps are fewer than the 20 decisions to learn" in document["doubts"][0]
     low, high = document["attainable"]
     assert low <= policy["argmax_ms"] <= high
     assert low <= policy["expected_ms"] <= high
@@ -100,6 +101,9 @@ def test_evolution_with_inherited_weights(tmp_path: Path) -> None:
     assert document["winner"]["latency_ms"] <= 60
     assert document["evaluations"] == 12
     assert document["accuracy"]["label"] == "supernet top-1"
+    assert "6 training steps are fewer than the 20 decisions to learn" in document["doubts"][0]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"Doubt: {doubt}." in page for doubt in document["doubts"])
     assert "policy" not in document or document["policy"] is None
     check_winner(document, tmp_path / "run", 32)
 

@@ -10,7 +10,7 @@ from nas.cost import counts
 from nas.cost.cost import Fold
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError, Unattainable
-from nas.solvers.exact import attain, solve
+from nas.solvers.exact import WORK, attain, solve
 from nas.testing import line
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_known_in_time_is_no_verdict(monkeypatch: pytest.MonkeyPatch
     bound = float(np.quantile(one, 0.2))
     bounds = {"one": bound, "two": float(two[one <= bound].min()) - 1e-6}
     with pytest.raises(NasError, match="nor a proof that there is none: the least") as told:
-        attain(space, costs, bounds, seconds=-1.0)
+        attain(space, costs, bounds, work=-1)
     assert not isinstance(told.value, Unattainable)
 
 
@@ -184,7 +184,7 @@ def test_out_of_time_the_bound_still_holds() -> None:
     value = nas.load_predictor("mobile").factors
     latency = nas.latency(space, nas.load_table("pixel-cpu"))
     problem = (space, value, {"latency_ms": latency}, {"latency_ms": 75.0})
-    best, cut = solve(*problem), solve(*problem, seconds=0.0)
+    best, cut = solve(*problem), solve(*problem, work=0)
     assert cut.value <= best.value <= cut.upper_bound + 1e-9
 
 
@@ -202,6 +202,6 @@ def test_many_independent_decisions() -> None:
     cards = (3,) * 300
     value = Factors.of(cards, 0.0, [Factor((i,), np.sort(rng.random(3))) for i in range(300)])
     cost = Factors.of(cards, 0.0, [Factor((i,), np.sort(rng.random(3))) for i in range(300)])
-    found = solve(line(cards), value, {"c": cost}, {"c": 120.0}, seconds=5.0)
+    found = solve(line(cards), value, {"c": cost}, {"c": 120.0}, work=WORK // 20)
     assert cost(found.genotype[None])[0] <= 120.0
     assert found.value <= found.upper_bound <= found.value * 1.02

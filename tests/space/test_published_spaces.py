@@ -15,7 +15,7 @@ from nas.system.places import space_names
 from nas.tables.table import PROVENANCES, load_table
 
 ROOT = Path(__file__).resolve().parents[2]
-ARCHDEFS = ROOT / "tests" / "archdefs"
+ARCHDEFS = ROOT / "search_spaces" / "networks"
 
 
 def reference(space: str, name: str) -> Architecture:
@@ -89,12 +89,12 @@ def test_fbnet_differs_from_its_release_by_the_pointwise_of_expansion_1(name: st
 
 def test_mnasnet_holds_mobilenetv2() -> None:
     network = reference("mnasnet", "mobilenetv2")
-    assert network.macs == read_archdef(ARCHDEFS / "mobilenetv2.json").macs == 300_774_272
+    assert network.macs == read_archdef(ARCHDEFS / "mobilenetv2-1.0.json").macs == 300_774_272
     assert network.params == 3_504_872  # as torchvision and timm count it
 
 
 def test_near_mnasnet_a1_differs_in_the_width_that_is_off_the_grid() -> None:
-    published = read_archdef(ARCHDEFS / "mnasnet-a1.json")
+    published = read_archdef(ARCHDEFS / "mnasnet-a1-1.0.json")
     near = reference("mnasnet", "near-mnasnet-a1")
     widths = [layer.out_channels for layer in near.layers]
     assert [112 if width == 120 else width for width in widths] == [layer.out_channels for layer in published.layers]

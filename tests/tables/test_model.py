@@ -48,6 +48,15 @@ def work(layer: Layer) -> dict[str, float]:
     return {name: round(value, 6) for name, value in zip(FEATURES, units, strict=True) if value}
 
 
+def test_groups_are_work_of_their_own_which_a_model_may_not_know(model: BlockModel) -> None:
+    grouped = BLOCK.changed(groups=2)
+    names = (*FEATURES, "grouped")
+    values, none = 1e6 * features([grouped, BLOCK], names)[:, -1]
+    assert values == pytest.approx(2 * 56 * 56 * (16 + 96))  # in and out of both pointwise convolutions
+    assert none == 0
+    assert model.predict([grouped])[0] == features([grouped])[0] @ list(model.coefficients.values())
+
+
 def test_work_of_an_inverted_bottleneck() -> None:
     layer = Layer(
         kind="mbconv",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nas.devices.names import DEVICE_KINDS, DeviceName, device_name, named_devices
 from nas.errors import NasError, TableError
-from nas.system.places import own_tables_folder
+from nas.system.places import own_tables_folder, shipped_folder, table_path
 from nas.system.user_folders import config_folder
-from nas.tables.target import check_target, table_folder, target_path
+from nas.tables.target import check_target, is_table_path, table_folder, target_path
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,12 @@ def make_table(folder: Path) -> None:
         ("adb:HT7B91A00123:4t", "adb", "HT7B91A00123", 4),
         ("adb:127.0.0.1:6000", "adb", "127.0.0.1:6000", 1),
         ("adb:127.0.0.1:6000:8t", "adb", "127.0.0.1:6000", 8),
+        ("adb:adb-39021F-QVpZhQ (2)._adb-tls-connect._tcp", "adb", "adb-39021F-QVpZhQ (2)._adb-tls-connect._tcp", 1),
+        ("adb:adb-39021F (2)._adb._tcp:4t", "adb", "adb-39021F (2)._adb._tcp", 4),
+        ("ssh:ssh://pi@board:2222", "ssh", "ssh://pi@board:2222", 1),
+        ("ssh:ssh://pi@board:2222:4t", "ssh", "ssh://pi@board:2222", 4),
+        ("ssh:ssh://[::1]:2222", "ssh", "ssh://[::1]:2222", 1),
+        ("ssh:pi@fe80::1%eth0:2t", "ssh", "pi@fe80::1%eth0", 2),
         ("browser", "browser", "", 1),
         ("browser:4t", "browser", "", 4),
         ("browser:webgpu", "browser", "webgpu", 1),
@@ -74,7 +80,8 @@ def test_a_word_names_a_device(word: str, kind: str, place: str, threads: int) -
     "word",
     [
         *("ssh", "ssh:", "ssh:4t", "ssh:-oProxyCommand=reboot", "ssh:-oProxyCommand=reboot:4t"),
-        *("adb", "adb:", "adb:4t", "adb:-s", "adb:-H:2t"),
+        *("ssh:pi@", "ssh:@board", "ssh:ssh://", "ssh:ssh://pi@board:0", "ssh:ssh://pi@board:65536"),
+        *("adb", "adb:", "adb:4t", "adb:-s", "adb:-H:2t", "adb:a :4t"),
         *("cpu:", "cpu:4", "cpu:0t", "cpu:-1t", "cpu:04t", "cpu:10000t", "cpu:t", "cpu:4T", "cpu::4t", "cpu:fast:4t"),
         *("cuda:0", "fake:slow", "browser:", "browser:chrome", "browser:webgpu:fast", "browser:WASM"),
     ],
@@ -134,11 +141,27 @@ def test_a_path_is_a_table() -> None:
     assert "Or a device" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["fake", "cpu", "browser", "pi", "pixel-cpu"])
+def test_a_folder_hides_no_device_and_no_name(name: str) -> None:
+    """It is a path where a separator says so."""
+    devices_file("pi: ssh:pi@board\n")
+    make_table(Path(name))
+    found = device_name(name)
+    assert (found is None) == (name == "pixel-cpu")
+    assert not is_table_path(name)
+    if found is None:
+        assert target_path(name, "mobile") == shipped_folder("latency_tables") / name
+    for place in (f"./{name}", f"{name}/", str(Path(name).resolve())):
+        assert device_name(place) is None
+        assert is_table_path(place)
+        assert table_path(target_path(place, "mobile")) == Path(place)
+
+
 def test_an_unknown_name_is_told_both_ways() -> None:
     with pytest.raises(TableError) as caught:
         check_target("cpuu")
     message = str(caught.value)
-    assert message.startswith("No target named 'cpuu'. Tables here: pixel-cpu;")
+    assert message.startswith("No target named 'cpuu'. Tables here: pixel-cpu, pixel3;")
     assert message.endswith(f"Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).")
 
 
@@ -199,7 +222,7 @@ def test_any_word_is_a_device_or_none_or_refused(word: str) -> None:
         assert found.text == word
         assert 1 <= found.threads < 10_000
         assert not found.place.startswith("-")
-        assert re.fullmatch(r"[!-~]*", found.place)
+        assert re.fullmatch(r"([!-~]([ -~]*[!-~])?)?" if found.kind == "adb" else r"[!-~]*", found.place)
 
 
 def test_devices_have_names_of_the_users_own() -> None:
@@ -209,6 +232,8 @@ def test_devices_have_names_of_the_users_own() -> None:
     assert device_name("This-Machine") == DeviceName("This-Machine", "cpu", "", 2)
     assert device_name("ssh:pi@board") == DeviceName("ssh:pi@board", "ssh", "pi@board", 1)
     assert device_name("pi:2t") is None
+    devices_file("pi: {device: 'ssh:pi@board:4t', python: ~/my venv/bin/python}\n")
+    assert device_name("pi") == DeviceName("pi", "ssh", "pi@board", 4, "~/my venv/bin/python")
     name = device_name("pi")
     assert name is not None
     assert table_folder(name, "mobile").name == "pi-mobile"
@@ -243,6 +268,14 @@ def test_without_a_file_no_device_has_a_name() -> None:
         ("pi: 'ssh:bo ard'\n", "pi: a device is one of cpu"),
         ("pi: 'ssh:'\n", "pi: A ssh device is written ssh:pi@board"),
         ("pi: cpu:fast\n", "pi: A cpu device is written cpu"),
+        ("pi: {}\n", "pi: a device is one of cpu"),
+        ("pi: {python: python3.11}\n", "pi: a device is one of cpu"),
+        ("pi: {device: [ssh:a]}\n", "pi: a device is one of cpu"),
+        ("pi: {device: ssh:a, pyhton: x}\n", "pi: an entry has `device` and `python`"),
+        ("pi: {device: ssh:a, python: 3.11}\n", "pi: An interpreter is a name there"),
+        ("pi: {device: ssh:a, python: venv/bin/python}\n", "pi: An interpreter is a name there"),
+        ("pi: {device: cpu, python: python3}\n", "pi: `python` names the interpreter of an ssh board"),
+        ("pi: ssh:pi@board:2222\n", "pi: A ssh device is written ssh:ssh://pi@board:2222"),
     ],
 )
 def test_a_file_of_devices_that_breaks_a_rule_is_named(text: str, rule: str) -> None:

@@ -93,7 +93,7 @@ def test_gradients_are_clipped_together() -> None:
 def test_every_step_is_told() -> None:
     told = Told()
     train(make(), told=told)
-    assert told.done == [(8, 32, "img"), (16, 32, "img"), (24, 32, "img"), (32, 32, "img")]
+    assert told.done == [(0, 32, "img"), (8, 32, "img"), (16, 32, "img"), (24, 32, "img"), (32, 32, "img")]
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
+import subprocess
 import sys
 import time
 import types
@@ -18,6 +20,7 @@ from tiny import TINY, nas, patched, write_config
 
 from nas.blocks import Architecture, Layer
 from nas.errors import ArchitectureError, NasError
+from nas.formats.card import EXAMPLES
 from nas.formats.config import read_config, to_config
 from nas.formats.weights import random_weights
 from nas.formats.weights_file import read_weights
@@ -29,8 +32,15 @@ QUICK = ["--data", "digits", "--epochs", "2"]
 OFTEN = "import nas.training.stepper as s; s.CHECKPOINT_SECONDS = 0.1"
 
 
+def epoch_lines(stderr: str) -> list[tuple[int, str]]:
+    """Number and line of every epoch that a log was told of."""
+    form = r"nas: epoch (\d+) of 20 · loss \d\.\d{3} · held-out top-1 [\d.]+ % · [\d,]+ img/s( · \d+:\d\d to go)?"
+    return [(int(found[1]), line) for line in stderr.splitlines() if (found := re.fullmatch(form, line))]
+
+
 def test_what_a_training_leaves(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == [
+        "answers.json",
         "checkpoint.safetensors",
         "config.json",
         "metrics.csv",
@@ -145,13 +155,18 @@ def test_networks_that_cannot_be_trained(architecture: Architecture) -> None:
 def test_killed_and_gone_on_with_the_weights_are_the_same(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     arguments = ["train", str(config), "--data", "digits", "--epochs", "20", "--seed", "3"]
-    nas(*arguments, "--out", "whole", cwd=tmp_path)
+    told = epoch_lines(nas(*arguments, "--out", "whole", cwd=tmp_path).stderr)
+    assert [epoch for epoch, _ in told] == list(range(1, 21))
+    assert "to go" not in told[-1][1]
     process = patched(OFTEN, *arguments, "--out", "killed", cwd=tmp_path)
     _wait_for_epochs(tmp_path / "killed", 3)
     process.kill()
     process.communicate()
     assert not (tmp_path / "killed/result.json").exists()
-    document = json.loads(nas("train", "--resume", "--out", "killed", "--json", cwd=tmp_path).stdout)
+    done = nas("train", "--resume", "--out", "killed", "--json", cwd=tmp_path)
+    document, told = json.loads(done.stdout), epoch_lines(done.stderr)
+    assert [epoch for epoch, _ in told] == list(range(told[0][0], 21))
+    assert told[0][0] > 1
     whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     for name in whole:
         assert np.array_equal(whole[name], killed[name]), name
@@ -282,8 +297,14 @@ def test_a_trained_network_is_exported_with_its_weights(trained: Path, tmp_path:
         "README.md",
         "model.int8.onnx",
         "int8.json",
+        *EXAMPLES,
     }
     assert (tmp_path / "x/config.json").read_text() == (trained / "config.json").read_text()
+    card = (tmp_path / "x/README.md").read_text()
+    code = card.split("## How to run it")[1].split("```python\n")[1].split("```")[0]
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "x", capture_output=True, text=True, check=True)
+    assert said.stdout == card.split("```text\n")[1].split("```")[0]
+    assert said.stdout.count("example-") == 3
     assert np.array_equal(
         load_file(tmp_path / "x/model.safetensors")["2.2.linear.weight"],
         load_file(trained / "model.safetensors")["2.2.linear.weight"],

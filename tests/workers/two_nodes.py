@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import nas.workers.on_ray  # noqa: F401  # settings of Ray, before it is imported
@@ -39,6 +41,14 @@ class TwoNodes:
                     raise
         raise AssertionError
 
+    def wait_for_work(self, seconds: float = 120.0) -> None:
+        """Until the second node has a piece of work: Ray names a process after its task, and an idle one so."""
+        raylet = self._second.all_processes["raylet"][0].process.pid
+        end = time.monotonic() + seconds
+        while not any(name.startswith(b"ray::_carry_out") for name in _children(raylet)):
+            assert time.monotonic() < end, "the second node was never given work"
+            time.sleep(0.01)
+
     def kill(self) -> None:
         """Kill the second node, and all that runs there."""
         self._cluster.remove_node(self._second, allow_graceful=False)
@@ -47,6 +57,15 @@ class TwoNodes:
     def stop(self) -> None:
         """Stop all of it."""
         self._cluster.shutdown()
+
+
+def _children(parent: int) -> Iterator[bytes]:
+    """The command lines of a process's children."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may have ended
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                yield (folder / "cmdline").read_bytes()
 
 
 @contextmanager

@@ -1,0 +1,236 @@
+"""Dialects: how others name the weights of networks like ours, and the one way they fit a network.
+
+A state dict of another library has the same tensors under other names. A dialect says in which order its names stand
+in a network; then its modules and those of the network are held against each other, one by one, names of tensors and
+shapes. What is missing, left over or of another shape is named; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.blocks.architecture import Architecture
+from nas.blocks.block import is_head
+from nas.blocks.layer import NORM_EPS
+from nas.errors import ArchitectureError
+from nas.formats.weights import named_weights, weight_shapes
+from nas.system.text import short
+
+Array = NDArray[np.float32]
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation by colour of ImageNet's pictures on the scale 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The names of one library."""
+
+    name: str
+    top: tuple[str, ...]
+    """First words of names, in the order of the network. Words that are left out of a name count as not there."""
+    blocks: tuple[tuple[str, ...], ...] = ()
+    """What a block's modules may be called, in order, one tuple a kind of block; an entry that ends in `?` may be
+    absent. Empty: numbers say it."""
+    passed: str = "$^"
+    """A pattern of what in names says nothing."""
+    marks: tuple[str, ...] = ()
+    """Modules by which it is known."""
+    conventions: Mapping[str, Any] = field(default_factory=dict)
+    """`norm_eps`, `padding` and `se_activation` of its networks, where they are not the usual ones."""
+
+    def ordered(self, modules: Sequence[str]) -> list[str] | None:
+        """Names of modules in the order of the network; None where they are not of this dialect."""
+        paths = {module: re.sub(self.passed, "", module).split(".") for module in modules}
+        if not {path[0] for path in paths.values()} <= set(self.top) or not set(self.marks) <= paths.keys():
+            return None
+        places = {}
+        within: dict[tuple[Any, ...], list[str]] = {}
+        for module, path in paths.items():
+            depth = 1 + next((n for n, word in enumerate(path[1:]) if not word.isdecimal()), len(path) - 1)
+            numbers = tuple(map(int, path[1:depth]))
+            block, rest = (self.top.index(path[0]), numbers), ".".join(path[depth:])
+            places[module] = (block, rest)
+            within.setdefault(block, []).append(rest)
+        ranks = {}
+        for block, names in within.items():
+            order = self._order(names)
+            if order is None:
+                return None
+            ranks[block] = order
+        return sorted(modules, key=lambda module: (places[module][0], ranks[places[module][0]][places[module][1]]))
+
+    def _order(self, names: Sequence[str]) -> dict[str, Any] | None:
+        """Ranks of the modules of one block."""
+        if not self.blocks:
+            return {name: _natural(name) for name in names}
+        for kind in (("",), *self.blocks):
+            needed = {name for name in kind if not name.endswith("?")}
+            known = [name.removesuffix("?") for name in kind]
+            if needed <= set(names) <= set(known):
+                return {name: known.index(name) for name in names}
+        return None
+
+
+def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """What sorts numbers by their size."""
+    return tuple((0, int(word), "") if word.isdecimal() else (1, 0, word) for word in name.split("."))
+
+
+_MOBILE = ("inverted_bottleneck.conv?", "inverted_bottleneck.bn?", "depth_conv.conv", "depth_conv.bn")
+_SQUEEZE = ("depth_conv.se.fc.reduce?", "depth_conv.se.fc.expand?")
+DIALECTS = (
+    Dialect(
+        "torchvision",
+        ("features", "classifier"),
+        passed=r"\.block(?=\.)",
+        marks=("classifier.0", "classifier.3"),
+        conventions={"norm_eps": 1e-3},  # of MobileNetV3 alone
+    ),
+    Dialect("torchvision", ("features", "classifier"), passed=r"\.(conv|block)(?=\.)"),
+    Dialect("torchvision", ("layers", "classifier")),
+    Dialect(
+        "timm",
+        ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "classifier"),
+        (
+            ("conv_pw", "bn1", "conv_dw", "bn2", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn3"),
+            ("conv_dw", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pw", "bn2"),
+            ("conv_exp", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn2"),
+            ("conv", "bn1"),
+        ),
+    ),
+    Dialect(
+        "efficientnet-pytorch",
+        ("_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1", "_fc"),
+        (
+            (
+                *("_expand_conv?", "_bn0?", "_depthwise_conv", "_bn1"),
+                *("_se_reduce?", "_se_expand?", "_project_conv", "_bn2"),
+            ),
+        ),
+        conventions={"norm_eps": 1e-3, "padding": "same"},
+    ),
+    Dialect(
+        "once-for-all",
+        ("first_conv", "blocks", "final_expand_layer", "feature_mix_layer", "classifier"),
+        ((*_MOBILE, *_SQUEEZE, "point_linear.conv", "point_linear.bn"), ("conv", "bn?"), ("linear",)),
+        passed=r"(?<=\d)\.(mobile_inverted_conv|conv)(?=\.\w+\.)",
+    ),
+)
+"""In the order in which they are tried."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Weights of elsewhere as those of a network."""
+
+    architecture: Architecture
+    """The network, with as many classes as the weights have, and the conventions of the dialect."""
+    weights: dict[str, Array]
+    """Under the names of `nas.blocks.build.build(architecture).state_dict()`."""
+    dialect: str
+
+
+def fit(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
+    """A state dict of elsewhere as the weights of a network.
+
+    Raises `ArchitectureError` for names of no dialect, and for the first module that is missing, left over or of
+    another shape.
+    """
+    if set(weight_shapes(architecture)) == set(tensors):
+        return _own(architecture, tensors)
+    modules = _modules(tensors)
+    for dialect in DIALECTS:
+        order = dialect.ordered(list(modules))
+        if order is not None:
+            architecture = _with_classes(architecture, modules[order[-1]])
+            architecture = _with_conventions(architecture, dialect.conventions)
+            return Fitted(architecture, _held_against(architecture, modules, order), dialect.name)
+    raise ArchitectureError(
+        f"Names of weights are those of {', '.join(dict.fromkeys(d.name for d in DIALECTS))}, got "
+        f"{', '.join(short(name, 60) for name in list(tensors)[:3])}, …"
+    )
+
+
+def _own(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
+    for name, shape in weight_shapes(architecture).items():
+        if tensors[name].shape != shape:
+            raise ArchitectureError(f"{name!r} is {_by(shape)} in this network, got {_by(tensors[name].shape)}.")
+    return Fitted(architecture, {name: tensors[name] for name in weight_shapes(architecture)}, "nas")
+
+
+def _modules(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    found: dict[str, dict[str, Array]] = {}
+    for name, array in tensors.items():
+        module, _, tensor = name.rpartition(".")
+        found.setdefault(module, {})[tensor] = array
+    return found
+
+
+def _with_classes(architecture: Architecture, last: Mapping[str, Array]) -> Architecture:
+    """The network with as many classes as its last module gives."""
+    head = architecture.layers[-1]
+    classes = len(last["weight"]) if "weight" in last else 0
+    if not is_head(head.kind) or not classes or classes == head.out_channels:
+        return architecture
+    return replace(architecture, layers=(*architecture.layers[:-1], head.changed(out_channels=classes)))
+
+
+def _with_conventions(architecture: Architecture, conventions: Mapping[str, Any]) -> Architecture:
+    """Those of a dialect, unless the network itself has some."""
+    if not conventions or any(layer.norm_eps != NORM_EPS for layer in architecture.layers):
+        return architecture
+    return replace(architecture, layers=tuple(layer.changed(**conventions) for layer in architecture.layers))
+
+
+def _held_against(
+    architecture: Architecture, modules: Mapping[str, Mapping[str, Array]], order: Sequence[str]
+) -> dict[str, Array]:
+    """One module of theirs for each of ours."""
+    ours: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, weight in named_weights(architecture):
+        module, _, tensor = name.rpartition(".")
+        ours.setdefault(module, {})[tensor] = weight.shape
+    weights: dict[str, Array] = {}
+    for place, (module, wanted) in enumerate(ours.items()):
+        index, position, what = (*module.split(".", 2), "")[:3]
+        layer = architecture.layers[int(index)]
+        where = f"layer {index} ({layer.kind}), `{layer.graph.nodes[int(position)].name}` {what}".rstrip()
+        if place >= len(order):
+            raise ArchitectureError(f"The weights of {where} are missing: {_shapes(wanted)}.")
+        theirs = modules[order[place]]
+        for tensor, shape in wanted.items():
+            array = theirs.get(tensor)
+            if array is None or _squeezed(array.shape) != _squeezed(shape) or len(theirs) != len(wanted):
+                got = {name: array.shape for name, array in theirs.items()}
+                raise ArchitectureError(
+                    f"{where} takes {_shapes(wanted)}, but {short(order[place], 80)} has {_shapes(got)}: "
+                    "the weights are of another network."
+                )
+            weights[f"{module}.{tensor}"] = np.ascontiguousarray(array.reshape(shape))
+    if len(order) > len(ours):
+        raise ArchitectureError(
+            f"The network has no place for {', '.join(short(name, 60) for name in order[len(ours) :][:3])}: "
+            f"{len(order) - len(ours)} modules of the weights are left over."
+        )
+    return weights
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A fully connected layer may be written as a 1×1 convolution."""
+    return shape[:2] if shape[2:] == (1, 1) else shape
+
+
+def _shapes(tensors: Mapping[str, tuple[int, ...]]) -> str:
+    return " and ".join(f"{name} {_by(shape)}" for name, shape in tensors.items() if name in ("weight", "bias")) or (
+        "no weights"
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

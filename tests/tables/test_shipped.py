@@ -1,0 +1,130 @@
+"""The shipped tables: every shipped space is searchable on one of them, and `pixel3` says what its source says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from nas.blocks import Architecture, Layer
+from nas.cli import cli
+from nas.errors import LatencyMissing, NasError
+from nas.space.load import load_space
+from nas.system.places import shipped_tables, space_names
+from nas.tables.check import check_table
+from nas.tables.table import load_table
+
+
+@pytest.fixture(scope="module")
+def listed() -> dict[str, Any]:
+    """What `nas spaces list --json` says, by space."""
+    result = CliRunner().invoke(cli, ["spaces", "list", "--json"])
+    assert result.exit_code == 0
+    return {entry["name"]: entry for entry in json.loads(result.stdout)}
+
+
+@pytest.mark.parametrize("space", space_names())
+def test_every_shipped_space_is_searched_on_every_target_that_is_listed_for_it(
+    space: str, listed: dict[str, Any], tmp_path: Path
+) -> None:
+    targets = listed[space]["targets"]
+    assert targets
+    assert [name for name in shipped_tables() if load_table(name).answers(load_space(space).layers())] == targets
+    for target in targets:
+        cheapest = ["--accuracy", "zero-cost:macs", "--budget", "20", "--latency", "60ms"]
+        out = ["--out", str(tmp_path / target)]
+        words = ["search", "--space", space, "--target", target, *cheapest, *out, "--json"]
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 0, result.exception
+        assert json.loads(result.stdout)["winner"]["latency_ms"] <= 60
+
+
+def test_the_list_names_them_for_people() -> None:
+    lines = CliRunner().invoke(cli, ["spaces", "list"]).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == space_names()
+    assert all(" · targets " in line and "none" not in line for line in lines)
+
+
+@pytest.mark.parametrize("space", ["fbnet", "mnasnet", "nas-bench-macro"])
+def test_a_refusal_says_where_to_look(space: str, tmp_path: Path) -> None:
+    words = ["search", "--space", space, "--target", "pixel-cpu", "--budget", "20", "--out", str(tmp_path / "run")]
+    problem = CliRunner().invoke(cli, words).exception
+    assert isinstance(problem, NasError)
+    assert problem.exit_code == 2
+    assert "`nas spaces list` says which targets answer a whole space." in str(problem)
+
+
+def fbnet_at_32(block: dict[str, int]) -> Architecture:
+    """FBNet for CIFAR as HW-NAS-Bench has it, all blocks alike."""
+    layers = [Layer(kind="conv", in_channels=3, out_channels=16, kernel=3, height=32, width=32)]
+    for width, stride, depth in ((16, 1, 1), (24, 1, 4), (32, 2, 4), (64, 2, 4), (112, 1, 4), (184, 2, 4), (352, 1, 1)):
+        for place in range(depth):
+            into, height, _ = layers[-1].output
+            own = stride if place == 0 else 1
+            shape = {"in_channels": into, "out_channels": width, "height": height, "width": height, "stride": own}
+            residual = own == 1 and into == width
+            layers.append(Layer(kind="mbconv", mid_channels=into, residual=residual, **block, **shape))
+    head = Layer(kind="head", in_channels=352, out_channels=100, mid_channels=1504, height=4, width=4)
+    return Architecture(3, 32, 32, (*layers, head))
+
+
+def test_networks_of_pixel3_are_those_of_its_source() -> None:
+    estimate = load_table("pixel3").estimate(fbnet_at_32({"kernel": 3}))
+    assert estimate.latency_ms == pytest.approx(7.7889731, abs=2e-4)  # printed in HW-NAS-Bench's notebook
+    assert estimate.coverage["interpolated"] == 0
+    found = check_table(load_table("pixel3"))
+    assert len(found["whole_networks"]) == 2  # at 224 px, nothing was fitted to them
+    assert found["worst_pct"] < 5
+
+
+def test_pixel3_answers_beyond_its_rows_and_says_how_far_off_it_may_be() -> None:
+    table = load_table("pixel3")
+    assert table.model is not None
+    block = Layer(
+        kind="mbconv", in_channels=64, out_channels=64, mid_channels=192, kernel=5, residual=True, height=7, width=7
+    )
+    halved = block.changed(groups=2)
+    plain, grouped, gated = table.lookup([block, halved, block.changed(se_channels=16)]).ms
+    assert grouped / plain > halved.macs / block.macs + 0.3  # groups save work, and cost time to be taken apart
+    assert plain < gated
+    narrow, wide = table.model.band([block, block.changed(mid_channels=2304)])
+    assert narrow == pytest.approx(16.4)
+    assert wide > narrow
+    assert table.header.error.band_pct.interpolated > narrow
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"kernel": 7}, "`kernel` of a mbconv layer"),
+        ({"groups": 4}, "`groups` of a mbconv layer"),
+        ({"activation": "swish"}, "`activation` of a mbconv layer"),
+        ({"height": 50, "width": 50}, "`height` of a mbconv layer"),
+        ({"mid_channels": 2500}, r"lies in 8\.\.2400, got 2500"),
+        ({"precision": "int8"}, "`precision` of a mbconv layer"),
+    ],
+)
+def test_what_pixel3_refuses(settings: dict[str, Any], says: str) -> None:
+    widths = {"in_channels": 16, "out_channels": 16, "mid_channels": 64}
+    layer = {"kind": "mbconv", "kernel": 3, "height": 7, "width": 7, **widths}
+    with pytest.raises(LatencyMissing, match=says):
+        load_table("pixel3").lookup([Layer(**layer | settings)])
+
+
+@pytest.mark.parametrize("target", ["pixel-cpu", "pixel3"])
+def test_block_models_answer_for_projections_and_heads_of_any_kind(target: str) -> None:
+    table = load_table(target)
+    block = {"kind": "mbconv", "in_channels": 16, "out_channels": 24, "mid_channels": 96, "kernel": 3, "stride": 2}
+    plain = Layer(**block, height=28, width=28)
+    head = Layer(kind="pooled_head", in_channels=96, out_channels=10, mid_channels=64, height=7, width=7)
+    bare = Layer(kind="head", in_channels=96, out_channels=10, height=7, width=7)
+    layers = [plain, plain.changed(projection=True), head, head.changed(head_bias=False), bare]
+    ms = table.lookup(layers).ms
+    assert ms[0] < ms[1]
+    assert ms[2] == ms[3]
+    assert 0 < ms[4] < ms[2]
+    assert table.model is not None
+    assert table.model.band(layers[:2])[1] > table.model.band(layers[:1])[0]
