@@ -50,8 +50,8 @@ def export(
         raise NasError(f"{out}: another process is working in this folder. Wait for it, or choose another --out.")
     if data is not None and not {"int8", "study"} & set(names or ()):
         raise NasError("--data is for the format int8, which is calibrated on it. Add it to --format, or leave it out.")
-    if batch is not None and not {"onnx", "int8"} & set(("onnx",) if names is None else names):
-        raise NasError("--batch is of the formats onnx and int8. Add one to --format, or leave it out.")
+    if batch is not None and not {"onnx", "int8", "hf"} & set(("onnx",) if names is None else names):
+        raise NasError("--batch is of the formats onnx, hf and int8. Add one to --format, or leave it out.")
     pictures = _batch(batch)
     written: list[Path] = []
     report = None

@@ -92,11 +92,10 @@ _KINDS = {
     "proof": ("proof", "%"),
     "sessions": ("measure", "sessions"),
     "slices": ("measure", "slices"),
+    "seconds": ("measure", "s"),
     "quantised": ("quantise", ""),
 }
 """What is told of, by its name: the label of its line, and what is counted; anything else is what the command does."""
-_FIELDS = {"count": "", "rate": "", "left": "", "word": ""}
-"""What a bar has beside it, at first."""
 SILENCE_S = 2.0
 """After so much of it a terminal shows that something is going on."""
 FIRST_LINE_S, NEXT_LINE_S = 10.0, 30.0
@@ -124,12 +123,8 @@ class _Line:
 
     @property
     def rate(self) -> str:
-        rate = self.pace.rate
-        return (
-            ""
-            if rate is None or not self.unit or self.unit == "%"
-            else f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
-        )
+        rate = None if self.unit in ("", "%", "s") else self.pace.rate
+        return "" if rate is None else f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
 
     def __str__(self) -> str:
         share = "" if not self.total or self.unit == "%" else f"{100 * self.done // self.total} %"
@@ -205,7 +200,7 @@ class ScreenTeller:
     def _draw(self, line: _Line) -> None:
         live = self._bars()
         if line.task is None:
-            line.task = live.add_task(line.label, total=None, **_FIELDS)
+            line.task = self._bar(line.label)
         if self._idle is not None:
             live.update(self._idle, visible=False)
         self._told = monotonic()
@@ -215,12 +210,15 @@ class ScreenTeller:
         live.update(line.task, completed=line.done, total=total, count=f"{line.done:,}/{of}", rate=line.rate)
         live.update(line.task, left=left, word=line.word)
 
+    def _bar(self, label: str) -> TaskID:
+        return self._bars().add_task(label, total=None, count="", rate="", left="", word="")
+
     def _bars(self) -> Progress:
         if self._live is None:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            fields = [TextColumn(f"{{task.fields[{name}]}}") for name in _FIELDS]
+            fields = [TextColumn(f"{{task.fields[{name}]}}") for name in ("count", "rate", "left", "word")]
             self._live = Progress(
                 TextColumn("{task.description:<9}"),
                 BarColumn(),
@@ -243,7 +241,7 @@ class ScreenTeller:
                     if now - self._told > SILENCE_S and not any(line.under_way for line in self._lines.values()):
                         live = self._bars()
                         if self._idle is None:
-                            self._idle = live.add_task(self.label, total=None, **_FIELDS)
+                            self._idle = self._bar(self.label)
                         live.update(self._idle, visible=True)
                 elif now - self._told > wait:
                     self._told, wait = now, NEXT_LINE_S

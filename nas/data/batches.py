@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.data.data import Data, Split
+from nas.data.pictures import centre_offset
 from nas.errors import DataError
-from nas.formats.feeding import centre_offset
 
 Rows = NDArray[np.int64]
 ORDER, DRAWS = 3, 4
@@ -65,7 +65,7 @@ def train_batch(
     epoch, batch = divmod(step, batches_per_epoch(len(split), size))
     rows = np.resize(_order(len(split), seed, epoch)[batch * size : (batch + 1) * size], size)
     rng = np.random.default_rng([seed, DRAWS, step])
-    pictures = _random_crops(data, split, rows, rng) if augmentation.crop else centre(data, split.pictures[rows])
+    pictures = _random_crops(data, split, rows, rng) if augmentation.crop else _centre(data, split.pictures[rows])
     if augmentation.mirror and data.mirrors:
         mirrored = rng.random(size) < 0.5
         pictures[mirrored] = pictures[mirrored, :, ::-1]
@@ -87,7 +87,7 @@ def evaluation_batches(data: Data, split: Split, size: int) -> Iterator[tuple[Te
 
 def picture_tensor(data: Data, pictures: NDArray[np.uint8]) -> Tensor:
     """float32[N, C, H, W], channels_last: the normalised centres of stored pictures uint8[N, …, …, C]."""
-    return _normalised(data, centre(data, pictures))
+    return _normalised(data, _centre(data, pictures))
 
 
 @lru_cache(maxsize=8)
@@ -97,8 +97,7 @@ def _order(pictures: int, seed: int, epoch: int) -> Rows:
     return order
 
 
-def centre(data: Data, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8[N, H, W, C]: of stored pictures what a network sees."""
+def _centre(data: Data, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = data.size
     top, left = centre_offset(pictures.shape[1], height), centre_offset(pictures.shape[2], width)
     return np.array(pictures[:, top : top + height, left : left + width])  # torch warns of maps that cannot be written

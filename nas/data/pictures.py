@@ -1,7 +1,8 @@
-"""Pictures: from a file's bytes to uint8[H, W, 3], or [H, W, 1] in grey, resized and cropped to what
-`nas.formats.feeding` says.
+"""Pictures: from a file's bytes to uint8[H, W, 3], or [H, W, 1] in grey, as torchvision's recipes resize and crop.
 
-Above 64 pixels training crops at random from what is a little larger; up to 64 it pads.
+Above 64 pixels the shorter side becomes round(resolution / 0.875) and the middle square of that side is kept, from
+which training crops at random. Up to 64 the shorter side becomes the resolution itself, and training pads.
+Where a network's pictures are not square, what is resized covers both sides, and what is kept has their shape.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from nas.data.source import Encoded
-from nas.formats.feeding import centre_offset, stored_sides
+from nas.formats.feeding import stored_size
 from nas.system.files import open_plain
 from nas.system.text import printable
 
@@ -53,11 +54,16 @@ class View:
     @property
     def stored(self) -> tuple[int, int, int]:
         """Shape of the stored pictures."""
-        return *stored_sides(self.height, self.width), self.channels
+        return *stored_size(self.height, self.width), self.channels
 
 
 class BrokenPicture(ValueError):
     """A picture that cannot be used; the text is the reason, without a full stop."""
+
+
+def centre_offset(length: int, crop: int) -> int:
+    """Where torchvision's CenterCrop begins."""
+    return round((length - crop) / 2.0)
 
 
 def picture_array(encoded: Encoded, view: View) -> NDArray[np.uint8]:

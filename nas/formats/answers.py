@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from nas.blocks.layer import MAX_DIMENSION
 from nas.errors import ArchitectureError
-from nas.formats.config import MAX_DIMENSION
 from nas.system.files import read_json, read_model
 from nas.system.strict import Strict
 

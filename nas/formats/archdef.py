@@ -230,13 +230,8 @@ class _ArchDefFile(Strict):
         channels, height, width = layers[-1].output
         ending = Ending(self.head_after_pool, self.head_bias, self.classifier_bias)
         ending.check([self.head])
-        shape: dict[str, Any] = {
-            "in_channels": channels,
-            "height": height,
-            "width": width,
-            "out_channels": self.num_classes,
-        }
-        layers.append(Layer(**ending.settings(self.head, self.activation), **shape))
+        settings = ending.settings(self.head, self.activation) | {"out_channels": self.num_classes}
+        layers.append(Layer(in_channels=channels, height=height, width=width, **settings))
         return Architecture(self.in_channels, self.resolution, self.resolution, tuple(layers))
 
     def parsed(self) -> list[tuple[int, bool, str, Block]]:

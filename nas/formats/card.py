@@ -13,7 +13,7 @@ import yaml
 from nas.blocks.architecture import Architecture
 from nas.formats.answers import SAMPLES, Answers
 from nas.formats.config import TOP5_ABOVE, Pictures
-from nas.formats.feeding import feeding_example, stored_sides
+from nas.formats.feeding import feeding_example, stored_size
 
 EXAMPLES = tuple(f"example-{number}.png" for number in range(1, SAMPLES + 1))
 """Files of the pictures that the card states answers for."""
@@ -125,8 +125,8 @@ def _loading(architecture: Architecture, weights_from: str) -> str:
 
 def _feeding(architecture: Architecture, pictures: Pictures, answers: Answers | None) -> Iterator[str]:
     """What is done to a picture, a program that does it, and what that prints."""
-    samples = answers.samples if answers else []
-    example = feeding_example(architecture, EXAMPLES[: len(samples)])
+    samples = answers.samples if answers and pictures.classes else []
+    example = feeding_example(architecture, bool(pictures.classes), EXAMPLES[: len(samples)])
     yield _table("How to feed it", _steps(architecture, pictures))
     yield (
         "## How to run it\n\nIn this folder, with onnxruntime, Pillow and numpy, and with the names of pictures behind "
@@ -147,20 +147,17 @@ def _steps(architecture: Architecture, pictures: Pictures) -> Iterator[tuple[str
     colours = {1: "grey", 3: "red, green and blue"}.get(channels, f"{channels} channels")
     mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (pictures.mean, pictures.std))
     names, more = pictures.classes[:MOST_NAMES], len(pictures.classes) - MOST_NAMES
-    high, wide = stored_sides(height, width)
-    size = f"the shorter side to {high} pixels" if height == width else f"until it covers {high} × {wide} pixels"
     yield "colours", f"{colours}; transparent parts on white; turned as EXIF says"
-    yield (
-        "resize",
-        f"{size}, bilinear with antialiasing (Pillow's)",
-    )
+    high, wide = stored_size(height, width)
+    size = f"the shorter side to {high} pixels" if high == wide else f"to cover {high} × {wide} pixels"
+    yield "resize", f"{size}, bilinear with antialiasing (Pillow's)"
     yield "crop", f"the middle {height} × {width} pixels"
     yield "range", "0 to 1: bytes divided by 255"
     yield "mean", f"{mean}, taken away"
     yield "standard deviation", f"{std}, divided by"
     yield "layout", f"float32, NCHW: 1 × {channels} × {height} × {width}"
     listed = ", ".join(map(_code, names)) + (f" and {more:,} more, in `config.json`" if more > 0 else "")
-    yield "classes", f"in the order of the scores: {listed}"
+    yield "classes", f"in the order of the scores: {listed}" if names else "a score each; nobody said their names"
 
 
 def _table(title: str, rows: Any) -> str:

@@ -202,7 +202,7 @@ class _Linear(Strict):
     name: Literal["LinearLayer"] = "LinearLayer"
     in_features: Size
     out_features: Size
-    bias: Literal[True] = True
+    bias: bool = True
     use_bn: Literal[False] = False
     act_func: None = None
     dropout_rate: Share = 0.0
@@ -248,7 +248,8 @@ class _File(Strict):
         """What follows the last feature map, of this shape."""
         channels, height, width = shape
         mix = self.feature_mix_layer
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"classifier_bias": self.classifier.bias}
+        pooled_first = mix is not None and self.final_expand_layer is not None
         if mix is not None:
             with _within("feature_mix_layer"):
                 if (mix.in_channels, mix.kernel_size, mix.stride, mix.groups) != (channels, 1, 1, 1):
@@ -256,18 +257,19 @@ class _File(Strict):
                         f"it is a 1×1 convolution of {channels} channels, got one of {mix.in_channels} with kernel "
                         f"{mix.kernel_size}, stride {mix.stride} and {mix.groups} group(s)."
                     )
-                if self.final_expand_layer is None:
+                if not pooled_first:
                     mix.layer(height)
                 elif mix.use_bn:
                     raise ArchitectureError("after the pooling it has no batch normalisation, got one.")
-            settings = {"mid_channels": mix.out_channels, "activation": mix.act_func}
+            settings |= {"mid_channels": mix.out_channels, "activation": mix.act_func}
+            settings |= {"head_bias": mix.bias} if pooled_first else {}
         given = mix.out_channels if mix else channels
         if self.classifier.in_features != given:
             raise ArchitectureError(
                 f"classifier: it takes {self.classifier.in_features} features, what comes before gives {given}."
             )
         return Layer(
-            kind="head" if mix is None or self.final_expand_layer is None else "pooled_head",
+            kind="pooled_head" if pooled_first else "head",
             in_channels=channels,
             out_channels=self.classifier.out_features,
             height=height,

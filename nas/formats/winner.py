@@ -88,13 +88,18 @@ def torch(architecture: Architecture, origin: Origin) -> str:
 
 def card(architecture: Architecture, origin: Origin) -> str:
     """README.md: a model card."""
-    about = {"metrics": origin.metrics, "weights_from": origin.weights_from, "answers": origin.answers}
-    return to_card(architecture, **origin.told, **about)
+    return to_card(
+        architecture,
+        **origin.told,
+        metrics=origin.metrics,
+        weights_from=origin.weights_from,
+        answers=origin.answers,
+    )
 
 
 def example(number: int, architecture: Architecture, origin: Origin) -> bytes | None:
     """example-N.png: a test picture that the card states an answer for; None where there is none."""
-    samples = origin.answers.samples if origin.answers and origin.pictures else []
+    samples = origin.answers.samples if origin.answers and origin.pictures and origin.pictures.classes else []
     return samples[number].content if number < len(samples) else None
 
 

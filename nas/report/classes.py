@@ -44,8 +44,8 @@ def by_class(trained: Trained) -> tuple[Floats, Floats]:
     """float64[classes] each: the test pictures of each class that are recognised, and all of them."""
     counts, classes = trained.counts, len(trained.classes)
     hits = counts[:, 0] == counts[:, 1]
-    right = np.bincount(counts[hits, 0], counts[hits, 2].astype(np.float64), classes)
-    return right, np.bincount(counts[:, 0], counts[:, 2].astype(np.float64), classes)
+    right, total = (np.bincount(each[:, 0], each[:, 2], classes) for each in (counts[hits], counts))
+    return right.astype(np.float64), total.astype(np.float64)
 
 
 def wilson(right: Floats, total: Floats) -> tuple[Floats, Floats]:

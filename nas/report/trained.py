@@ -55,7 +55,7 @@ class Trained:
     def classes(self) -> tuple[str, ...]:
         """Their names, in the order of the outputs."""
         pictures, count = self.config.pictures, self.config.architecture.num_classes
-        return pictures.classes if pictures else tuple(map(str, range(count)))
+        return pictures.classes if pictures and pictures.classes else tuple(map(str, range(count)))
 
     @property
     def known(self) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Network:
 
     path: Path
     config: Config
+    resized: bool = False
+    """Whether its pictures have another size than the file says."""
 
     @property
     def weights(self) -> dict[str, Array] | None:
@@ -38,8 +40,8 @@ class Network:
 
     @property
     def answers(self) -> Answers | None:
-        """What a training of it kept of the test pictures; None without one. Raises `ArchitectureError`."""
-        trained = self.config.weights == "trained"
+        """What a training of it kept of the test pictures, of their size; None without. Raises `ArchitectureError`."""
+        trained = self.config.weights == "trained" and not self.resized
         return read_answers(self.path.parent, self.config.architecture.num_classes) if trained else None
 
 
@@ -47,17 +49,17 @@ def find_network(place: str | Path, resolution: int | None = None) -> Network:
     """What a shipped network's name, a file or a folder stands for.
 
     A file is a config.json, an arch-def or a network of once-for-all; a folder a run (its winner), a training, or one
-    with a config.json in it. With a `resolution`, in pixels, its pictures have that size; what its config says of its
-    latency is then left out. Raises `ArchitectureError` for a file that is none of these or broken, and `RunError` for
-    a folder that is none, and for a run or a training that is not finished.
+    with a config.json in it. With a `resolution`, in pixels, its pictures have that size; where it comes from and what
+    was known of it is then left out. Raises `ArchitectureError` for a file that is none of these or broken, and
+    `RunError` for a folder that is none, and for a run or a training that is not finished.
     """
     if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
         raise NasError(f"`--resolution` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {resolution}.")
     path = network_names().get(str(place)) or _file(Path(place))
     config = _read(path, resolution)
     if resolution is not None and config.architecture != (resized := config.architecture.resized(resolution)):
-        metrics = {name: value for name, value in (config.metrics or {}).items() if name != "latency"}
-        config = replace(config, architecture=resized, metrics=metrics or None)
+        changed = Config(resized, weights=config.weights, pictures=config.pictures)
+        return Network(path, changed, resized=True)
     return Network(path, config)
 
 
@@ -87,14 +89,19 @@ def _file(place: Path) -> Path:
 
 
 def _read(path: Path, resolution: int | None) -> Config:
-    document: Any = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
+    try:
+        document: Any = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
+    except ArchitectureError:
+        if path.is_file() and path.suffix not in (".json", ".config", ".txt", ""):
+            raise ArchitectureError(f"{path}: {_RULE}; a {path.suffix} file is none. See {PAGE}.") from None
+        raise
     if is_onceforall(document):
         return Config(parse_onceforall(document, path, resolution))
     if is_archdef(document):
         return Config(parse_archdef(document, path))
     if is_config(document):
         return parse_config(document, path)
-    raise ArchitectureError(
-        f"{path}: a network is a config.json (with `layers`), an arch-def or a network of once-for-all (both with "
-        f"`blocks`); this file is none. See {PAGE}."
-    )
+    raise ArchitectureError(f"{path}: {_RULE}; this file is none. See {PAGE}.")
+
+
+_RULE = "a network is a JSON file: a config.json (with `layers`), an arch-def or one of once-for-all (with `blocks`)"

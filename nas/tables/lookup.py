@@ -27,10 +27,12 @@ from nas.formats.onceforall import squeezed
 from nas.system.files import read_json, read_yaml
 from nas.system.folder_lock import FolderLock
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, RuntimeHeader, TableHeader
-from nas.tables.table import MAX_ROWS, Row
+from nas.tables.table import Row
 from nas.tables.write import check_empty, write_table
 
 MAX_BYTES = 8 << 20
+MAX_LAYERS = 20_000
+"""Of one lookup table: real ones have some hundred, and ends multiply."""
 WHAT = "an imported table"
 BAND_PCT = 10.0
 """Of every row: sums of blocks that were timed alone, and not calibrated on networks, are off by about a tenth."""
@@ -115,8 +117,8 @@ class _Lookup:
                 raise TableError(f"{self.file}: each layer has one time, {rows[layer][1]} and {name} are one layer.")
             rows[layer] = _row(layer, [self.entries[part] for part in parts]), name
             taken.update(parts)
-            if len(rows) > MAX_ROWS:
-                raise TableError(f"{self.file}: at most {MAX_ROWS:,} layers are read, this table has more.")
+            if len(rows) > MAX_LAYERS:
+                raise TableError(f"{self.file}: at most {MAX_LAYERS:,} layers are read, this table has more.")
         return [row for row, _ in rows.values()], taken
 
     def layers(self) -> Iterator[tuple[str, Layer, tuple[str, ...]]]:
@@ -129,7 +131,7 @@ class _Lookup:
                 layer = _conv(entry, self.activation)
             elif entry.kind == "Logits" and len(entry.output) == 1:
                 for parts in self.ends(name, entry):
-                    if (head := self.head(parts)) is not None:
+                    for head in self.heads(parts):
                         yield name, head, parts
             if layer is not None:
                 yield name, layer, (name,)
@@ -152,13 +154,18 @@ class _Lookup:
         """Those that give this shape."""
         return [name for kind in POOLS for name in self.giving.get((kind, shape), [])]
 
-    def head(self, parts: Sequence[str]) -> Layer | None:
-        """The head that an end is."""
+    def heads(self, parts: Sequence[str]) -> list[Layer]:
+        """The head that an end is. Whether a layer behind the pooling has a bias is not told, and costs nothing."""
         entries = [self.entries[part] for part in parts]
         mix = next((entry for entry in entries if entry.kind in ("Conv_1", "Conv_2")), None)
-        settings = {} if mix is None else {"mid_channels": mix.output[-1], "activation": self.activation}
-        kind = "pooled_head" if mix is not None and mix.kind == "Conv_2" else "head"
-        return _made(entries[0], kind, out_channels=entries[-1].output[0], **settings)
+        settings: dict[str, Any] = {"out_channels": entries[-1].output[0]}
+        if mix is not None:
+            settings |= {"mid_channels": mix.output[-1], "activation": self.activation}
+        if mix is None or mix.kind == "Conv_1":
+            made = [_made(entries[0], "head", **settings)]
+        else:
+            made = [_made(entries[0], "pooled_head", head_bias=bias, **settings) for bias in (False, True)]
+        return [head for head in made if head is not None]
 
 
 def _entry(file: Path, name: str, values: Any) -> _Entry | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from nas.data.batches import centre, evaluation_batches, picture_tensor
+from nas.data.batches import evaluation_batches, picture_tensor
 from nas.data.data import Data, Split
 from nas.data.pictures import View, picture_array
 from nas.formats.answers import MISTAKES, SAMPLES, Answers, Shown
@@ -69,7 +69,10 @@ def _spread(labels: NDArray[np.int64]) -> list[int]:
 
 def _thumbnail(data: Data, row: int) -> str:
     """What the network saw, in base64."""
-    return _encoded(centre(data, data.test.pictures[row : row + 1])[0], THUMBNAIL, lossless=False)
+    seen = picture_tensor(data, data.test.pictures[row : row + 1])[0].permute(1, 2, 0).numpy()
+    mean, std = np.array(data.mean), np.array(data.std)
+    pixels = np.rint(255 * (seen * std + mean))
+    return _encoded(np.clip(pixels, 0, 255).astype(np.uint8), THUMBNAIL, lossless=False)
 
 
 def _sample(network: nn.Module, data: Data, row: int, device: torch.device) -> Shown:
@@ -83,7 +86,7 @@ def _sample(network: nn.Module, data: Data, row: int, device: torch.device) -> S
 
 def _encoded(picture: NDArray[np.uint8], most: int, *, lossless: bool) -> str:
     """uint8[H, W, C] as a file in base64, its longer side made at most `most` pixels."""
-    image = Image.fromarray(picture.squeeze())
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
     image.thumbnail((most, most), Image.Resampling.BILINEAR)
     file = io.BytesIO()
     if lossless or max(image.size) <= EXACT:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from nas.blocks import Architecture, Layer
+from nas.cli import cli
 from nas.cost.memory import flash, peak
 from nas.errors import ArchitectureError, SpaceError
 from nas.formats.archdef import parse_archdef, to_archdef
@@ -57,6 +59,17 @@ def test_a_network_without_a_convolution_in_its_head() -> None:
     assert work(head) == {"operators": 2, "traffic": 24 * 4 * 4, "linear": 48}
     assert (flash(head), peak(head)) == (4 * (48 + 2), 4 * (24 * 16 + 24))
     assert to_archdef(network)["head"] == 0
+
+
+def test_it_is_exported_by_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(to_config(parse_archdef(ARCHDEF))))
+    words = ["export", str(tmp_path / "config.json"), "--format", "onnx,torch,timm", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.exception
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["arch.txt", "model.onnx", "model.py"]
+    text = (tmp_path / "out" / "model.py").read_text()
+    assert "142,640 multiply-accumulates, 3,122 parameters." in text
+    assert "Linear(24, 2)" in text
 
 
 def test_it_is_in_files_and_gets_other_classes(tmp_path: Path) -> None:

@@ -120,12 +120,13 @@ def test_another_resolution(forms: Path, form: str, resolution: str, tmp_path: P
     assert network.config.architecture.params == find_network(forms / form, 96).config.architecture.params
 
 
-def test_a_latency_does_not_outlive_its_resolution(forms: Path, tmp_path: Path) -> None:
+def test_what_was_known_of_a_network_does_not_outlive_its_resolution(forms: Path, tmp_path: Path) -> None:
     config = json.loads((forms / "model" / "config.json").read_text())
-    metrics = {"latency": {"value": 1.0}, "accuracy": {"value": 70.0}}
-    (tmp_path / "config.json").write_text(json.dumps(config | {"metrics": metrics}))
-    assert find_network(tmp_path, 32).config.metrics == metrics
-    assert find_network(tmp_path, 64).config.metrics == {"accuracy": {"value": 70.0}}
+    known = {"space": "mobile", "decisions": {"resolution": 32}, "metrics": {"latency": {"value": 1.0}}}
+    (tmp_path / "config.json").write_text(json.dumps(config | known))
+    found, resized = (find_network(tmp_path, size).config for size in (32, 64))
+    assert (found.space, found.decisions, found.metrics) == tuple(known.values())
+    assert (resized.space, resized.decisions, resized.metrics) == (None, None, None)
 
 
 @pytest.mark.parametrize(("words", "first"), [([], "batch"), (["--batch", "4"], 4), (["--batch", "fixed"], 1)])
@@ -172,9 +173,10 @@ def test_an_arch_def_is_trained(forms: Path, tmp_path: Path) -> None:
         ),
         (["estimate", "no/such.json"], "no/such.json: no such file"),
         (["estimate", "."], "the folder of a network has a config.json, or is that of a run; this one is neither"),
-        (["export", "list.json", "--out", "x"], "(with `layers`), an arch-def or a network of once-for-all (both with"),
+        (["export", "list.json", "--out", "x"], "a network is a JSON file: a config.json (with `layers`)"),
         (["train", "other.json", "--data", "digits"], "this file is none. See docs/architectures.md"),
         (["verify", "empty.json", "--target", "fake"], "this file is none"),
+        (["estimate", "model.onnx"], "(with `blocks`); a .onnx file is none. See docs/architectures.md"),
         (["verify", "arch.json"], "--target is required for a config"),
         (["verify", "arch.json", "--target", "toaster"], "No target named 'toaster'"),
         (["verify", "hard-swish.json", "--target", "pixel-cpu"], "pixel-cpu names no device to measure on"),
@@ -197,6 +199,7 @@ def test_an_arch_def_is_trained(forms: Path, tmp_path: Path) -> None:
 def test_wrong_requests(forms: Path, words: list[str], says: str) -> None:
     for name, document in {"list": [1], "other": {"a": 1}, "empty": {}, "half": {"layers": []}}.items():
         (forms / f"{name}.json").write_text(json.dumps(document))
+    (forms / "model.onnx").write_bytes(b"\x08\x08\x12")
     done = nas(*words, cwd=forms, code=2)
     assert says in done.stderr
     assert len(done.stderr.splitlines()) <= 2

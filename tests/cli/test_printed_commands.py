@@ -84,7 +84,7 @@ def test_every_command_that_is_put_together_has_known_options() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "command":
                 assert isinstance(node.args[0], ast.Constant)
                 named = cli.commands[node.args[0].value]
-                options = {name for parameter in named.params for name in parameter.opts}
+                options = {name for parameter in named.params for name in parameter.opts + parameter.secondary_opts}
                 used = {f"--{keyword.arg.replace('_', '-')}" for keyword in node.keywords if keyword.arg}
                 assert used <= options, f"{file}:{node.lineno}: {used - options}"
                 found += 1

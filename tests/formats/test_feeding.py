@@ -129,3 +129,23 @@ def test_how_it_is_fed_is_told_where_it_is_known(pictures: Pictures | None, word
     assert ("## How to feed it" in text) == (pictures is not None)
     assert all(word in text for word in words)
     assert "prints this" not in text
+
+
+def test_networks_that_see_other_shapes_and_grey_have_a_program_too(odd: list[Path], tmp_path: Path) -> None:
+    stem = Layer(kind="conv", in_channels=1, out_channels=4, kernel=3, stride=2, height=24, width=80)
+    head = Layer(kind="head", in_channels=4, out_channels=5, mid_channels=8, height=12, width=40)
+    architecture = Architecture(1, 24, 80, (stem, head))
+    about = {"weights": random_weights(architecture, 0), "weights_from": "trained"}
+    export(architecture, tmp_path, ["hf"], pictures=Pictures((0.5,), (0.2,), NAMES), **about)
+    assert "to cover 27 × 91 pixels" in (tmp_path / "README.md").read_text()
+    assert len(printed(tmp_path, *map(str, odd))) == len(odd)
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_networks_without_names_and_of_a_fixed_batch_have_a_program_too(
+    batch: int | None, odd: list[Path], tmp_path: Path
+) -> None:
+    about = {"weights": random_weights(network(17), 0), "weights_from": "trained", "batch": batch}
+    export(network(17), tmp_path, ["hf"], pictures=Pictures(MEAN, STD, ()), **about)
+    assert "a score each; nobody said their names" in (tmp_path / "README.md").read_text()
+    assert re.fullmatch(r"\S+: class [0-4] [0-9.]+ %", printed(tmp_path, str(odd[0]))[0])

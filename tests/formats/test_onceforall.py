@@ -55,6 +55,8 @@ def test_once_for_alls_mobilenet_v3() -> None:
     assert (third.mid_channels, third.se_channels, third.activation) == (144, 40, "hard-swish")  # 144 // 4 = 36 → 40
     assert (last.kind, last.out_channels, head.kind, head.mid_channels) == ("conv", 144, "pooled_head", 192)
     assert (head.height, head.in_channels, head.out_channels) == (9, 144, 10)
+    assert (head.head_bias, head.classifier_bias) == (False, True)
+    assert head.params == 144 * 192 + (192 + 1) * 10
 
 
 def test_keys_that_came_later_have_their_defaults() -> None:

@@ -142,29 +142,9 @@ CONFIGS = Reader(
         Hostile("weights of 10^21 bytes, exported to torch", exported(text(huge), "torch"), "parameters"),
         Hostile("a space of 4 MB", put("space", "x" * 4_000_000), "space"),
         Hostile(
-            "escape sequences for its space",
-            lambda box: [
-                "estimate",
-                box.write("c.json", text(lambda d: d.update(space="\x1b]0;owned\x07\x1b[2J"))),
-                "--target",
-                "cpu",
-            ],
-            "has no table",
-        ),
-        Hostile(
             "a lone surrogate for its space",
             lambda box: ["estimate", box.write("c.json", text(lambda d: d.update(space="\ud800"))), "--target", "cpu"],
             "unicode",
-        ),
-        Hostile(
-            "a path for its space",
-            lambda box: [
-                "estimate",
-                box.write("c.json", text(lambda d: d.update(space="../../outside"))),
-                "--target",
-                "cpu",
-            ],
-            "has no table",
         ),
         Hostile("bytes that are no text", estimated(b"\xff\xfe\x00{"), "UTF-8"),
     ),
@@ -182,6 +162,43 @@ ARCH_DEFS = Reader(
         Hostile("200,000 stages", arch(blocks=[["ds_r1_k3_s1_e1_c16"]] * 40_000), "blocks"),
         Hostile("nested lists for a block", arch(blocks=[[[["ds"]]]]), "blocks"),
         Hostile("no number for a size", arch(stem="__import__('os').system('touch ../canary')"), "stem"),
+    ),
+)
+
+
+def once_for_all(**changes: Any) -> Make:
+    document = {"first_conv": conv_layer(), "blocks": [BLOCK], "classifier": CLASSIFIER, "resolution": 32}
+    return lambda box: [
+        "export",
+        box.write("n.json", json.dumps(document | changes)),
+        "--format",
+        "config",
+        "--out",
+        "out",
+    ]
+
+
+def conv_layer(**keys: Any) -> dict[str, Any]:
+    return {"name": "ConvLayer", "in_channels": 3, "out_channels": 8, "stride": 2, **keys}
+
+
+def inverted(**keys: Any) -> dict[str, Any]:
+    return {**BLOCK, "mobile_inverted_conv": {"name": "MBConvLayer", **SHAPE, **keys}}
+
+
+SHAPE = {"in_channels": 8, "out_channels": 8, "stride": 1}
+BLOCK = {"mobile_inverted_conv": {"name": "MBConvLayer", **SHAPE, "expand_ratio": 1}, "shortcut": None}
+CLASSIFIER = {"name": "LinearLayer", "in_features": 8, "out_features": 4}
+
+ONCE_FOR_ALL = Reader(
+    "once-for-all",
+    once_for_all(),
+    (
+        Hostile("20,000 blocks", once_for_all(blocks=[BLOCK] * 20_000), "at most 1000 items", 60),
+        Hostile("pictures of 10^9 pixels a side", once_for_all(resolution=10**9), "resolution"),
+        Hostile("an expansion of 10^300", once_for_all(blocks=[inverted(expand_ratio=1e300)]), "expand_ratio"),
+        Hostile("a name of 4 MB", once_for_all(name="x" * 3_900_000), "name", 40),
+        Hostile("escape sequences for a layer", once_for_all(first_conv=conv_layer(name="\x1b[2J")), "first_conv.name"),
     ),
 )
 

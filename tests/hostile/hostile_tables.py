@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from box import ROOT, Box
 from hostile import Hostile, Make, Reader
 
@@ -144,6 +146,37 @@ TABLES = Reader(
             "a range of 49,000 numbers",
             modelled("resolutions: [224]", "resolutions: [" + "224, " * 49_000 + "x]"),
             "resolutions",
+            60,
+        ),
+    ),
+)
+
+
+def imported(name: str, content: str) -> Make:
+    return lambda box: ["table", "import", box.write(name, content), "--out", "out"]
+
+
+ENTRY = '"Conv-input:32x32x3-output:16x16x8": {mean: 1.5}\n'
+LOOKUPS = Reader(
+    "lookup table",
+    lambda box: ["table", "show", "pixel-cpu"],
+    (
+        Hostile("an alias", imported("l.yaml", f"a: &a {{mean: 1}}\nb: *a\n{ENTRY}"), "aliases"),
+        Hostile("code", imported("l.yaml", f"a: !!python/object/apply:os.system ['touch ../canary']\n{ENTRY}"), "YAML"),
+        Hostile("2 MB of YAML", imported("l.yaml", ENTRY + "# " + "x" * 2_000_000), "at most 1,048,576 bytes"),
+        Hostile("a time of 10^400", imported("l.yaml", ENTRY.replace("1.5", "1" + "0" * 400)), "digits"),
+        Hostile("an endless time", imported("l.yaml", ENTRY.replace("1.5", ".inf")), "`mean` is a number"),
+        Hostile("a name of 500,000 letters", imported("l.yaml", f'? "{"x" * 500_000}"\n: {{mean: 1}}\n'), "no entry"),
+        Hostile(
+            "ends that multiply",
+            imported(
+                "l.json",
+                json.dumps(
+                    {f"Logits-input:1x1x8-output:{n}": {"mean": 1} for n in range(1, 1_001)}
+                    | {f"AvgPool2D-input:{n}x1x8-output:1x1x8": {"mean": 1} for n in range(1, 1_001)}
+                ),
+            ),
+            "at most 20,000 layers",
             60,
         ),
     ),

@@ -67,6 +67,16 @@ def test_a_terminal_gets_no_escape_sequences(searched: Box, words: list[str]) ->
     assert all(letter.isprintable() or letter == "\n" for letter in found.printed + found.said)
 
 
+@pytest.mark.parametrize("space", ["\x1b]0;owned\x07\x1b[2J", "../../outside", "mobile; touch ../canary"])
+def test_a_space_that_a_network_names_stays_text(tmp_path: Path, space: str) -> None:
+    """It is part of the reason why there is no latency."""
+    box = Box(tmp_path / "box")
+    found = box.run(["estimate", box.write("c.json", json.dumps(config() | {"space": space})), "--target", "cpu"])
+    assert (found.code, found.changed) == (0, ())
+    assert "cpu has no table of" in found.printed
+    assert all(letter.isprintable() or letter == "\n" for letter in found.printed + found.said)
+
+
 def test_code_in_names_stays_text(tmp_path: Path) -> None:
     """model.py holds the names of decisions and of the space."""
     box = Box(tmp_path / "box")

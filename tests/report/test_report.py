@@ -205,6 +205,7 @@ def test_a_policy_has_its_curves_and_probabilities(run: Run) -> None:
     assert "500 training steps as 240 means of neighbours" in text
     assert "Probabilities of the policy at its end" in text
     assert "3 of 28 decisions changed to keep the bound" in text
+    assert "guessing: ln 1,000 = 6.91" in text
     for title in ("Expected latency", "Loss", "Undecidedness", "Skipped layers"):
         assert title in page.part("progress")
     (run.path / "policy.csv").unlink()

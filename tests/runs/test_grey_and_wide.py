@@ -72,7 +72,7 @@ def test_from_a_search_to_what_is_handed_over(typed: Callable[..., str], monkeyp
     assert "Pictures are grey on the scale 0 to 1" in Path("out/model.py").read_text()
     card = Path("out/README.md").read_text()
     assert "| colours | grey; " in card
-    assert "| resize | until it covers 12 × 20 pixels, " in card
+    assert "| resize | to cover 12 × 20 pixels, " in card
     program = next(text for text in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "onnxruntime" in text)
     with chdir("out"), redirect_stdout(StringIO()) as printed:
         monkeypatch.setattr(sys, "argv", ["program"])

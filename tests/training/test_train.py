@@ -305,6 +305,8 @@ def test_a_trained_network_is_exported_with_its_weights(trained: Path, tmp_path:
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "x", capture_output=True, text=True, check=True)
     assert said.stdout == card.split("```text\n")[1].split("```")[0]
     assert said.stdout.count("example-") == 3
+    nas("export", str(trained), "--format", "hf", "--resolution", "24", "--out", "y", cwd=tmp_path)
+    assert not list((tmp_path / "y").glob("example-*"))  # their answers are those of another size
     assert np.array_equal(
         load_file(tmp_path / "x/model.safetensors")["2.2.linear.weight"],
         load_file(trained / "model.safetensors")["2.2.linear.weight"],
