@@ -116,7 +116,7 @@ def main() -> None:
     setting = FULL if arguments.full else Setting()
     setting = replace(setting, seeds=arguments.seeds or setting.seeds, random=arguments.random or setting.random)
     place = Place(arguments.out, f"imagefolder:{arguments.pictures}", setting)
-    space = load_space("mobile", resolution=PIXELS, classes=CLASSES)
+    space = load_space("mobile", resolution=PIXELS, strides="drop", classes=CLASSES)
     table = have_table(place, space)
     latency = nas.latency(space, table)
     spread = latency(space.sample(100_000, np.random.default_rng(0)))
@@ -214,7 +214,7 @@ def carry_out(place: Place, bounds: Sequence[float], groups: Sequence[dict[str, 
     for done in as_completed(searches):
         name, bound, seed = searches[done]
         trainings.append(pool.submit(train, place, name, winner(place, done.result()), seed))
-    space = load_space("mobile", resolution=PIXELS, classes=CLASSES)
+    space = load_space("mobile", resolution=PIXELS, strides="drop", classes=CLASSES)
     for bound, group in zip(bounds, groups, strict=True):
         for index, genotype in enumerate(group["random"][: place.setting.random]):
             network = space.decode(np.array(genotype, np.uint8))
@@ -234,6 +234,7 @@ def search(place: Place, method: str, bound: float, seed: int) -> str:
         "latency_ms": bound,
         "data": place.pictures,
         "resolution": PIXELS,
+        "strides": "drop",
         "proxy_resolution": setting.proxy_pixels,
         "controller": method,
         "seed": seed,

@@ -53,7 +53,7 @@ class Shared:
     def provenance(self) -> str:
         return (
             f"weights inherited from a {self.shared.settings.kind} supernet trained on {self.data.name} at "
-            f"{self.data.resolution} px, on {min(len(self.data.validation), MOST_PICTURES):,} pictures held out"
+            f"{self.data.seen}, on {min(len(self.data.validation), MOST_PICTURES):,} pictures held out"
         )
 
     @property

@@ -135,7 +135,7 @@ class ShortTraining:
     def provenance(self) -> str:
         data, epochs = self.training.data, self.training.recipe.epochs
         method = self.method.described(f"{epochs} epoch{'s' if epochs > 1 else ''}")
-        return f"{method} on {data.name} at {data.resolution} px, on {len(data.validation):,} pictures held out"
+        return f"{method} on {data.name} at {data.seen}, on {len(data.validation):,} pictures held out"
 
     @property
     def fingerprint(self) -> str:

@@ -38,7 +38,7 @@ from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.system.atomic import write_atomic
 from nas.system.teller import Silent, Teller
-from nas.system.user_folders import cache_folder
+from nas.system.user_folders import NoHome, cache_folder
 from nas.workers import Here, Workers
 
 VERSION = "zero-cost/1"
@@ -168,12 +168,21 @@ class ZeroCost:
         genotypes = drawn[first]
         repeated = genotypes[:REPEATED]
         shape = (len(genotypes) + len(repeated), len(self._columns))
-        cache = cache_folder() / "zero-cost" / f"{self.fingerprint}.npy"
-        rows = _read(cache, shape)
+        cache = self._cache
+        rows = None if cache is None else _read(cache, shape)
         if rows is None:
             rows = np.concatenate([self.raw(genotypes), self._measure(repeated, SEED + 1)])
-            _keep(cache, rows)
+            if cache is not None:
+                _keep(cache, rows)
         return rows[: len(genotypes)], rows[len(genotypes) :]
+
+    @property
+    def _cache(self) -> Path | None:
+        """Where the sample is kept; None where there is no such place."""
+        try:
+            return cache_folder() / "zero-cost" / f"{self.fingerprint}.npy"
+        except NoHome:
+            return None
 
     @cached_property
     def _scale(self) -> float:

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, network_option, print_json, show, show_result
+from nas.cli.output import (
+    ScreenTeller,
+    json_option,
+    network_option,
+    print_json,
+    resolution_option,
+    show,
+    show_result,
+    strides_option,
+)
 from nas.errors import Interrupted, LatencyMissing, NasError
 
 if TYPE_CHECKING:
+    from nas.space.adapt import Strides
     from nas.space.space import Space
     from nas.tables.table import LatencyTable
 
@@ -78,7 +88,8 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     multiple=True,
     help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of one kind.",
 )
-@click.option("--resolution", type=int, metavar="PX", help="Of the networks. Default: the space's.")
+@resolution_option
+@strides_option
 @click.option("--classes", type=int, metavar="N", help="That the networks tell apart. Default: the space's.")
 @click.option("--workers", metavar="ray", help="Measure on several boards at once (docs/ray.md).")
 @click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
@@ -91,6 +102,7 @@ def profile(
     targets: tuple[str, ...],
     workers: str | None,
     resolution: int | None,
+    strides: Strides | None,
     classes: int | None,
     precision: str,
     budget: str,
@@ -100,15 +112,15 @@ def profile(
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
     from nas.blocks.layer import MAX_DIMENSION
-    from nas.runs.request import MAX_RESOLUTION, parse_budget, parse_percent
+    from nas.runs.request import check_resolution, parse_budget, parse_percent
     from nas.tables.target import check_target, table_folder
 
     seconds = parse_budget(budget)["seconds"]
     if seconds is None:
         raise NasError(f"The budget of a profile is a time, such as 75s or 5m, got {budget!r}.")
-    for name, value, most in (("resolution", resolution, MAX_RESOLUTION), ("classes", classes, MAX_DIMENSION)):
-        if value is not None and not 1 <= value <= most:
-            raise NasError(f"`--{name}` is a whole number of 1 to {most:,}, got {value}.")
+    if classes is not None and not 1 <= classes <= MAX_DIMENSION:
+        raise NasError(f"`--classes` is a whole number of 1 to {MAX_DIMENSION:,}, got {classes}.")
+    check_resolution(resolution, strides)
     percent = parse_percent(precision)
     for target in targets:
         check_target(target)
@@ -120,13 +132,15 @@ def profile(
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
-    loaded = load_space(space, resolution=resolution, classes=classes)
+    loaded = load_space(space, resolution=resolution, strides=strides, classes=classes)
     folder = out or table_folder(named(targets[0]), loaded.name)
     check_folder(folder, targets[0])
     with (
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways)) as device,
     ):
+        if loaded.strides:
+            teller.say(f"strides of {loaded.name}: {loaded.strides}")
         try:
             table = measure(loaded, targets[0], device, folder, Effort(percent, seconds), teller)
         except Interrupted as interrupted:
@@ -144,23 +158,26 @@ def profile(
         from nas.cli.screen import profile_summary
 
         place = targets[0] if out is None else str(out) if os.sep in str(out) else f"./{out}"  # it names no device
-        show(profile_summary(table, _search_with(table, loaded, space, place, resolution)))
+        show(profile_summary(table, _search_with(table, loaded, space, place, resolution, strides)))
 
 
-def _search_with(table: LatencyTable, space: Space, name: str, target: str, resolution: int | None) -> str:
+def _search_with(
+    table: LatencyTable, space: Space, name: str, target: str, resolution: int | None, strides: Strides | None
+) -> str:
     """The search that uses the table that was just made of a space, which a command names so: classes come with
     pictures, and a space without references has no bound of its own."""
     from nas.space.load import load_space
     from nas.system.command import command
     from nas.tables.table import latency
 
-    other = space.name != load_space(name, resolution=resolution).name
+    other = space.name != load_space(name, resolution=resolution, strides=strides).name
     low, high = latency(space, table).bounds()
     use = command(
         "search",
         space=name,
         target=target,
         resolution=resolution,
+        strides=strides,
         latency=None if space.references else f"{math.sqrt(low * high):.3g}ms",
         data="imagefolder:PICTURES" if other else None,
     )

@@ -137,6 +137,8 @@ def _export_network(
     with attached("cpu") as device:
         from nas.export.int8 import to_int8  # brings torch and ONNX Runtime
 
-        pictures = load_data(data or "", config.architecture.height, teller=teller)
+        network = config.architecture
+        size = (network.height, network.width)
+        pictures = load_data(data or "", size, channels=network.channels, teller=teller)
         more, report = to_int8(config.architecture, origin, pictures, device, out, teller)
     return written + more, report

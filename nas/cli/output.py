@@ -24,6 +24,14 @@ from nas.system.pace import Pace, minutes, to_go
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+resolution_option = click.option(
+    "--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's."
+)
+strides_option = click.option(
+    "--strides",
+    type=click.Choice(["keep", "drop"]),
+    help="At that resolution. Default: keep, if 2 pixels remain; drop leaves out early ones until 4 remain.",
+)
 network_option = click.option(
     "--resolution", type=int, metavar="PX", help="Of the network's pictures. Default: what its file says."
 )

@@ -225,6 +225,7 @@ def space_summary(space: Space) -> str:
     lines = [
         ("space", f"{space.name} · {float(space.size):.1e} architectures, {len(space.decisions)} decisions"),
         ("source", space.source),
+        *([("strides", space.strides)] if space.strides else []),
     ]
     for number, decision in enumerate(space.decisions):
         options = " ".join(map(str, decision.options))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, show
+from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import absolute_data, is_path, space_names, space_path
@@ -38,7 +38,8 @@ from nas.system.places import absolute_data, is_path, space_names, space_path
     "supernet (default), train, asha.",
 )
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
-@click.option("--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's.")
+@resolution_option
+@strides_option
 @click.option("--proxy-resolution", type=int, metavar="PX", help="Of the pictures that a supernet is trained on.")
 @click.option("--skip-broken", is_flag=True, default=None, help="Leave broken pictures out.")
 @click.option(

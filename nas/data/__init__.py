@@ -25,6 +25,7 @@ import json
 import os
 
 from nas.data.data import Data, Split
+from nas.data.pictures import View
 from nas.data.source import Source
 from nas.data.splits import split
 from nas.data.store import stored
@@ -37,6 +38,7 @@ __all__ = ["DATA_KINDS", "Data", "DataError", "Split", "load_data"]
 FORMAT = 2
 """To be raised when the same files give other pictures than before."""
 MAX_RESOLUTION = 4096
+CHANNELS = (3, 1)
 
 DATA_KINDS: dict[str, Lazy[Source]] = {
     "digits": Lazy("nas.data.digits:load_digits"),
@@ -52,15 +54,17 @@ DATA_KINDS: dict[str, Lazy[Source]] = {
 
 def load_data(
     name: str,
-    resolution: int,
+    resolution: int | tuple[int, int],
     *,
+    channels: int = 3,
     seed: int = 0,
     held_out: float = 0.2,
     skip_broken: bool = False,
     teller: Teller = Silent(),  # noqa: B008  # has no state
 ) -> Data:
-    """The pictures that `--data` names, decoded for networks of this resolution.
+    """The pictures that `--data` names, decoded for networks of this resolution: height and width, or one number.
 
+    In colour they have 3 channels, in grey 1.
     `held_out` is the share of each class's training pictures that becomes `validation`, where the source has no such
     split; it and `seed` decide the splits. Decoded pictures are kept on the disk, see `store.py`. Raises `DataError`.
     """
@@ -72,17 +76,21 @@ def load_data(
         )
     if kind != "digits" and not argument:
         raise DataError(f"`{kind}` needs to be told what to load, as in {kind}:PATH; see docs/data.md.")
-    if not 1 <= resolution <= MAX_RESOLUTION:
+    view = View(*((resolution, resolution) if isinstance(resolution, int) else resolution), channels)
+    if not 1 <= min(view.height, view.width) <= max(view.height, view.width) <= MAX_RESOLUTION:
         raise DataError(f"a resolution lies in 1..{MAX_RESOLUTION} pixels, got {resolution}.")
+    if channels not in CHANNELS:
+        raise DataError(f"pictures have 3 channels, or 1 where they are grey, and this network takes {channels}.")
     if not 0 <= held_out < 1:
         raise DataError(f"the share of training pictures held out lies in 0..1, below 1, got {held_out}.")
     if seed < 0:
         raise DataError(f"a seed is a whole number from 0, got {seed}.")
     source = DATA_KINDS[kind](os.path.expanduser(argument))  # as it is, where that home folder is not known
     splits = split(source, seed, held_out, name)
-    identity = [FORMAT, source.fingerprint, resolution, seed, held_out]
+    grey = [] if channels == 3 else ["grey"]
+    identity = [FORMAT, source.fingerprint, view.resolution, seed, held_out, *grey]
     fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    result = stored(source, splits, resolution, fingerprint, skip_broken=skip_broken, teller=teller)
+    result = stored(source, splits, view, fingerprint, skip_broken=skip_broken, teller=teller)
     train, validation, test = result.splits
     notes = splits.notes
     if result.about.broken:
@@ -90,7 +98,7 @@ def load_data(
     return Data(
         name=name,
         classes=source.classes,
-        resolution=resolution,
+        resolution=view.resolution,
         train=train,
         validation=validation,
         test=test,

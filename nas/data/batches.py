@@ -56,7 +56,7 @@ def train_batch(
 ) -> tuple[Tensor, Tensor]:
     """Batch number `step` of a training on `split`, by default `data.train`; the same whenever it is asked for.
 
-    Gives x float32[N, 3, S, S], normalised, in channels_last memory format, and y int64[N], or float32[N, classes]
+    Gives x float32[N, C, H, W], normalised, in channels_last memory format, and y int64[N], or float32[N, classes]
     with mixup. N is `size`; of a split with fewer pictures some come twice. Raises `DataError` for an empty split.
     """
     split = data.train if split is None else split
@@ -72,7 +72,7 @@ def train_batch(
     x = _normalised(data, pictures)
     y = torch.from_numpy(split.labels[rows])
     if augmentation.cutout:
-        x.masked_fill_(_holes(size, data.resolution, augmentation.cutout, rng), 0)
+        x.masked_fill_(_holes(size, data.size, augmentation.cutout, rng), 0)
     if augmentation.mixup:
         return _mixed(x, y, len(data.classes), augmentation.mixup, rng)
     return x, y
@@ -86,7 +86,7 @@ def evaluation_batches(data: Data, split: Split, size: int) -> Iterator[tuple[Te
 
 
 def picture_tensor(data: Data, pictures: NDArray[np.uint8]) -> Tensor:
-    """float32[N, 3, S, S], channels_last: the normalised centres of uint8[N, side, side, 3]."""
+    """float32[N, C, H, W], channels_last: the normalised centres of stored pictures uint8[N, …, …, C]."""
     return _normalised(data, _centre(data, pictures))
 
 
@@ -98,22 +98,20 @@ def _order(pictures: int, seed: int, epoch: int) -> Rows:
 
 
 def _centre(data: Data, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    begin = centre_offset(pictures.shape[1], data.resolution)
-    end = begin + data.resolution
-    return np.array(pictures[:, begin:end, begin:end])  # torch warns of maps that cannot be written
+    height, width = data.size
+    top, left = centre_offset(pictures.shape[1], height), centre_offset(pictures.shape[2], width)
+    return np.array(pictures[:, top : top + height, left : left + width])  # torch warns of maps that cannot be written
 
 
 def _random_crops(data: Data, split: Split, rows: Rows, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8[N, S, S, 3]: a square of each picture."""
-    size, side = data.resolution, split.pictures.shape[1]
-    pictures, which = split.pictures, rows
-    if side == size:
-        margin = size // 8
-        pictures = np.zeros((len(rows), size + 2 * margin, size + 2 * margin, 3), np.uint8)
-        pictures[:, margin : margin + size, margin : margin + size] = split.pictures[rows]
+    """uint8[N, H, W, C]: a part of each picture."""
+    (height, width), pictures, which = data.size, split.pictures, rows
+    if pictures.shape[1:3] == data.size:
+        high, wide = height // 8, width // 8
+        pictures = np.pad(pictures[rows], ((0, 0), (high, high), (wide, wide), (0, 0)))
         which = np.arange(len(rows))
-    windows = sliding_window_view(pictures, (size, size), axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
-    top, left = rng.integers(windows.shape[1], size=(2, len(rows)))
+    windows = sliding_window_view(pictures, data.size, axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
+    top, left = rng.integers(np.array(windows.shape[1:3])[:, None], size=(2, len(rows)))
     return windows[which, top, left]  # type: ignore[no-any-return]
 
 
@@ -124,12 +122,15 @@ def _normalised(data: Data, pictures: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pictures).float().mul_(scale).sub_(shift).permute(0, 3, 1, 2)
 
 
-def _holes(count: int, size: int, share: float, rng: np.random.Generator) -> Tensor:
-    """bool[N, 1, S, S]: squares around random pixels; parts of them may lie outside."""
-    side = max(1, round(share * size))
-    begin = rng.integers(size, size=(2, count, 1)) - side // 2
-    inside = (np.arange(size) >= begin) & (np.arange(size) < begin + side)
-    return torch.from_numpy(inside[0][:, None, :, None] & inside[1][:, None, None, :])
+def _holes(count: int, size: tuple[int, int], share: float, rng: np.random.Generator) -> Tensor:
+    """bool[N, 1, H, W]: squares around random pixels; parts of them may lie outside."""
+    side = max(1, round(share * min(size)))
+    begins = rng.integers(np.array(size)[:, None], size=(2, count)) - side // 2
+    rows, columns = (
+        (np.arange(length) >= begin[:, None]) & (np.arange(length) < begin[:, None] + side)
+        for length, begin in zip(size, begins, strict=True)
+    )
+    return torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :])
 
 
 def _mixed(x: Tensor, y: Tensor, classes: int, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Pictures uint8[N, side, side, 3] (rows, columns, red green blue; possibly memory-mapped), labels int64[N]."""
+    """Pictures uint8[N, H, W, 3] (rows, columns, red green blue; possibly memory-mapped) or uint8[N, H, W, 1] in grey,
+    and labels int64[N]."""
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -35,20 +36,32 @@ class Data:
     name: str
     """As it was asked for: `digits`, `imagefolder:PATH`, …"""
     classes: tuple[str, ...]
-    resolution: int
-    """Pixels that a network sees, high and wide. `side` of the splits may be larger: what is cropped from."""
+    resolution: int | tuple[int, int]
+    """Pixels that a network sees, high and wide; one number where both are the same. Pictures of the splits may be
+    larger: what is cropped from."""
     train: Split
     validation: Split
     test: Split
-    mean: tuple[float, float, float]
+    mean: tuple[float, ...]
     """Of the training pictures, on the scale 0 to 1, by colour; networks see (picture / 255 - mean) / std."""
-    std: tuple[float, float, float]
+    std: tuple[float, ...]
     mirrors: bool
     """Whether a picture and its mirror image mean the same: not for digits and letters."""
     fingerprint: str
     """SHA-256 over the pictures' source, the split and the size: equal where training would see the same."""
     notes: tuple[str, ...] = ()
     """What a user should know of how the splits were made, a line each."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The resolution as height and width."""
+        return (self.resolution, self.resolution) if isinstance(self.resolution, int) else self.resolution
+
+    @property
+    def seen(self) -> str:
+        """What a network sees, in words: `96 px`, `96 × 160 px in grey`."""
+        height, width = self.size
+        return f"{height if height == width else f'{height} × {width}'} px{' in grey' if len(self.mean) == 1 else ''}"
 
     def subset(self, pictures: int) -> Data:
         """The first so many training pictures (they are in random order), as a data set of its own."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.pictures import BrokenPicture, picture_array
+from nas.data.pictures import BrokenPicture, View, picture_array
 from nas.data.source import Encoded, Source
 from nas.errors import DataError
 from nas.system.interrupt import SIGNALS
@@ -29,7 +29,7 @@ CHUNK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Decoded:
-    """Some of a source's pictures: numbers, uint8[side, side, 3] each, and the broken ones with reasons."""
+    """Some of a source's pictures: numbers, uint8[H, W, C] each, and the broken ones with reasons."""
 
     rows: list[int]
     pictures: list[NDArray[np.uint8]]
@@ -39,12 +39,12 @@ class Decoded:
 Chunk = list[tuple[int, Encoded]]
 
 
-def decode_chunk(chunk: Chunk, resolution: int) -> Decoded:
+def decode_chunk(chunk: Chunk, view: View) -> Decoded:
     """The pictures of one chunk, in this process."""
     decoded = Decoded([], [], [])
     for row, encoded in chunk:
         try:
-            picture = picture_array(encoded, resolution)
+            picture = picture_array(encoded, view)
         except BrokenPicture as problem:
             decoded.broken.append((row, str(problem)))
         else:
@@ -53,20 +53,20 @@ def decode_chunk(chunk: Chunk, resolution: int) -> Decoded:
     return decoded
 
 
-def decode_all(source: Source, resolution: int, *, alone: bool) -> Generator[Decoded, None, None]:
+def decode_all(source: Source, view: View, *, alone: bool) -> Generator[Decoded, None, None]:
     """Every picture of the source once, in any order; `alone` starts no workers. Raises what reading it raises."""
     chunks = _chunks(source)
     workers = _processors()
     if alone or len(source.labels) <= FEW or workers == 1 or multiprocessing.parent_process() is not None:
         for chunk in chunks:
-            yield decode_chunk(chunk, resolution)
+            yield decode_chunk(chunk, view)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads that it lacks
     pool = ProcessPoolExecutor(workers, context, initializer=_serve)
     waiting: deque[Future[Decoded]] = deque()
     try:
         for chunk in chunks:
-            waiting.append(pool.submit(decode_chunk, chunk, resolution))
+            waiting.append(pool.submit(decode_chunk, chunk, view))
             if len(waiting) > 3 * workers:
                 yield waiting.popleft().result()
         while waiting:

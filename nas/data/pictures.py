@@ -1,7 +1,8 @@
-"""Pictures: from a file's bytes to uint8[side, side, 3], as torchvision's recipes resize and crop.
+"""Pictures: from a file's bytes to uint8[H, W, 3], or [H, W, 1] in grey, as torchvision's recipes resize and crop.
 
 Above 64 pixels the shorter side becomes round(resolution / 0.875) and the middle square of that side is kept, from
 which training crops at random. Up to 64 the shorter side becomes the resolution itself, and training pads.
+Where a network's pictures are not square, what is resized covers both sides, and what is kept has their shape.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +37,28 @@ SUBFILE, REDUCED, MASK = 254, 1, 4
 """A tag of a TIFF's page, and two of its bits."""
 
 
+@dataclass(frozen=True)
+class View:
+    """What a network sees of a picture."""
+
+    height: int
+    width: int
+    channels: int = 3
+    """Red, green and blue, or 1: grey."""
+
+    @property
+    def resolution(self) -> int | tuple[int, int]:
+        """Pixels, high and wide; one number where both are the same."""
+        return self.height if self.height == self.width else (self.height, self.width)
+
+    @property
+    def stored(self) -> tuple[int, int, int]:
+        """Shape of the stored pictures."""
+        return *stored_size(self.height, self.width), self.channels
+
+
 class BrokenPicture(ValueError):
     """A picture that cannot be used; the text is the reason, without a full stop."""
-
-
-def stored_side(resolution: int) -> int:
-    """Pixels, high and wide, of the stored pictures."""
-    return stored_size(resolution, resolution)[0]
 
 
 def centre_offset(length: int, crop: int) -> int:
@@ -48,16 +66,18 @@ def centre_offset(length: int, crop: int) -> int:
     return round((length - crop) / 2.0)
 
 
-def picture_array(encoded: Encoded, resolution: int) -> NDArray[np.uint8]:
-    """uint8[side, side, 3] of a picture in any form. Raises `BrokenPicture`."""
-    side = stored_side(resolution)
+def picture_array(encoded: Encoded, view: View) -> NDArray[np.uint8]:
+    """uint8[*view.stored] of a picture in any form; grey is ITU-R 601 luma, as Pillow's. Raises `BrokenPicture`."""
     if isinstance(encoded, np.ndarray):
-        if encoded.shape[:2] == (side, side):
-            return encoded if encoded.ndim == 3 else np.repeat(encoded[..., None], 3, axis=2)
+        if encoded.shape == view.stored:
+            return encoded
+        if encoded.shape == view.stored[:2]:
+            return np.repeat(encoded[..., None], view.channels, axis=2)
         image = Image.fromarray(encoded).convert("RGB")
     else:
         image = decode(_file_bytes(encoded) if isinstance(encoded, Path) else encoded)
-    return np.asarray(_fit(image, resolution))
+    image = _fit(image, view)
+    return np.asarray(image.convert("L") if view.channels == 1 else image).reshape(view.stored)
 
 
 def decode(data: bytes) -> Image.Image:
@@ -156,20 +176,19 @@ def _file_bytes(path: Path) -> bytes:
         raise BrokenPicture(f"cannot be read ({problem.strerror})") from None
 
 
-def _fit(image: Image.Image, resolution: int) -> Image.Image:
+def _fit(image: Image.Image, view: View) -> Image.Image:
     """Resize and CenterCrop in one step, which only computes what is kept.
 
-    The crop lies so that the middle `resolution` of it is the one that torchvision takes from the whole picture.
+    The crop lies so that what a network sees in its middle is what torchvision takes from the whole picture.
     """
-    side = stored_side(resolution)
-    width, height = image.size
-    short = min(width, height)
-    inner = centre_offset(side, resolution)
+    size, seen = view.stored[1::-1], (view.width, view.height)
+    # of the two directions the one that fills its side exactly; the other is as long or longer, and cropped
+    side, short = min(zip(size, image.size, strict=True), key=lambda pair: Fraction(pair[1], pair[0]))
     box = []
-    for length in (width, height):
-        resized = int(side * length / short)  # as torchvision computes the longer side
-        begin = centre_offset(resized, resolution) - inner
+    for length, stored, inner in zip(image.size, size, seen, strict=True):
+        resized = max(stored, int(side * length / short))  # as torchvision computes the longer side
+        begin = centre_offset(resized, inner) - centre_offset(stored, inner)
         scale = length / resized
-        box += [(begin * scale, min((begin + side) * scale, length))]
+        box += [(begin * scale, min((begin + stored) * scale, length))]
     (left, right), (upper, lower) = box
-    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, upper, right, lower))
+    return image.resize(size, Image.Resampling.BILINEAR, box=(left, upper, right, lower))

@@ -1,6 +1,6 @@
 """Store: decoded pictures, kept from one run to the next in `$XDG_CACHE_HOME/nas/data/<fingerprint>/`.
 
-    train.npy, validation.npy, test.npy                          uint8[N, side, side, 3], read memory-mapped
+    train.npy, validation.npy, test.npy                          uint8[N, H, W, 3 or 1], read memory-mapped
     train-labels.npy, …                                          int64[N]
     about.json                                                   mean, std and what was broken
 
@@ -17,8 +17,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nas.data.data import Split
 from nas.data.decoding import decode_all, refuse_being_imported
-from nas.data.pictures import stored_side
+from nas.data.pictures import View
 from nas.data.source import Source
 from nas.data.splits import Splits
 from nas.errors import DataError
 from nas.system.atomic import PART
 from nas.system.files import read_json
 from nas.system.teller import Teller
-from nas.system.user_folders import cache_folder
+from nas.system.user_folders import NoHome, cache_folder
 
 NAMES = ("train", "validation", "test")
 SAMPLE = 10_000
@@ -41,7 +42,7 @@ SAMPLE = 10_000
 IN_MEMORY = 256 << 20
 """Bytes up to which pictures that come as arrays are fitted at each start rather than kept on the disk."""
 
-Colours = tuple[float, float, float]
+Colours = Annotated[tuple[float, ...], Field(min_length=1, max_length=3)]
 
 
 class About(BaseModel):
@@ -68,8 +69,8 @@ class Stored:
 class _Memory:
     """Where the pictures of a split are put, row by row; `finish` gives those of some rows only."""
 
-    def __init__(self, count: int, side: int) -> None:
-        self.pictures = np.empty((count, side, side, 3), np.uint8)
+    def __init__(self, count: int, view: View) -> None:
+        self.pictures = np.empty((count, *view.stored), np.uint8)
 
     def put(self, row: int, picture: NDArray[np.uint8]) -> None:
         self.pictures[row] = picture
@@ -81,8 +82,8 @@ class _Memory:
 class _File:
     """The same as an .npy file, written rather than mapped: on a full disk a write fails, a map ends the process."""
 
-    def __init__(self, file: BinaryIO, count: int, side: int) -> None:
-        self.file, self.shape = file, (count, side, side, 3)
+    def __init__(self, file: BinaryIO, count: int, view: View) -> None:
+        self.file, self.shape = file, (count, *view.stored)
         self.begin = self._head(count)
 
     def put(self, row: int, picture: NDArray[np.uint8]) -> None:
@@ -111,31 +112,32 @@ class _File:
 
 
 def stored(
-    source: Source, splits: Splits, resolution: int, fingerprint: str, *, skip_broken: bool, teller: Teller
+    source: Source, splits: Splits, view: View, fingerprint: str, *, skip_broken: bool, teller: Teller
 ) -> Stored:
     """The source's pictures at one size: from the disk, or decoded and kept there, or in memory where that is full."""
     rows = (splits.train, splits.validation, splits.test)
-    side = stored_side(resolution)
-    total = sum(map(len, rows)) * side * side * 3  # bytes
+    total = sum(map(len, rows)) * prod(view.stored)  # bytes
     if source.one_size and total <= IN_MEMORY:
-        return _fill(source, rows, resolution, [_Memory(len(part), side) for part in rows], skip_broken, teller, True)
+        return _fill(source, rows, view, [_Memory(len(part), view) for part in rows], skip_broken, teller, True)
     refuse_being_imported()
-    folder = cache_folder() / "data" / fingerprint[:32]
+    where = ""
     try:
-        found = _read(folder, side, len(source.classes))
+        folder = cache_folder() / "data" / fingerprint[:32]
+        where = f"{folder.parent}: "
+        found = _read(folder, view, len(source.classes))
         if found is None:
             with _locked(folder):
-                found = _read(folder, side, len(source.classes))
+                found = _read(folder, view, len(source.classes))
                 if found is None:
                     _make_room(folder, total, teller)
-                    found = _write(folder, source, rows, resolution, skip_broken, teller)
-    except OSError as problem:
+                    found = _write(folder, source, rows, view, skip_broken, teller)
+    except (OSError, NoHome) as problem:
         if total > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
             raise DataError(f"{total:,} bytes of pictures fit neither the disk nor the memory. Free some.") from None
-        why = problem.strerror or problem.args[-1]
-        teller.say(f"{folder.parent}: decoded pictures cannot be kept ({why}); they stay in memory for this run.")
-        canvases = [_Memory(len(part), side) for part in rows]
-        return _fill(source, rows, resolution, canvases, skip_broken, teller)
+        why = "HOME is not set" if isinstance(problem, NoHome) else problem.strerror or problem.args[-1]
+        teller.say(f"{where}decoded pictures cannot be kept ({why}); they stay in memory for this run.")
+        canvases = [_Memory(len(part), view) for part in rows]
+        return _fill(source, rows, view, canvases, skip_broken, teller)
     if found.about.broken and not skip_broken:
         raise _broken(found.about.first_broken, found.about.broken)
     return found
@@ -144,7 +146,7 @@ def stored(
 def _fill(
     source: Source,
     rows: tuple[NDArray[np.int64], ...],
-    resolution: int,
+    view: View,
     canvases: Sequence[_Memory | _File],
     skip_broken: bool,
     teller: Teller,
@@ -157,7 +159,7 @@ def _fill(
         canvas_of[part], row_of[part] = number, np.arange(len(part))
     broken: dict[int, str] = {}
     done, total = 0, len(source.labels)
-    with closing(decode_all(source, resolution, alone=alone)) as chunks:
+    with closing(decode_all(source, view, alone=alone)) as chunks:
         for decoded in chunks:
             broken |= decoded.broken
             if broken and not skip_broken:
@@ -202,17 +204,16 @@ def _check_classes(source: Source, rows: tuple[NDArray[np.int64], ...], whole: N
 
 def _statistics(pictures: NDArray[np.uint8]) -> tuple[Colours, Colours]:
     """Mean and standard deviation by colour, on the scale 0 to 1."""
-    counts = np.zeros((3, 256), np.int64)
+    counts = np.zeros((pictures.shape[3], 256), np.int64)
     for begin in range(0, len(pictures), 100):
         part = np.asarray(pictures[begin : begin + 100])
-        for colour in range(3):
+        for colour in range(len(counts)):
             counts[colour] += np.bincount(part[..., colour].ravel(), minlength=256)
     levels = np.arange(256) / 255
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ levels
     std = np.sqrt(np.maximum(share @ levels**2 - mean**2, 0))
-    red, green, blue = mean.tolist()
-    return (red, green, blue), tuple(np.maximum(std, 1e-3).tolist())
+    return tuple(mean.tolist()), tuple(np.maximum(std, 1e-3).tolist())
 
 
 @contextmanager
@@ -239,18 +240,17 @@ def _write(
     folder: Path,
     source: Source,
     rows: tuple[NDArray[np.int64], ...],
-    resolution: int,
+    view: View,
     skip_broken: bool,
     teller: Teller,
 ) -> Stored:
     part = folder.with_suffix(PART)
     part.mkdir()
     try:
-        side = stored_side(resolution)
         with ExitStack() as stack:
             files = [stack.enter_context((part / f"{name}.npy").open("w+b")) for name in NAMES]
-            canvases = [_File(file, len(each), side) for file, each in zip(files, rows, strict=True)]
-            built = _fill(source, rows, resolution, canvases, skip_broken, teller)
+            canvases = [_File(file, len(each), view) for file, each in zip(files, rows, strict=True)]
+            built = _fill(source, rows, view, canvases, skip_broken, teller)
         for name, each in zip(NAMES, built.splits, strict=True):
             np.save(part / f"{name}-labels.npy", each.labels, allow_pickle=False)
         (part / "about.json").write_text(json.dumps(built.about.model_dump()))
@@ -264,20 +264,20 @@ def _write(
         raise
 
 
-def _read(folder: Path, side: int, classes: int) -> Stored | None:
+def _read(folder: Path, view: View, classes: int) -> Stored | None:
     """What was kept; None where nothing was, or where it is damaged."""
     try:
         about = About.model_validate(read_json(folder / "about.json", DataError))
-        train, validation, test = (_read_split(folder, name, side, classes) for name in NAMES)
+        train, validation, test = (_read_split(folder, name, view, classes) for name in NAMES)
         return Stored((train, validation, test), about)
     except (DataError, ValueError, OSError, EOFError):
         return None
 
 
-def _read_split(folder: Path, name: str, side: int, classes: int) -> Split:
+def _read_split(folder: Path, name: str, view: View, classes: int) -> Split:
     pictures = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / f"{name}-labels.npy", allow_pickle=False)
-    if pictures.dtype != np.uint8 or pictures.shape != (len(labels), side, side, 3):
+    if pictures.dtype != np.uint8 or pictures.shape != (len(labels), *view.stored):
         raise ValueError("pictures")
     if labels.dtype != np.int64 or labels.ndim != 1 or ((labels < 0) | (labels >= classes)).any():
         raise ValueError("labels")

@@ -18,7 +18,7 @@ from nas.devices.ssh_address import Address, meant
 from nas.errors import NasError
 from nas.system.places import table_names
 from nas.system.text import short
-from nas.system.user_folders import config_folder
+from nas.system.user_folders import NoHome, config_folder
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -102,7 +102,10 @@ def _parse(text: str) -> DeviceName | None:
 
 def named_devices() -> dict[str, DeviceName]:
     """Devices of the user's `devices.yaml` by their names. Raises `NasError` where it breaks a rule."""
-    file = config_folder() / "devices.yaml"
+    try:
+        file = config_folder() / "devices.yaml"
+    except NoHome:
+        return {}
     if not file.is_file():
         return {}
     from nas.system.files import read_yaml

@@ -87,7 +87,7 @@ def to_int8(
             f"{data.name}: int8 is chosen by held-out pictures, and none are. Load it with `held_out` above 0."
         )
     if origin.pictures is not None:
-        data = replace(data, mean=_colours(origin.pictures.mean), std=_colours(origin.pictures.std))
+        data = replace(data, mean=origin.pictures.mean, std=origin.pictures.std)
     plain = float_model(architecture, replace(origin, batch=None))
     small, choice = _chosen(plain, data, teller)
     models = {"float32": plain, "int8": small}
@@ -128,11 +128,6 @@ def int8_summary(report: Mapping[str, Any]) -> str:
         ),
     ]
     return "".join(f"{name:<10}{text}\n" for name, text in lines)
-
-
-def _colours(values: tuple[float, ...]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return red, green, blue
 
 
 def better(right: NDArray[np.bool_], rival: NDArray[np.bool_]) -> bool:

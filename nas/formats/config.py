@@ -43,6 +43,11 @@ class Pictures:
     classes: tuple[str, ...]
     """Their names, in the order of the outputs; empty where nobody said."""
 
+    @property
+    def colours(self) -> str:
+        """What their channels are, in words."""
+        return "grey" if len(self.mean) == 1 else "red, green and blue"
+
 
 @dataclass(frozen=True)
 class Config:

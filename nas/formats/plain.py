@@ -76,7 +76,7 @@ def _header(
         )
         lines += [
             "",
-            "Pictures are red, green and blue on the scale 0 to 1, less the mean, by the standard deviation:",
+            f"Pictures are {pictures.colours} on the scale 0 to 1, less the mean, by the standard deviation:",
             "",
             f"    mean = {mean}",
             f"    std = {std}",

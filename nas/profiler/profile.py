@@ -41,6 +41,7 @@ from nas.system.folder_lock import FolderLock
 from nas.system.places import own_tables_folder
 from nas.system.strict import Name
 from nas.system.teller import Teller
+from nas.system.user_folders import NoHome
 from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
 from nas.tables.references import write_references
 from nas.tables.table import PROFILE, LatencyTable, Row, begun_for, load_table
@@ -197,8 +198,12 @@ def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
 
 def _adopt(samples: Samples, workload: Workload, folder: Path, info: DeviceInfo) -> None:
     """Take over what the user's other tables of this very device hold of the same probes."""
-    for file in sorted(own_tables_folder().glob(f"*/{PROFILE}")):
-        if file.parent.resolve() == folder.resolve() or folder.parent.resolve() != own_tables_folder().resolve():
+    try:
+        own = own_tables_folder().resolve()
+    except NoHome:
+        return
+    for file in sorted(own.glob(f"*/{PROFILE}")):
+        if file.parent.resolve() == folder.resolve() or folder.parent.resolve() != own:
             continue
         missing = {name for name in workload.probes if not samples.sessions(name)}
         try:
@@ -266,7 +271,10 @@ def _write(
         f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
         for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
-    resolutions = {survey.checking[0].height} | (set(there.model.range.resolutions) if there and there.model else set())
+    network = survey.checking[0]
+    resolutions = {network.height, network.width} | (
+        set(there.model.range.resolutions) if there and there.model else set()
+    )
     model, left_out = interpolator(all_layers, all_ms, resolutions)
     worst = min(max(0.1, *(check.worst_pct for check in (error, *further))), 1_000.0)
     interpolated = model.band_pct["block"]

@@ -33,6 +33,7 @@ def command_line(request: Request, planned: int | None = None, batch: int | None
         accuracy=request.accuracy,
         data=request.data,
         resolution=request.resolution,
+        strides=request.strides,
         proxy_resolution=request.proxy_resolution,
         budget=budget,
         batch=batch or request.batch,

@@ -167,7 +167,7 @@ def _space(run: Run, setup: Setup) -> Space:
     """The space as it was searched, without the pictures that its classes came from: the winner has as many."""
     request = run.request
     classes = None if request.data is None else run.architecture.num_classes
-    space = load_space(request.space, resolution=request.resolution, classes=classes)
+    space = load_space(request.space, resolution=request.resolution, strides=request.strides, classes=classes)
     if space.fingerprint != setup.space:
         raise RunError(f"{run.path}: the search space has changed since this run, so its genotypes mean others now.")
     return space

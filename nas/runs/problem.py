@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,23 +49,30 @@ class Subject:
     def load(cls, request: Request, teller: Teller) -> Subject:
         """Raises `NasError` for what cannot be loaded, for pictures that are smaller than the strides allow, and where
         there is no bound on latency to be had."""
-        space = load_space(request.space, resolution=request.resolution)
+        load = partial(load_space, request.space, resolution=request.resolution, strides=request.strides)
+        space = load()
         if request.latency_ms is None and not space.references:
             raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
+        if space.strides:
+            teller.say(f"strides of {space.name}: {space.strides}")
         if request.data is None:
             return cls(space, None)
         from nas.data import load_data
 
-        side = request.proxy_resolution or space.resolution
-        if side < space.shrinkage:
+        channels, *size = space.picture
+        if request.proxy_resolution is not None:  # the shorter side's
+            size = [round(side * request.proxy_resolution / min(size)) for side in size]
+        if min(size) < space.shrinkage:
             raise NasError(
-                f"Pictures of {side} px are smaller than the strides of {space.name} allow, which make "
+                f"Pictures of {min(size)} px are smaller than the strides of {space.name} allow, which make "
                 f"{space.shrinkage} pixels one. Give at least --proxy-resolution {space.shrinkage}."
             )
-        data = load_data(request.data, side, skip_broken=request.skip_broken, teller=teller)
+        data = load_data(
+            request.data, (size[0], size[1]), channels=channels, skip_broken=request.skip_broken, teller=teller
+        )
         for note in data.notes:
             teller.say(note)
-        return cls(load_space(request.space, resolution=request.resolution, classes=len(data.classes)), data)
+        return cls(load(classes=len(data.classes)), data)
 
 
 @dataclass(frozen=True)

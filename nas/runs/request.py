@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.accuracy import EVALUATORS
 from nas.controllers import CONTROLLERS
@@ -15,7 +15,11 @@ from nas.solvers import SOLVERS
 from nas.system.lazy import is_own
 from nas.system.places import is_code
 
+if TYPE_CHECKING:  # it brings numpy
+    from nas.space.adapt import Strides
+
 OBJECTIVE_NAMES = ("bound", "mnasnet-soft", "mnasnet-hard", "front")
+STRIDES: tuple[Strides, ...] = ("keep", "drop")
 
 DEFAULT_STEPS = 2_000
 """Training steps of a policy."""
@@ -57,6 +61,8 @@ class Request:
     """Pictures to train on, such as `digits` or `imagefolder:PATH`."""
     resolution: int | None = None
     """Of the deployed network, in pixels; None is the space's own."""
+    strides: Strides | None = None
+    """At that resolution; None is `keep` where two pixels remain of the last feature map, else an error."""
     proxy_resolution: int | None = None
     """Of the pictures that a supernet is trained on; None is that of the deployed network."""
     skip_broken: bool = False
@@ -104,9 +110,8 @@ class Request:
     def _check_training(self) -> None:
         """What concerns pictures and what learns from them."""
         kind = None if self.accuracy is None else self.accuracy.partition(":")[0]
-        for name, size in {"resolution": self.resolution, "proxy_resolution": self.proxy_resolution}.items():
-            if size is not None and not (type(size) is int and 1 <= size <= MAX_RESOLUTION):
-                raise NasError(f"`{name}` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {size!r}.")
+        check_resolution(self.resolution, self.strides)
+        _check_pixels("proxy-resolution", self.proxy_resolution)
         if self.data is not None and (type(self.data) is not str or not self.data):
             raise NasError(f"`data` is text such as digits or imagefolder:PATH, got {self.data!r}.")
         if self.learns:
@@ -177,19 +182,29 @@ class Request:
         return min(most, (kind and kind.most) or most)
 
     def to_json(self) -> dict[str, Any]:
-        """The request as a JSON mapping."""
-        return asdict(self)
+        """The request as a JSON mapping. It says what becomes of strides, as that is not what version 0.1 did."""
+        return asdict(self) | {"strides": self.strides or (None if self.resolution is None else "keep")}
 
     @classmethod
     def from_json(cls, document: Any) -> Request:
         """The inverse of `to_json`. Raises `RunError` where the document is not a request."""
         try:
-            request = cls(**document)
+            early = {} if document.get("resolution") is None else {"strides": "drop"}  # as version 0.1 had it
+            request = cls(**early | document)
             if not all(type(value) is str for value in (request.space, request.target)):
                 raise NasError("space and target are text.")
             return request
         except (TypeError, AttributeError, NasError) as problem:
             raise RunError(f"not a search request: {problem}") from None
+
+
+def check_resolution(resolution: int | None, strides: str | None) -> None:
+    """Raise `NasError` for a resolution that is none, and for strides at none."""
+    _check_pixels("resolution", resolution)
+    if strides is not None:
+        _one_of("strides", strides, STRIDES)
+        if resolution is None:
+            raise NasError("--strides says what becomes of strides at another resolution: add --resolution.")
 
 
 def parse_latency(text: str) -> float:
@@ -232,6 +247,11 @@ def parse_percent(text: str) -> float:
     if value is None or unit or not 0 < value <= 100:
         raise NasError(f"A share is above 0 and at most 100 percent, such as 5%, got {text!r}.")
     return value
+
+
+def _check_pixels(option: str, size: int | None) -> None:
+    if size is not None and not (type(size) is int and 1 <= size <= MAX_RESOLUTION):
+        raise NasError(f"`--{option}` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {size!r}.")
 
 
 def _is_number(value: object) -> bool:

@@ -63,8 +63,15 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     check(source.config.architecture)
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
-    side = source.config.architecture.height
-    data = load_data(request.data, side, seed=DATA_SEED, skip_broken=request.skip_broken, teller=teller)
+    network = source.config.architecture
+    data = load_data(
+        request.data,
+        (network.height, network.width),
+        channels=network.channels,
+        seed=DATA_SEED,
+        skip_broken=request.skip_broken,
+        teller=teller,
+    )
     if team.first:
         team.wait()
     team.wait()
@@ -113,11 +120,13 @@ def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
     if weights is None:
         raise ArchitectureError(f"{source.path}: a teacher has trained weights, this one's are random. Train it first.")
     for what, its, wanted in (
-        ("classes", architecture.num_classes, len(data.classes)),
-        ("pixels", architecture.height, data.resolution),
+        ("classes", (architecture.num_classes,), (len(data.classes),)),
+        ("pixels", (architecture.height, architecture.width), data.size),
+        ("colours", (architecture.channels,), (len(data.mean),)),
     ):
         if its != wanted:
-            raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {wanted:,}, got {its:,}.")
+            texts = (" × ".join(f"{number:,}" for number in numbers) for numbers in (wanted, its))
+            raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {', got '.join(texts)}.")
     if source.config.pictures and source.config.pictures.classes not in ((), data.classes):
         raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
     return network_of(architecture, weights)

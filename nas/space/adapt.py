@@ -4,50 +4,83 @@ from __future__ import annotations
 
 import re
 from math import prod
+from typing import TYPE_CHECKING, Literal, get_args
 
-from nas.space.schema import Global, SpaceFile
+from nas.errors import SpaceError
 
+if TYPE_CHECKING:  # it brings pydantic, which requests do without
+    from nas.space.schema import SpaceFile, Stage
+
+Strides = Literal["keep", "drop"]
+STRIDES: tuple[Strides, ...] = get_args(Strides)
+"""What becomes of a space's strides at another resolution: all are kept, or early ones are dropped."""
 LEAST_SIDE = 4
-"""Pixels that the last feature map is wide at least, if need be by strides that are left out."""
+"""Pixels that the last feature map is wide at least where strides are dropped, while there are any to drop."""
 
 
-def adapted(file: SpaceFile, resolution: int | None, classes: int | None) -> SpaceFile:
+def adapted(file: SpaceFile, resolution: int | None, classes: int | None, strides: Strides) -> SpaceFile:
     """The file for this resolution and this many classes; None leaves what it says.
 
-    For small pictures early strides become 1, one stage after another from the stem on, until the last feature map is
-    4 pixels wide: as is done by hand where networks for ImageNet are used on CIFAR-10. The name says what changed.
+    With `drop` strides become 1, one stage after another from the stem on, until the last feature map is 4 pixels wide:
+    as is done by hand where networks for ImageNet are used on CIFAR-10. The name says what changed; without `-keep` it
+    is of the space that has dropped what `drop` drops, as in version 0.1, which dropped always.
     """
+    from nas.space.schema import Resolution
+
     name = file.name
     own = file.input.resolution.choice
     if resolution is not None and own != [resolution]:
-        strides = [stage.stride for stage in file.stages]
-        for index in range(len(strides)):
-            if resolution in own or resolution >= LEAST_SIDE * prod(strides):
-                break
-            strides[index] = 1
-        stages = [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
-        size = file.input.model_copy(update={"resolution": Global[int](choice=[resolution])})
+        fewer = file.stages if resolution in own else _dropped(file, resolution)
+        stages = fewer if strides == "drop" else file.stages
+        size = file.input.model_copy(update={"resolution": Resolution(choice=[resolution])})
         references = {  # where the resolution was a decision it is none any more
             reference: {name: value for name, value in choices.items() if name != "resolution"}
             for reference, choices in file.references.items()
         }
+        name += f"-{resolution}px" + ("" if stages == fewer else "-keep")
         file = file.model_copy(update={"input": size, "stages": stages, "references": references})
-        name += f"-{resolution}px"
     if classes is not None and classes != file.num_classes:
         file = file.model_copy(update={"num_classes": classes})
         name += f"-{classes}c"
     return file.model_copy(update={"name": name})
 
 
+def shrinkage(file: SpaceFile) -> int:
+    """Pixels of the picture, in one direction, that become one of the last feature map."""
+    return prod(stage.stride for stage in file.stages)
+
+
+def _dropped(file: SpaceFile, resolution: int) -> list[Stage]:
+    strides = [stage.stride for stage in file.stages]
+    for index in range(len(strides)):
+        if resolution >= LEAST_SIDE * prod(strides):
+            break
+        strides[index] = 1
+    return [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
+
+
 def options_of(name: str) -> str:
-    """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --classes 10`."""
-    found = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(\d+)c)?", name, re.DOTALL)
+    """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --strides drop --classes
+    10`."""
+    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?", name, re.DOTALL)
     assert found is not None
-    space, resolution, classes = found.groups()
+    space, resolution, keep, classes = found.groups()
+    dropped = resolution is not None and not keep and _drops(space, int(resolution))
     return " ".join(
         [
             space,
             *([f"--resolution {resolution}"] if resolution else []),
+            *(["--strides keep"] if keep else ["--strides drop"] if dropped else []),
             *([f"--classes {classes}"] if classes else []),
         ]
     )
+
+
+def _drops(space: str, resolution: int) -> bool:
+    """Whether strides are dropped there; so they may be in a space of which only the name is known."""
+    from nas.space.load import load_space
+
+    try:
+        return bool(load_space(space, resolution=resolution, strides="drop").strides)
+    except SpaceError:
+        return True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
 from nas.blocks.block import Column, block_class, columns_of, expands
@@ -13,7 +15,7 @@ from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
 from nas.formats.blockstring import make_divisible
-from nas.space.adapt import adapted
+from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, shrinkage
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
 from nas.system.files import read_model, read_yaml
@@ -33,20 +35,55 @@ OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
 """Defaults of single kinds."""
 
 
-def load_space(name: str | Path, *, resolution: int | None = None, classes: int | None = None) -> Space:
+def load_space(
+    name: str | Path, *, resolution: int | None = None, classes: int | None = None, strides: Strides | None = None
+) -> Space:
     """A shipped space by name, or one from a YAML file. An error names the file, the place, the rule and what came.
 
     With a `resolution` in pixels or a number of `classes` the space is another one, with a name of its own: see
-    `nas.space.adapt`.
+    `nas.space.adapt`. Its strides are kept where nothing is said of them, and `SpaceError` tells what each choice costs
+    where the last feature map would then be a single pixel.
     """
     path = space_path(name)
     rule = "a search space is a mapping with `format: nas-space/1`"
     file = read_model(SpaceFile, read_yaml(path, SpaceError), path, SpaceError, rule=rule, page="docs/spaces.md")
-    file = adapted(file, resolution, classes)
+    changed = adapted(file, resolution, classes, strides or "keep")
     try:
-        return _Expansion(file).space()
+        space = _Expansion(changed).space()
     except (SpaceError, ArchitectureError) as problem:
         raise SpaceError(f"{path}: {problem}") from None
+    if resolution is not None and resolution not in file.input.resolution.choice:
+        _check_last_map(file, resolution, strides)
+        if adapted(file, resolution, classes, "drop").stages != file.stages:
+            dropped = [old.name for old, new in zip(file.stages, changed.stages, strict=True) if old != new]
+            what = f"dropped in {', '.join(dropped)}" if dropped else "kept"
+            return replace(
+                space, strides=f"{what}: the last feature map is {_size(resolution, shrinkage(changed))[0]} px"
+            )
+    return space
+
+
+def _check_last_map(file: SpaceFile, resolution: int, strides: Strides | None) -> None:
+    """Raise `SpaceError` where strides that are kept leave a last feature map of one pixel and nobody has asked for
+    that, or less than one."""
+    least = shrinkage(file)
+    enough = resolution > least if strides is None else resolution >= least
+    if strides == "drop" or enough:
+        return
+    ways = {way: f"--strides {way} ({_middle(adapted(file, resolution, None, way))})" for way in STRIDES}
+    keeps, left = (f"{ways['keep']}, ", "one") if resolution >= least else ("", "less than one")
+    raise SpaceError(
+        f"{file.name} at {resolution} px: its strides make {least} pixels one, which leaves {left} at the end.\n"
+        f"Choose {keeps}{ways['drop']}, which leaves out early strides until {LEAST_SIDE} remain, or --resolution "
+        f"{least + (strides is None)} or more."
+    )
+
+
+def _middle(file: SpaceFile) -> str:
+    """The size of a network in the middle of the space's."""
+    space = _Expansion(file).space()
+    macs = [space.decode(genotype).macs for genotype in space.sample(51, np.random.default_rng(0))]
+    return f"{float(np.median(macs)) / 1e6:,.3g} M MACs in the middle"
 
 
 def settings_of(kind: str) -> dict[str, Column]:
@@ -60,7 +97,7 @@ def settings_of(kind: str) -> dict[str, Column]:
 class _Source:
     """Where a setting of one layer comes from: a constant, or a decision by its index."""
 
-    constant: Option | None = None
+    constant: Option | tuple[int, int] | None = None
     decision: int | None = None
 
     def value(self, chosen: Mapping[int, Option]) -> Any:
@@ -178,14 +215,14 @@ class _Expansion:
         activation = self.activation if head.activation is None else _Source(head.activation)
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
-            size = _size(resolution.value(chosen), shrink)
+            height, width = _size(resolution.value(chosen), shrink)
             return (
                 shared_layer(
                     **ending.settings(mid.value(chosen), activation.value(chosen)),
                     in_channels=in_width.value(chosen),
                     out_channels=self.file.num_classes,
-                    height=size,
-                    width=size,
+                    height=height,
+                    width=width,
                 ),
             )
 
@@ -227,7 +264,13 @@ class _Plan:
 
 
 def _layer(
-    file: SpaceFile, block: Block, settings: Mapping[str, Any], into: int, out: int, stride: int, size: int
+    file: SpaceFile,
+    block: Block,
+    settings: Mapping[str, Any],
+    into: int,
+    out: int,
+    stride: int,
+    size: tuple[int, int],
 ) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
     kind, same = block.kind, stride == 1 and into == out
@@ -245,7 +288,7 @@ def _layer(
     if not given["se_channels"]:
         given.pop("se_gate", None)
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
-    return shared_layer(kind=kind, in_channels=into, height=size, width=size, **{**fields, "stride": stride})
+    return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 
 
 def _squeezed(file: SpaceFile, ratio: float, into: int, mid: int) -> int:
@@ -277,8 +320,10 @@ def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[A
                     raise SpaceError(f"{place}.{name}: {problem}") from None
 
 
-def _size(resolution: int, shrink: int) -> int:
-    return -(-resolution // shrink)
+def _size(resolution: int | tuple[int, int], shrink: int) -> tuple[int, int]:
+    """Height and width that are left."""
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    return -(-height // shrink), -(-width // shrink)
 
 
 def _flat(choices: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Option]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from nas.blocks.block import BLOCKS, MAX_DIMENSION, Activation, Gate, is_head
 from nas.system.strict import Name, Strict, Text
@@ -24,6 +24,10 @@ def _kind(value: str) -> str:
     return value
 
 
+def _sides(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _plain(value: object) -> object:
     if isinstance(value, int) and abs(value) <= MAX_DIMENSION:
         return value
@@ -33,6 +37,7 @@ def _plain(value: object) -> object:
 
 
 Width = Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
+Sides = Annotated[tuple[Width, Width], BeforeValidator(_sides)]
 WidthOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 Expansion = Annotated[float, Field(gt=0, le=64)]
@@ -147,10 +152,25 @@ class Head(Strict):
         return self
 
 
-class Input(Strict):
-    """The picture: square, `resolution` pixels wide."""
+class Resolution(Global[Width | Sides]):
+    """Pixels of the picture, high and wide: a number, a choice of numbers, or [height, width]."""
 
-    resolution: Global[Width]
+    @model_validator(mode="before")
+    @classmethod
+    def _fixed(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping) else {"choice": [value]}
+
+    @model_validator(mode="after")
+    def _square(self) -> Resolution:
+        if not self.fixed and any(isinstance(option, tuple) for option in self.choice):
+            raise ValueError("a choice is of square pictures, each a number; [height, width] is fixed")
+        return self
+
+
+class Input(Strict):
+    """The picture."""
+
+    resolution: Resolution
     channels: Annotated[int, Field(ge=1, le=1_024)] = 3
 
 

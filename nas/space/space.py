@@ -63,6 +63,8 @@ class Space:
     references: Mapping[str, Mapping[str, Option]] = field(default_factory=dict)
     """Known networks of the space, by name; the first sets the default latency bound of a search."""
     source: str = ""
+    strides: str = ""
+    """What became of its strides at another resolution, where there was a choice."""
 
     def __post_init__(self) -> None:
         names = [decision.name for decision in self.decisions]
@@ -141,6 +143,13 @@ class Space:
         """Every layer that a network of the space can have, once, in the order of first appearance."""
         chains = (chain for candidates in self.candidates for chain in candidates.chains)
         return tuple(dict.fromkeys(layer for chain in chains for layer in chain))
+
+    @cached_property
+    def picture(self) -> tuple[int, int, int]:
+        """Channels, height and width of the largest picture that a network of the space is for."""
+        first = next(found for c in self.candidates if (found := [layers[0] for layers in c.chains if layers]))
+        stem = max(first, key=lambda layer: layer.height * layer.width)
+        return stem.in_channels, stem.height, stem.width
 
     @cached_property
     def resolution(self) -> int:

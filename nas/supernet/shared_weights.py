@@ -81,9 +81,9 @@ class SharedWeights:
         if self.settings.kind == "multi-path":
             check_branches(self.space, self.space.candidates)  # before a run is set up
         self._trained = False
-        if self.data.resolution >= SLOW_PIXELS and not torch.cuda.is_available():
+        if min(self.data.size) >= SLOW_PIXELS and not torch.cuda.is_available():
             self.teller.say(
-                f"training on pictures of {self.data.resolution} px takes very long without a GPU; --proxy-resolution "
+                f"training on pictures of {self.data.seen} takes very long without a GPU; --proxy-resolution "
                 "32 or 64 trains the supernet on small ones and leaves the network's own resolution as it is"
             )
 

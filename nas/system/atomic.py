@@ -15,7 +15,8 @@ PART = ".part"
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
 
-    Raises `OSError` with `path` as its file name where it cannot be written; the old content is then still there.
+    Bytes of file names that are no UTF-8 are written as `\\udcff`: in JSON they are read as they were. Raises `OSError`
+    with `path` as its file name where it cannot be written; the old content is then still there.
     """
     write_all_atomic({path: data})
 
@@ -25,7 +26,7 @@ def write_all_atomic(files: Mapping[Path, str | bytes]) -> None:
     with ExitStack() as stack:
         for path, data in reversed(list(files.items())):  # the stack puts the last in place first
             with stack.enter_context(atomic(path)).open("wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
+                file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from nas.errors import NasError, SpaceError, TableError
-from nas.system.user_folders import data_folder
+from nas.system.user_folders import NoHome, data_folder
 
 
 def shipped_folder(name: str) -> Path:
@@ -30,9 +31,12 @@ def space_names() -> list[str]:
 
 def table_names() -> dict[str, Path]:
     """Every table that a bare name finds, with its folder: the shipped ones, then the user's own."""
+    roots = [shipped_folder("latency_tables")]
+    with suppress(NoHome):
+        roots.insert(0, own_tables_folder())
     return {
         folder.name: folder
-        for root in (own_tables_folder(), shipped_folder("latency_tables"))
+        for root in roots
         if root.is_dir()
         for folder in sorted(root.iterdir())
         if (folder / "table.yaml").is_file()

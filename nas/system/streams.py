@@ -49,8 +49,9 @@ def open_streams() -> Stream | None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
         elif isinstance(stream, io.TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
             raw = Stream(stream.fileno(), "w", closefd=False)
+            errors = "surrogateescape" if stream.errors == "strict" else stream.errors  # names of files are any bytes
             text = io.TextIOWrapper(
-                io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=stream.line_buffering
+                io.BufferedWriter(raw), stream.encoding, errors, line_buffering=stream.line_buffering
             )
             setattr(sys, name, text)
             found = raw if name == "stdout" else found

@@ -1,8 +1,8 @@
 """User folders: where the files of a user lie that belong to no run, as the platform has it.
 
 On Linux these are `$XDG_DATA_HOME/nas`, `$XDG_CONFIG_HOME/nas` and `$XDG_CACHE_HOME/nas`, by default in
-`~/.local/share`, `~/.config` and `~/.cache`. Each function raises `NasError` where the variable is unset and nobody
-knows the user's home folder.
+`~/.local/share`, `~/.config` and `~/.cache`. Each function raises `NoHome` where the variable is unset and nobody
+knows the user's home folder; who only reads there, or keeps what can be made anew, does without.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import os
 from pathlib import Path
 
 from nas.errors import NasError
+
+
+class NoHome(NasError):
+    """Nobody knows the user's home folder."""
 
 
 def data_folder() -> Path:
@@ -35,7 +39,7 @@ def _folder(kind: str) -> Path:
         folder: Path = getattr(PlatformDirs("nas", appauthor=False), f"user_{kind}_path")
         return folder.expanduser()  # older versions leave a `~` that nobody knows
     except RuntimeError:
-        raise NasError(
+        raise NoHome(
             f"HOME is not set, and the system knows no home folder of user {os.getuid()}.\n"
             f"Set HOME, or XDG_{kind.upper()}_HOME, to a folder for nas's own files."
         ) from None

@@ -13,7 +13,7 @@ from torch import nn
 
 from nas.data.batches import evaluation_batches, picture_tensor
 from nas.data.data import Data, Split
-from nas.data.pictures import picture_array
+from nas.data.pictures import View, picture_array
 from nas.formats.answers import MISTAKES, SAMPLES, Answers, Shown
 from nas.training.processes import Processes, alone
 from nas.training.score import BATCH, autocast
@@ -78,7 +78,7 @@ def _thumbnail(data: Data, row: int) -> str:
 def _sample(network: nn.Module, data: Data, row: int, device: torch.device) -> Shown:
     """A picture with what the network says of its file, in float32: the file may be smaller than what was tested."""
     picture = _encoded(data.test.pictures[row], SAMPLE, lossless=True)
-    seen = picture_array(base64.b64decode(picture), data.resolution)
+    seen = picture_array(base64.b64decode(picture), View(*data.size, len(data.mean)))
     best = network(picture_tensor(data, seen[None]).to(device)).float().softmax(1)[0].max(0)
     said, chance = int(best.indices), min(float(best.values), 1.0)
     return Shown(true=int(data.test.labels[row]), said=said, chance=chance, picture=picture)

@@ -11,6 +11,7 @@ from torch import nn
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
 from nas.blocks.build import build
+from nas.data import CHANNELS
 from nas.errors import ArchitectureError
 from nas.formats.weights import random_weights
 from nas.formats.weights_file import Array
@@ -58,13 +59,12 @@ def start(
 
 
 def check(architecture: Architecture) -> None:
-    """Raise `ArchitectureError` unless a network takes square pictures of three colours and ends in a head."""
+    """Raise `ArchitectureError` unless a network takes pictures in colour or in grey and ends in a head."""
     if not is_head(architecture.layers[-1].kind):
         raise ArchitectureError(f"A network that is trained ends in a head, got {architecture.layers[-1].kind}.")
-    shape = (architecture.channels, architecture.height, architecture.width)
-    if shape[0] != 3 or shape[1] != shape[2]:
+    if architecture.channels not in CHANNELS:
         raise ArchitectureError(
-            f"A network that is trained takes square pictures of 3 colours, got {shape[0]} × {shape[1]} × {shape[2]}."
+            f"Pictures have 3 channels, or 1 where they are grey, and this network takes {architecture.channels}."
         )
 
 

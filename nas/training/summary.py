@@ -27,11 +27,12 @@ def training_summary(result: Mapping[str, Any]) -> str:
     """A finished training: on what, how, and what came out."""
     data, network, recipe, test = (result[name] for name in ("data", "network", "recipe", "test"))
     pictures, last = data["pictures"], result["last_epoch"]
-    validation = last["validation_top1"]
+    validation, side = last["validation_top1"], data["resolution"]
+    pixels = " × ".join(map(str, side)) if isinstance(side, list | tuple) else side
     lines = [
         (
             "data",
-            f"{data['name']} · {data['classes']:,} classes · {data['resolution']} px · {pictures['train']:,} pictures "
+            f"{data['name']} · {data['classes']:,} classes · {pixels} px · {pictures['train']:,} pictures "
             f"to train, {pictures['validation']:,} to validate, {pictures['test']:,} to test",
         ),
         (

@@ -105,7 +105,7 @@ def test_killed_half_way_it_goes_on(home: Path, number: signal.Signals) -> None:
 def test_networks_of_another_size_and_number_of_classes_have_a_table_of_their_own(home: Path) -> None:
     words = ["profile", "--space", "tiny.yaml", "--target", "fake", "--resolution", "16", "--classes", "5"]
     found = json.loads(nas(home, *words, "--json").stdout)
-    assert Path(found["table"]).name == "fake-tiny-16px-5c"
+    assert Path(found["table"]).name == "fake-tiny-16px-keep-5c"
     assert found["header"]["resolution"] == 16
     rows = (Path(found["table"]) / "table.csv").read_text().splitlines()
     (head,) = (row.split(",") for row in rows if row.startswith("head,"))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nas.data import pictures
-from nas.data.pictures import BrokenPicture, decode, picture_array, stored_side
+from nas.data.pictures import BrokenPicture, View, decode, picture_array
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -33,10 +33,12 @@ def test_the_centre_is_what_torchvision_takes(size: tuple[int, int], resolution:
     import torchvision.transforms as transforms
 
     image = Image.fromarray(noise(size[1], size[0], 3)).resize((400, 300)).resize(size)  # noise, less rough
-    side = stored_side(resolution)
+    side = View(resolution, resolution).stored[0]
     theirs = transforms.CenterCrop(resolution)(transforms.Resize(side)(image))
     begin = round((side - resolution) / 2)
-    ours = picture_array(encoded(image), resolution)[begin : begin + resolution, begin : begin + resolution]
+    ours = picture_array(encoded(image), View(resolution, resolution))[
+        begin : begin + resolution, begin : begin + resolution
+    ]
     assert np.abs(ours.astype(int) - np.asarray(theirs).astype(int)).max() <= 1
 
 
@@ -44,27 +46,29 @@ def test_the_centre_is_what_torchvision_takes(size: tuple[int, int], resolution:
 def test_real_photos_as_torchvision(images: Path, resolution: int) -> None:
     import torchvision.transforms as transforms
 
-    side = stored_side(resolution)
+    side = View(resolution, resolution).stored[0]
     begin = round((side - resolution) / 2)
     recipe = transforms.Compose([transforms.Resize(side), transforms.CenterCrop(resolution)])
     with tarfile.open(images / "trashnet-128x96" / "trashnet-128x96.tar") as archive:
         for member in list(archive)[::250]:
             data = archive.extractfile(member).read()
             theirs = np.asarray(recipe(Image.open(io.BytesIO(data)))).astype(int)
-            ours = picture_array(data, resolution)[begin : begin + resolution, begin : begin + resolution]
+            ours = picture_array(data, View(resolution, resolution))[
+                begin : begin + resolution, begin : begin + resolution
+            ]
             assert np.abs(ours.astype(int) - theirs).max() <= 1, member.name
 
 
 def test_stored_sides() -> None:
-    assert [stored_side(resolution) for resolution in (1, 32, 64, 65, 96, 224)] == [1, 32, 64, 74, 110, 256]
+    assert [View(side, side).stored[0] for side in (1, 32, 64, 65, 96, 224)] == [1, 32, 64, 74, 110, 256]
 
 
 @pytest.mark.parametrize(("resolution", "side"), [(32, 32), (224, 256)])
 def test_a_picture_of_the_right_size_is_untouched(resolution: int, side: int) -> None:
     pixels = noise(side, side, 3)
-    assert np.array_equal(picture_array(encoded(Image.fromarray(pixels)), resolution), pixels)
-    assert np.array_equal(picture_array(pixels, resolution), pixels)
-    grey = picture_array(pixels[..., 0], resolution)
+    assert np.array_equal(picture_array(encoded(Image.fromarray(pixels)), View(resolution, resolution)), pixels)
+    assert np.array_equal(picture_array(pixels, View(resolution, resolution)), pixels)
+    grey = picture_array(pixels[..., 0], View(resolution, resolution))
     assert np.array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
 
 
@@ -129,7 +133,7 @@ def test_the_first_frame() -> None:
 
 def test_a_sliver_needs_no_more_memory_than_what_is_kept() -> None:
     data = encoded(Image.new("L", (20_000, 1), 9))
-    assert (picture_array(data, 224) == 9).all()  # resized as a whole it would have 5,120,000 x 256 pixels
+    assert (picture_array(data, View(224, 224)) == 9).all()  # resized as a whole it would have 5,120,000 x 256 pixels
 
 
 def bomb(side: int) -> bytes:
@@ -233,6 +237,36 @@ def test_files_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path = tmp_path / "a.png"
     path.write_bytes(bytes(200))
     with pytest.raises(BrokenPicture, match="a file of 101 bytes, at most 100 are read"):
-        picture_array(path, 32)
+        picture_array(path, View(32, 32))
     with pytest.raises(BrokenPicture, match="cannot be read"):
-        picture_array(tmp_path / "none.png", 32)
+        picture_array(tmp_path / "none.png", View(32, 32))
+
+
+def test_grey_is_luma_as_pillow_has_it() -> None:
+    pixels = noise(20, 30, 3)
+    luma = picture_array(pixels, View(20, 30, 1))
+    assert luma.shape == (20, 30, 1)
+    assert np.array_equal(luma[..., 0], np.asarray(Image.fromarray(pixels).convert("L")))
+    grey = pixels[..., 0]
+    assert np.array_equal(picture_array(encoded(Image.fromarray(grey)), View(20, 30, 1))[..., 0], grey)
+    assert np.array_equal(picture_array(grey, View(20, 30, 1))[..., 0], grey)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (7, 500), (500, 7), (96, 160), (1, 1)], ids=str)
+@pytest.mark.parametrize("view", [View(96, 160), View(160, 96), View(24, 40), View(48, 80)], ids=str)
+def test_what_fills_a_view_that_is_not_square(size: tuple[int, int], view: View) -> None:
+    """The picture resized as a whole, so that it covers what is stored, and its centre."""
+    width, height = size
+    image = Image.fromarray(noise(height, width, 3))
+    high, wide, _ = view.stored
+    tall = height * wide > width * high
+    covering = (wide, int(wide * height / width)) if tall else (int(high * width / height), high)
+    whole = np.asarray(image.resize(covering, Image.Resampling.BILINEAR)).astype(int)
+    found = picture_array(encoded(image), view)
+    assert found.shape == view.stored
+    expected, seen = (
+        array[top : top + view.height, left : left + view.width]
+        for array in (whole, found)
+        for top, left in [(round((len(array) - view.height) / 2), round((len(array[0]) - view.width) / 2))]
+    )
+    assert np.abs(seen - expected).max() <= 1

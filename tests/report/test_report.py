@@ -349,6 +349,7 @@ REQUESTS = [
         controller="fbnet",
         data="imagefolder:/p q",
         resolution=96,
+        strides="drop",
         proxy_resolution=32,
         skip_broken=True,
     ),
@@ -370,7 +371,7 @@ def test_the_command_asks_for_the_same(request_: Request) -> None:
         controller=found["controller"] or "evolution",
         skip_broken=bool(found["skip_broken"]),
         prove=found["prove"],
-        **{n: found[n] for n in ("objective", "accuracy", "data", "resolution", "proxy_resolution", "seed")},
+        **{n: found[n] for n in ("objective", "accuracy", "data", "resolution", "strides", "proxy_resolution", "seed")},
         **budget,
     )
     assert again == request_

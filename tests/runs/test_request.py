@@ -44,3 +44,16 @@ def test_code_of_ones_own_is_named_by_its_place(name: str) -> None:
 def test_what_is_no_place_is_no_controller(name: str) -> None:
     with pytest.raises(NasError, match="No controller named"):
         Request(space="s", target="t", controller=name)
+
+
+def test_strides_are_kept_unless_a_request_says_otherwise_or_is_older_than_the_choice() -> None:
+    kept = Request(space="mobile", target="t", resolution=96)
+    assert kept.to_json()["strides"] == "keep"
+    assert Request.from_json(kept.to_json()).strides == "keep"
+    old = {name: value for name, value in kept.to_json().items() if name != "strides"}
+    assert Request.from_json(old).strides == "drop"  # as version 0.1 did without saying it
+    assert Request.from_json({"space": "mobile", "target": "t"}).strides is None
+    with pytest.raises(NasError, match="add --resolution"):
+        Request(space="mobile", target="t", strides="drop")
+    with pytest.raises(NasError, match="No strides named 'some'"):
+        Request(space="mobile", target="t", resolution=96, strides="some")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.space.adapt import options_of
+from nas.errors import SpaceError
+from nas.space.adapt import Strides, options_of
 from nas.space.load import load_space
 from nas.system.places import space_path
 
@@ -34,7 +35,7 @@ def strides(name: str | Path) -> list[int]:
 )
 def test_early_strides_are_left_out_until_four_pixels_remain(name: str, resolution: int, left: list[int]) -> None:
     assert len(strides(name)) == len(left)
-    space = load_space(name, resolution=resolution)
+    space = load_space(name, resolution=resolution, strides="drop")
     population = space.sample(20, np.random.default_rng(0))
     for genotype in population:
         architecture = space.decode(genotype)
@@ -50,9 +51,15 @@ def test_early_strides_are_left_out_until_four_pixels_remain(name: str, resoluti
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_says_what_changed_and_nothing_else_does(name: str) -> None:
     own = load_space(name)
-    adapted = load_space(name, resolution=48, classes=7)
+    adapted = load_space(name, resolution=48, strides="drop", classes=7)
     assert adapted.name == f"{name}-48px-7c"
-    assert load_space(name, resolution=48).name == f"{name}-48px"
+    assert load_space(name, resolution=48, strides="drop").name == f"{name}-48px"
+    kept = load_space(name, resolution=48)
+    if name == "nas-bench-macro":  # 48 / 8 is 6: there is nothing to drop, and one space
+        assert (kept.name, kept.strides) == (f"{name}-48px", "")
+    else:
+        assert kept.name == f"{name}-48px-keep"
+        assert kept.fingerprint != load_space(name, resolution=48, strides="drop").fingerprint
     assert load_space(name, classes=7).name == f"{name}-7c"
     assert adapted.decisions == own.decisions
     assert adapted.references.keys() == own.references.keys()
@@ -92,6 +99,41 @@ references:
     return path
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_less_pixels_are_never_more_work(name: str) -> None:
+    own = load_space(name)
+    genotypes = own.sample(3, np.random.default_rng(0))
+    before = np.zeros(3)
+    for resolution in [own.shrinkage, *range(own.shrinkage + 1, 257, 37)]:
+        space = load_space(name, resolution=resolution, strides="keep")
+        assert (space.shrinkage, space.resolution) == (own.shrinkage, resolution)
+        macs = np.array([space.decode(genotype).macs for genotype in genotypes])
+        assert (macs >= before).all()
+        before = macs
+    at_home = np.array([own.decode(genotype).macs for genotype in genotypes])
+    assert own.resolution > 256 or (macs >= at_home).all()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "strides", "message"),
+    [
+        (32, None, r"leaves one at the end\.\nChoose --strides keep \(9\.09 M MACs in the middle\), "
+                   r"--strides drop \(82\.3 M MACs in the middle\), .* or --resolution 33 or more\."),
+        (31, None, r"less than one at the end\.\nChoose --strides drop \(.* M MACs in the middle\), .*33 or more"),
+        (1, "keep", r"less than one at the end\.\nChoose --strides drop .* or --resolution 32 or more"),
+    ],
+)  # fmt: skip
+def test_a_last_map_that_would_vanish_is_refused_with_what_each_way_costs(
+    resolution: int, strides: Strides | None, message: str
+) -> None:
+    with pytest.raises(SpaceError, match=message):
+        load_space("mobile", resolution=resolution, strides=strides)
+    if resolution == 32:
+        for way, side in (("keep", 1), ("drop", 4)):
+            space = load_space("mobile", resolution=resolution, strides=way)
+            assert {space.decode(g).layers[-1].height for g in space.sample(5, np.random.default_rng(0))} == {side}
+
+
 @pytest.mark.parametrize("resolution", [32, 96])
 def test_one_of_several_resolutions_is_settled_in_references_too(several: Path, resolution: int) -> None:
     space = load_space(several, resolution=resolution)
@@ -106,16 +148,18 @@ def test_several_resolutions_stay_where_none_is_named(several: Path) -> None:
     assert [decision.name for decision in load_space(several, classes=3).decisions] == ["resolution", "body.kernel"]
 
 
-def test_pictures_smaller_than_the_strides_of_what_is_adapted_do_not_occur() -> None:
+def test_pictures_smaller_than_the_strides_that_remain_do_not_occur() -> None:
     for name in NAMES:
         for resolution in (4, 17, 32, 100):
-            space = load_space(name, resolution=resolution)
+            space = load_space(name, resolution=resolution, strides="drop")
             assert space.shrinkage <= resolution
             assert space.resolution == resolution
 
 
 def test_a_name_tells_the_options_of_nas_profile() -> None:
     assert options_of("mobile") == "mobile"
-    assert options_of("mobile-32px-10c") == "mobile --resolution 32 --classes 10"
+    assert options_of("mobile-32px-10c") == "mobile --resolution 32 --strides drop --classes 10"
+    assert options_of("mobile-32px-keep-10c") == "mobile --resolution 32 --strides keep --classes 10"
+    assert options_of("mobile-160px") == "mobile --resolution 160"
     assert options_of("mobile-10c") == "mobile --classes 10"
-    assert options_of("my-12c-space-48px") == "my-12c-space --resolution 48"
+    assert options_of("my-12c-space-48px") == "my-12c-space --resolution 48 --strides drop"

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
+from nas.accuracy.zero_cost import SAMPLE, ZeroCost
 from nas.cli import cli
 from nas.data import DataError, load_data
 from nas.errors import NasError
+from nas.space.load import load_space
+from nas.system.teller import Silent
 from nas.system.user_folders import cache_folder, config_folder, data_folder
 
 FOLDERS = {
@@ -62,11 +66,56 @@ def test_without_a_home_folder_two_lines_say_what_to_set(
     assert folder() == tmp_path / "mine" / "nas"
 
 
-@pytest.mark.parametrize("command", [["table", "list"], ["devices"]])
-def test_commands_that_need_one_say_so(nobody: None, command: list[str], tmp_path: Path) -> None:
-    assert isinstance(CliRunner().invoke(cli, command).exception, NasError)  # and so exit code 2
-    assert CliRunner().invoke(cli, ["spaces", "list"]).exit_code == 0
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table list",
+        "table show pixel-cpu",
+        "spaces list",
+        "devices",
+        "search --space mobile --target pixel-cpu --latency 60ms --budget 50 --out run",
+    ],
+)
+def test_what_needs_no_folder_of_the_users_own_does_without(nobody: None, command: str, tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, command.split(), standalone_mode=False)
+    assert found.exception is None
+    assert "pixel-cpu" in found.stdout or "spaces" in command or "yes  fake" in found.stdout
+    assert [path.name for path in tmp_path.iterdir()] == (["run"] if "run" in command else [])
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["table add run", "profile --space mobile --target fake", "search --space mobile --target fake --out run"],
+)
+def test_what_writes_there_or_has_its_tables_there_says_what_to_set(nobody: None, command: str, tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, command.split(), standalone_mode=False)
+    assert isinstance(found.exception, NasError)  # and so exit code 2
+    assert "Set HOME, or XDG_DATA_HOME" in str(found.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_stay_in_memory_without_a_place_to_keep_them(nobody: None, tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(5):
+            Image.new("RGB", (9, 9), (number, 0, 0)).save(tmp_path / label / f"{number}.png")
+    told = Said()
+    assert len(load_data(f"imagefolder:{tmp_path}", 8, teller=told).classes) == 2
+    assert "decoded pictures cannot be kept (HOME is not set); they stay in memory for this run." in told.lines
+
+
+def test_proxies_are_measured_without_a_place_to_keep_them(nobody: None, tmp_path: Path) -> None:
+    sample, _ = ZeroCost(load_space("nas-bench-macro"), ["macs"]).sample
+    assert len(sample) == SAMPLE
+    assert list(tmp_path.iterdir()) == []
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def test_pictures_in_a_home_folder_that_nobody_knows(nobody: None) -> None:

