@@ -185,7 +185,8 @@ def test_the_winner_is_handed_over_trained(here: Path) -> None:
     ("space", "says"),
     [
         ("mobile", "nas profile --space mobile --target cpu:4t"),
-        ("mobile-96px-6c", "nas profile --space mobile --target cpu:4t --resolution 96 --classes 6"),
+        ("mobile-96px-6c", "nas profile --space mobile --target cpu:4t --resolution 96 --strides drop --classes 6"),
+        ("mobile-96px-keep", "nas profile --space mobile --target cpu:4t --resolution 96 --strides keep"),
         ("mine", "nas profile --space mine.yaml --target cpu:4t"),
         ("my own-6c", "nas profile --space 'my own.yaml' --target cpu:4t --classes 6"),
     ],

@@ -19,7 +19,7 @@ from PIL import Image
 
 from nas.data import DATA_KINDS, Data, DataError, load_data
 from nas.data.cifar10 import CLASSES
-from nas.data.pictures import picture_array
+from nas.data.pictures import View, picture_array
 
 Make = Callable[..., Path]
 
@@ -565,7 +565,7 @@ def test_hf_columns_can_be_chosen(
     check(data, f"hf:pets?{query}", 8, 8)
     assert data.classes == classes
     whole = np.concatenate([data.train.pictures, data.validation.pictures, data.test.pictures])
-    first = picture_array(png(50 if "mask" in query else 0), 8)
+    first = picture_array(png(50 if "mask" in query else 0), View(8, 8))
     assert (whole == first).all(axis=(1, 2, 3)).sum() == 1
     assert load_data(f"hf:pets#small?{query}", 8).fingerprint == data.fingerprint
 

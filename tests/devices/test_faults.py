@@ -174,6 +174,8 @@ class Told:
     def say(self, line: str) -> None:
         if re.match(r"(other processes used|a hypervisor took) \d+%", line):
             return
+        if re.fullmatch(r"\d+ files, \d+ MB, are sent to the device, once", line):
+            return
         assert re.fullmatch(r"fault \d+: .+ Asking again\.", line)
         self.fault(line)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from nas.blocks import Architecture, Layer
 from nas.data.batches import picture_tensor
 from nas.data.data import Data, Split
-from nas.data.pictures import picture_array
+from nas.data.pictures import View, picture_array
 from nas.formats.answers import Answers, Shown
 from nas.formats.config import Pictures
 from nas.formats.weights import random_weights
@@ -90,7 +90,7 @@ def test_the_cards_program_sees_what_nas_sees(side: int, odd: list[Path], tmp_pa
     own = network_of(architecture, weights).eval()
     for path, line in zip(odd, printed(tmp_path, *map(str, odd)), strict=True):
         with torch.inference_mode():
-            best = own(picture_tensor(data, picture_array(path, side)[None])).softmax(1)[0].max(0)
+            best = own(picture_tensor(data, picture_array(path, View(side, side))[None])).softmax(1)[0].max(0)
         said, chance = re.fullmatch(rf"{re.escape(str(path))}: (.*) ([0-9.]+) %", line).groups()  # type: ignore[union-attr]
         assert said == NAMES[int(best.indices)], path.name
         assert float(chance) == pytest.approx(100 * float(best.values), abs=0.5), path.name

@@ -191,7 +191,10 @@ def test_an_arch_def_is_trained(forms: Path, tmp_path: Path) -> None:
         (["export", "arch.json", "--out", "x", "--batch", "0"], "`--batch` is a whole number of 1 to 65,536, or fixed"),
         (["export", "arch.json", "--out", "x", "--batch", "dynamic"], "or fixed (which is 1), got 'dynamic'"),
         (["export", "arch.json", "--out", "x", "--batch", "²"], "or fixed (which is 1), got '²'"),
-        (["export", "arch.json", "--out", "x", "--format", "torch", "--batch", "4"], "of the formats onnx and int8"),
+        (
+            ["export", "arch.json", "--out", "x", "--format", "torch", "--batch", "4"],
+            "of the formats onnx, hf and int8",
+        ),
         (["export", "half.json", "--out", "x"], "input, num_classes: these keys are required"),
     ],
     ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else None,
