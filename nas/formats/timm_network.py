@@ -12,7 +12,7 @@ from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
 from nas.formats.weights_file import COUNTER
-from nas.system.text import short
+from nas.system.text import one_line, short
 
 ACTIVATIONS = {
     "ReLU": "relu",
@@ -48,10 +48,11 @@ def timm_model(name: str, pretrained: bool) -> Any:
     except Exception as problem:  # hub, network and file errors have no common type
         if not pretrained:
             raise
+        why = one_line(problem, 200).rstrip(".")
         raise ArchitectureError(
-            f"The weights of timm's {name} could not be fetched ({type(problem).__name__}). "
+            f"timm does not give {name} with its weights ({type(problem).__name__}: {why}). "
             "Give a file of them: --weights FILE."
-        ) from None
+        ) from problem
 
 
 def _timm() -> Any:
@@ -73,7 +74,7 @@ def _timm() -> Any:
         _DECLARED.append(library)
         return import_module("timm")
     except ImportError:
-        raise ArchitectureError("timm is not installed: pip install timm, beside the torch that is here.") from None
+        raise ArchitectureError("timm is not installed: pip install 'nas[timm]'.") from None
 
 
 _DECLARED: list[Any] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,4 @@ def _usual(architecture: Architecture) -> tuple[tuple[float, ...], tuple[float, 
 
 def _origin(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        digest = sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"from": path.name, "sha256": digest.hexdigest()}
+        return {"from": path.name, "sha256": file_digest(file, "sha256").hexdigest()}
