@@ -6,6 +6,7 @@ predictor.py  fitted beforehand on trained networks of a space, compiled to fact
 tabular.py    looked up in a CSV of networks that were trained
 zero_cost.py  ranked by proxies of the untrained network, combined; proxies.py has them
 shared.py     measured on held-out pictures, with weights inherited from a supernet
+sensitivity.py  what each option costs such a network alone, added up: factors
 short_training.py  measured on held-out pictures, after a short training of each network by itself; halving.py leaves
               off with those that fall behind, trainings.py keeps what was trained
 """
@@ -29,13 +30,16 @@ class Kind(Lazy["Evaluator"]):
     """Evaluations by default."""
     pictures: bool = False
     """Whether it learns from some."""
+    inherits: bool = False
+    """Whether it evaluates with the weights of a supernet, which the argument describes."""
 
 
 EVALUATORS = {
     "predictor": Kind("nas.accuracy.make:predicted", budget=500_000),
     "table": Kind("nas.accuracy.make:looked_up", budget=500),
     "zero-cost": Kind("nas.accuracy.make:untrained", budget=150),
-    "supernet": Kind("nas.accuracy.make:inherited", budget=300, pictures=True),
+    "supernet": Kind("nas.accuracy.make:inherited", budget=300, pictures=True, inherits=True),
+    "sensitivity": Kind("nas.accuracy.make:added_up", budget=500_000, pictures=True, inherits=True),
     "train": Kind("nas.accuracy.make:trained", budget=30, pictures=True),
     "asha": Kind("nas.accuracy.make:halved", budget=90, pictures=True),
 }

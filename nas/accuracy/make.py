@@ -64,6 +64,14 @@ def inherited(space: Space, argument: str, means: Means) -> Evaluator:
     return Shared(means.weights)
 
 
+def added_up(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy sensitivity`."""
+    from nas.accuracy.sensitivity import Sensitivity  # brings torch
+
+    assert means.weights is not None  # the request was checked
+    return Sensitivity(means.weights)
+
+
 def trained(space: Space, argument: str, means: Means) -> Evaluator:
     """`--accuracy train`."""
     from nas.accuracy.short_training import EPOCHS, Whole, epochs_of  # brings torch

@@ -89,6 +89,7 @@ _KINDS = {
     "tested": ("test", "img"),
     "pictures": ("decode", "img"),
     "networks": ("networks", ""),
+    "options": ("options", ""),
     "proof": ("proof", "%"),
     "sessions": ("measure", "sessions"),
     "slices": ("measure", "slices"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,7 +185,8 @@ def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller
 
 def _provable(accuracy: Evaluator) -> bool:
     """Whether an accuracy is a sum of arrays."""
-    return isinstance(getattr(accuracy, "factors", None), Factors)
+    found = inspect.getattr_static(accuracy, "factors", None)  # they may have to be measured
+    return isinstance(found, (Factors, property, cached_property))
 
 
 def _is_hard(form: str, asked: float | None) -> bool:

@@ -178,7 +178,7 @@ class Request:
     def inherits(self) -> bool:
         """Whether a supernet is trained."""
         kind = "supernet" if self.accuracy is None else self.accuracy.partition(":")[0]
-        return self.data is not None and kind == "supernet"
+        return self.data is not None and kind in EVALUATORS and EVALUATORS[kind].inherits
 
     @property
     def goal(self) -> str:

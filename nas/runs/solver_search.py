@@ -42,7 +42,9 @@ class SolverSearch:
         return Searched(perf_counter() - start, _proof(problem, solution, solution.value))
 
     def take_part(self, plan: Plan) -> None:
-        """There is nothing to train."""
+        """Train the supernet that the accuracy is measured with, where there is one."""
+        if self._problem.weights is not None:
+            self._problem.weights.train()
 
 
 def _told(teller: Teller) -> Callable[[int], None]:

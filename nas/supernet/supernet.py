@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from math import sqrt
 from typing import ClassVar
@@ -55,12 +56,16 @@ class Supernet(nn.Module, ABC):
 
     def forward(self, x: torch.Tensor, genotype: Genotype) -> torch.Tensor:
         """The network of one genotype on pictures float32[N,C,H,W]: logits float32[N, classes]."""
-        for slot, choice in enumerate(self.choices):
+        return deque(self.values(x, genotype), 1).pop()
+
+    def values(self, x: torch.Tensor, genotype: Genotype, first: int = 0) -> Iterator[torch.Tensor]:
+        """What each slot of the network gives, from the slot `first` on, which takes x; the last are the logits."""
+        for slot, choice in enumerate(self.choices[first:], first):
             candidate = choice.candidate(genotype)
             if not slot:
                 x = self._sized(x, candidate)
             x = self.run(slot, candidate, x)
-        return x
+            yield x
 
     def paired(
         self, x: torch.Tensor, first: Genotype, second: Genotype, shares: Sequence[torch.Tensor]
