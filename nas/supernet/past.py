@@ -91,7 +91,7 @@ class Past:
             network = fit(
                 network, data, recipe, seed=seed, folder=place, teller=teller, processes=team, lines=True
             ).network  # type: ignore[assignment]
-        gradients = _taylor(network, data, seed)
+        gradients = taylor(network, data)
         weights = important_first(begin.architecture, plain_weights(network.state_dict()), gradients)
         if place is not None and team.first:
             shown = Pictures(data.mean, data.std, data.classes)
@@ -172,7 +172,7 @@ def step_seconds(network: Architecture, weights: State, data: Data) -> float:
     return float(np.median(times[1:]))
 
 
-def _taylor(network: nn.Module, data: Data, seed: int) -> dict[str, NDArray[np.float64]]:
+def taylor(network: nn.Module, data: Data) -> dict[str, NDArray[np.float64]]:
     """For each normalisation, under the name of its scale, the mean over batches of |scale · its gradient + shift · its
     gradient|, float64[C]."""
     network = network.eval().requires_grad_(True)
