@@ -39,7 +39,7 @@ from nas.system.places import absolute_data, is_path, space_names, space_path
 )
 @click.option(
     "--controller",
-    help="evolution (default), nsga2, surrogate, exact, random, optuna:NAME, your own module:Class; "
+    help="evolution (default), nsga2, surrogate, exact, netadapt, random, optuna:NAME, your own module:Class; "
     "with --data also fbnet, single-path, proxyless, reinforce.",
 )
 @click.option(

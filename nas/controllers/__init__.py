@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nas.system.lazy import Lazy, load_own
 
 if TYPE_CHECKING:
-    from nas.controllers.controller import Controller
+    from nas.controllers.controller import Controller, Excess
     from nas.space.space import Population, Space
 
 
@@ -23,6 +23,8 @@ class Kind(Lazy["Controller"]):
 
     front: bool = False
     """Whether it can be asked for a whole front."""
+    towards: bool = False
+    """Whether it is also a function of the excess over hard bounds, which it goes down."""
     most: int | None = None
     """Evaluations by default, at most, where it thinks long about each."""
 
@@ -30,6 +32,7 @@ class Kind(Lazy["Controller"]):
 CONTROLLERS = {
     "evolution": Kind("nas.controllers.evolution:Evolution.sized"),
     "nsga2": Kind("nas.controllers.nsga2:NSGA2.sized", front=True),
+    "netadapt": Kind("nas.controllers.netadapt:NetAdapt.sized", towards=True),
     "random": Kind("nas.controllers.random:Random.sized", front=True),
     "surrogate": Kind("nas.controllers.surrogate:Surrogate.sized", most=300),
     **{
@@ -46,6 +49,9 @@ def find_controller(name: str) -> Callable[[Space, Population, int | None], Cont
     return CONTROLLERS[name] if name in CONTROLLERS else load_own(name, "controller", ("ask", "tell"))
 
 
-def make_controller(name: str, space: Space, initial: Population, budget: int | None) -> Controller:
+def make_controller(name: str, space: Space, initial: Population, budget: int | None, excess: Excess) -> Controller:
     """The controller that `--controller` names; raises as `find_controller` does."""
+    kind = CONTROLLERS.get(name)
+    if kind is not None and kind.towards:
+        return kind(space, initial, budget, excess)
     return find_controller(name)(space, initial, budget)

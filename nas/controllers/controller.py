@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.random import Generator
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 from nas.space.space import Population
 
 Values = NDArray[np.float64]
+
+Excess = Callable[[Population], Values]
+"""By how much genotypes `uint8[N, D]` break the bounds, relatively and in sum, `float64[N]`; where they break none, by
+how much they stay within the tightest one, as a number below 0."""
 
 
 class Controller(Protocol):
@@ -25,6 +30,15 @@ class Controller(Protocol):
 
     def tell(self, population: Population, values: Values, violations: Values) -> None:
         """Values `float64[n, m]`, to be maximised, and by how much each breaks the bounds, `float64[n]`; 0 is none."""
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A controller that comes to an end by itself."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has nothing left to ask for."""
 
 
 def ranking(values: Values, violations: Values) -> NDArray[np.int64]:

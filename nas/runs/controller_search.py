@@ -9,6 +9,7 @@ import numpy as np
 
 from nas.accuracy.evaluator import Spread
 from nas.controllers import make_controller
+from nas.controllers.controller import Controller, Ending
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Interrupted
 from nas.runs.ledger import Ledger
@@ -39,7 +40,9 @@ class ControllerSearch:
         self._problem = problem
         self._progress = progress
         self._teller = teller
-        self._controller = make_controller(request.controller, problem.space, problem.initial, problem.planned)
+        self._controller = make_controller(
+            request.controller, problem.space, problem.initial, problem.planned, problem.objective.excess
+        )
 
     def search(self, plan: Plan, ledger: Ledger) -> Searched:
         """Tell the controller what the ledger has, then go on to the planned number."""
@@ -58,7 +61,7 @@ class ControllerSearch:
         objective.accuracy(problem.initial[:first])  # what is prepared at the first call is not part of the pace
         with interruptible() as interrupted:
             watch, timed = Stopwatch(interrupted), 0  # what was asked for in the seconds of the watch
-            while plan.planned is None or asked < plan.planned:
+            while not _ended(self._controller) and (plan.planned is None or asked < plan.planned):
                 n = _batch_size(plan, asked, len(ledger.blocks))
                 population = controller.ask(n, np.random.default_rng([request.seed, len(ledger.blocks)]))
                 before = len(ledger)
@@ -81,6 +84,10 @@ class ControllerSearch:
     def take_part(self, plan: Plan) -> None:
         """Train the supernet that evaluates."""
         cast("SharedWeights", self._problem.weights).train()
+
+
+def _ended(controller: Controller) -> bool:
+    return isinstance(controller, Ending) and controller.ended
 
 
 def _batch_size(plan: Plan, asked: int, batches: int) -> int:

@@ -87,6 +87,8 @@ class Request:
             )
         if (self.prove or self.solves) and self.goal != "bound":
             raise NasError(f"A proof is of the objective `bound`, got {self.goal!r}. Leave one of the two out.")
+        if self.goal != "bound" and self.controller in CONTROLLERS and CONTROLLERS[self.controller].towards:
+            raise NasError(f"{self.controller} goes down to a bound: its objective is `bound`, got {self.goal!r}.")
         for name, flag in {"prove": self.prove, "skip_broken": self.skip_broken}.items():
             if type(flag) is not bool and not (name == "prove" and flag is None):
                 raise NasError(f"`{name}` is true or false, got {flag!r}.")
