@@ -10,6 +10,8 @@ from nas.profiler.fit import counts
 from nas.space.space import Space
 
 CANDIDATES = 1_000
+SPREAD = 0.3
+"""Standard deviation of a decision about its network's size, as a share of its options."""
 
 
 def calibrating(space: Space, n: int, rng: Generator) -> list[Architecture]:
@@ -35,3 +37,14 @@ def random_networks(space: Space, n: int, rng: Generator) -> list[Architecture]:
     population = space.canonical(space.sample(20 * n, rng))
     _, first = np.unique(population, axis=0, return_index=True)
     return [space.decode(population[row]) for row in np.sort(first)[:n]]
+
+
+def ranged(space: Space, n: int, rng: Generator) -> list[Architecture]:
+    """`n` networks from small to large, as far as a space has so many: where options stand in order, each has them
+    all about as far up, and one is at every n-th of the way. Networks drawn uniformly are all of a middle size."""
+    level = rng.permutation((np.arange(n) + rng.random(n)) / n)
+    width = len(space.decisions)
+    share = np.clip(level[:, None] + rng.normal(0.0, SPREAD, (n, width)), 0.0, 1.0 - 1e-9)
+    population = space.canonical((share * space.cardinalities).astype(np.uint8))
+    _, first = np.unique(population, axis=0, return_index=True)
+    return [space.decode(population[row]) for row in np.sort(first)]

@@ -20,19 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
+from threadpoolctl import threadpool_limits
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
+from nas.profiler.design import MOST, designed
 from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, in_network
-from nas.profiler.interpolate import interpolator
-from nas.profiler.networks import calibrating, random_networks
+from nas.profiler.interpolate import BAND_SHARE, interpolator
+from nas.profiler.networks import calibrating, random_networks, ranged
 from nas.profiler.pace import MOST_PCT
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
+from nas.profiler.surface import in_networks, times_alone
 from nas.profiler.verify import error_of
 from nas.space.space import Space
 from nas.system.atomic import PART, clear_parts, write_atomic
@@ -48,6 +51,8 @@ from nas.tables.table import PROFILE, LatencyTable, Row, begun_for, load_table
 from nas.tables.write import write_table
 
 CALIBRATING = 40
+CALIBRATING_MANY = 100
+"""Where only a part of the layers is measured alone."""
 CHECKING = 20
 REFERENCES = 8
 """Of the checking networks of the first space, those that are kept as references."""
@@ -130,7 +135,9 @@ class Survey:
     """What is measured for a table; always the same of one space."""
 
     layers: tuple[Layer, ...]
-    """All that do something, each of them alone."""
+    """All that do something."""
+    alone: tuple[Layer, ...]
+    """Those that are measured alone: all, or of a space with thousands a designed part."""
     calibrating: tuple[Architecture, ...]
     """Networks that the layers are corrected by."""
     checking: tuple[Architecture, ...]
@@ -138,17 +145,23 @@ class Survey:
 
     @classmethod
     def of(cls, space: Space) -> Survey:
-        calibrated = calibrating(space, CALIBRATING, np.random.default_rng([SEED, 0]))
-        drawn = random_networks(space, 3 * CHECKING, np.random.default_rng([SEED, 1]))
-        checking = [network for network in drawn if network not in set(calibrated)] or drawn
+        rngs = [np.random.default_rng([SEED, number]) for number in (0, 1)]
         layers = tuple(layer for layer in space.layers() if layer.graph.nodes)
-        return cls(layers, tuple(calibrated), tuple(checking[:CHECKING]))
+        if len(layers) <= MOST:
+            alone, calibrated = layers, calibrating(space, CALIBRATING, rngs[0])
+            drawn = random_networks(space, 3 * CHECKING, rngs[1])
+        else:
+            alone, known = tuple(designed(space, layers)), space.encode(list(space.references.values()))
+            calibrated = [*map(space.decode, known), *ranged(space, CALIBRATING_MANY - len(known), rngs[0])]
+            drawn = ranged(space, CHECKING, rngs[1])
+        checking = [network for network in drawn if network not in set(calibrated)] or drawn
+        return cls(layers, alone, tuple(calibrated), tuple(checking[:CHECKING]))
 
     @cached_property
     def workload(self) -> Workload:
         """All of it, in the order of the fields."""
         networks = (*self.calibrating, *self.checking)
-        return Workload([(layer,) for layer in self.layers] + [network.layers for network in networks])
+        return Workload([(layer,) for layer in self.alone] + [network.layers for network in networks])
 
     def counts(self, networks: Sequence[Architecture]) -> NDArray[np.float64]:
         """float64[N, L]: how often each network has each layer."""
@@ -241,25 +254,41 @@ def _write(
     there: LatencyTable | None,
     teller: Teller,
 ) -> LatencyTable:
-    layers, first = list(survey.layers), len(survey.layers) + len(survey.calibrating)
+    layers, several = list(survey.layers), len(survey.alone)
     rows = found.of(survey.workload.names)
-    blocks, calibrating, checking = rows[: len(layers)], rows[len(layers) : first], rows[first:]
+    blocks, calibrating, checking = np.split(rows, [several, several + len(survey.calibrating)])
     errors = _standard_errors(found)
-    has = survey.counts(survey.calibrating)
-    fitted = in_network(layers, found.ms[blocks], has, found.ms[calibrating], errors[calibrating])
-    provenance = "simulated" if info.emulated else "measured"
+    resolutions = {size for network in survey.checking for size in (network.height, network.width)}
+    has, whole = survey.counts(survey.calibrating), (found.ms[calibrating], errors[calibrating])
+    left_out = None
+    if survey.alone == survey.layers:
+        fitted = in_network(layers, found.ms[blocks], has, *whole)
+    else:
+        model, _ = interpolator(survey.alone, found.ms[blocks], resolutions)
+        index = {layer: number for number, layer in enumerate(layers)}
+        measured = np.array([index[layer] for layer in survey.alone])
+        with threadpool_limits(1, "blas"):  # faster for such matrices on a busy machine, and the same on any
+            by_alone = times_alone(layers, measured, found.ms[blocks], errors[blocks], model)
+            fitted, left_out = in_networks(layers, by_alone, has, *whole), by_alone.left_out_pct
+    slices = dict(zip(survey.alone, map(int, found.slices[blocks]), strict=True))
+    usual = "simulated" if info.emulated else "measured"
     table_rows = {
-        layer: Row(layer, float(ms), _NORMAL_95 * float(deviation), int(found.slices[probe]), provenance)
-        for layer, ms, deviation, probe in zip(layers, fitted.ms, fitted.deviation, blocks, strict=True)
+        layer.key: Row(
+            layer,
+            float(ms),
+            _NORMAL_95 * float(deviation),
+            slices.get(layer, 0),
+            usual if layer in slices else "interpolated",
+        )
+        for layer, ms, deviation in zip(layers, fitted.ms, fitted.deviation, strict=True)
     }
     further: list[NetworksError] = []
     if there is not None:
-        kept = {row.layer: row for row in there.rows()}
+        kept = {row.layer.key: row for row in there.rows()}
         anew = there.checked_on(space) is not None
         table_rows = {**kept, **table_rows} if anew else {**table_rows, **kept}
         further = [] if anew else there.header.error.checks[:MOST_SPACES]  # of rows that are as they were
-    all_layers, all_ms = list(table_rows), np.array([row.latency_ms for row in table_rows.values()])
-    in_table = np.array([table_rows[layer].latency_ms for layer in layers])
+    in_table = np.array([table_rows[layer.key].latency_ms for layer in layers])
     error = error_of(survey.counts(survey.checking) @ in_table, found.ms[checking], found.split_half_pct)
     if found.split_half_pct > MOST_PCT:
         teller.say(
@@ -271,25 +300,29 @@ def _write(
         f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
         for number, (network, probe) in enumerate(zip(survey.checking[:REFERENCES], checking, strict=False))
     }
-    network = survey.checking[0]
-    resolutions = {network.height, network.width} | (
-        set(there.model.range.resolutions) if there and there.model else set()
-    )
-    model, left_out = interpolator(all_layers, all_ms, resolutions)
+    if there and there.model:
+        resolutions |= set(there.model.range.resolutions)
+    own = [row for row in table_rows.values() if row.provenance != "interpolated"]
+    model, mean = interpolator([row.layer for row in own], np.array([row.latency_ms for row in own]), resolutions)
     worst = min(max(0.1, *(check.worst_pct for check in (error, *further))), 1_000.0)
-    interpolated = model.band_pct["block"]
+    interpolated = p90 = model.band_pct["block"]
+    if left_out is not None:
+        mean, p90 = float(left_out.mean()), float(np.quantile(left_out, BAND_SHARE))
+        interpolated = max(worst, p90)
+    elif there and len(own) < len(table_rows):
+        interpolated = max(interpolated, there.header.error.band_pct.interpolated)
     header = TableHeader(
         name=folder.name,
         target=target,
         space=space.name if all(check.space == space.name for check in further) else None,
         resolution=resolutions.pop() if len(resolutions) == 1 else None,
-        **_origin(info, found, fitted, error.count),
+        **_origin(info, found, fitted, survey),
         model=model.to_header(),
         error=ErrorHeader(
             band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=interpolated),
             networks=error,
             further_networks=further,
-            leave_one_out={"mean_pct": left_out, "p90_pct": interpolated},
+            leave_one_out={"mean_pct": mean, "p90_pct": p90},
         ),
         references=there.header.references if there and further else write_references(folder, network_ms),
     )
@@ -307,13 +340,18 @@ def _standard_errors(found: Estimates) -> NDArray[np.float64]:
     return result
 
 
-def _origin(info: DeviceInfo, found: Estimates, fitted: Fit, checked: int) -> dict[str, Any]:
+def _origin(info: DeviceInfo, found: Estimates, fitted: Fit, survey: Survey) -> dict[str, Any]:
     """What a header says of the device and of how the rows came about."""
     device: dict[str, Any] = {key: getattr(info, key) for key in _DEVICE_KEYS}
     paces = found.paces_pct.values()
     pool = (
         f"; {len(paces)} boards of one kind, {max(paces) - min(paces):.1f} % apart, taken out" if len(paces) > 1 else ""
     )
+    if survey.alone == survey.layers:
+        blocks, method = f"blocks alone, corrected by {CALIBRATING}", "fit"
+    else:
+        part = f"{len(survey.alone):,} of {len(survey.layers):,} blocks alone"
+        blocks, method = f"{part}, filled in and corrected by {len(survey.calibrating)}", "surface"
     drift = f"drift of {found.drift_pct:.1f} % between passes {'taken out' if found.corrected else 'left in'}"
     return {
         "format": "nas-latency-table/1",
@@ -327,8 +365,8 @@ def _origin(info: DeviceInfo, found: Estimates, fitted: Fit, checked: int) -> di
         f"{int(np.median(found.sessions))} sessions a probe; {drift}{pool}",
         "source": "measured by nas",
         "key_columns": ["kind", "in_channels", "out_channels", "height", "width"],
-        "calibration": f"blocks alone, corrected by {CALIBRATING} whole networks "
-        f"(nas.profiler.fit with s = {fitted.s}, c = {fitted.c}), checked on {checked}",
+        "calibration": f"{blocks} whole networks (nas.profiler.{method} with s = {fitted.s}, c = {fitted.c}), "
+        f"checked on {len(survey.checking)}",
     }
 
 
