@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -170,7 +170,7 @@ class Sensitivity(Shared):
     @cached_property
     def largest(self) -> Genotype:
         """The network of the most MACs, `uint8[D]`, around which losses are measured."""
-        return self.space.canonical((macs(self.space) * -1.0).cheapest()[None])[0]
+        return cast(Genotype, self.space.canonical((macs(self.space) * -1.0).cheapest()[None])[0])
 
     @property
     def _pictures(self) -> list[torch.Tensor]:
@@ -240,7 +240,7 @@ def _within(loss: Factors, cost: Factors, most: float) -> Genotype:
     return found
 
 
-def _spread(array: NDArray[np.generic], axes: tuple[int, ...], onto: tuple[int, ...]) -> NDArray[np.generic]:
+def _spread(array: NDArray[Any], axes: tuple[int, ...], onto: tuple[int, ...]) -> NDArray[Any]:
     """An array over some decisions with axes of length 1 for the others of `onto`."""
     order = np.argsort(axes)
     shape = iter(np.array(array.shape)[order].tolist())

@@ -94,4 +94,4 @@ class NetAdapt:
 
 
 def _largest(space: Space) -> NDArray[np.uint8]:
-    return space.canonical((macs(space) * -1.0).cheapest()[None])[0]
+    return cast(NDArray[np.uint8], space.canonical((macs(space) * -1.0).cheapest()[None])[0])

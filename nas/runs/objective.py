@@ -60,7 +60,7 @@ class Objective:
         """By how much genotypes break the hard bounds, `float64[N]`; see `nas.controllers.controller.Excess`."""
         over = np.stack([self.costs[name](population) / self.bounds[name] - 1 for name in self.hard])
         total = np.maximum(over, 0).sum(axis=0)
-        return np.where(total > 0, total, over.max(axis=0))
+        return np.asarray(np.where(total > 0, total, over.max(axis=0)), dtype=np.float64)
 
     def winner(self, stretches: Iterable[Mapping[str, NDArray[np.float64]]]) -> int:
         """Row of the largest first value within all bounds, the first of equals, of measures that come in stretches.

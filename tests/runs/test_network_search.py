@@ -40,6 +40,17 @@ def test_a_network_trained_on_these_pictures_is_shrunk(trained, tmp_path, monkey
     nas("search", "--resume", "--out", "r", cwd=tmp_path)
 
 
+@pytest.mark.parametrize("how", [["--controller", "exact"], ["--controller", "netadapt", "--budget", "2k"]])
+def test_it_is_shrunk_by_what_each_option_costs_alone(trained, tmp_path, monkeypatch, how):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    words = ("--network", str(trained), "--target", "fake", "--latency", "80%", "--data", "digits")
+    nas("search", *words, "--accuracy", "sensitivity:3", *how, "--out", "r", cwd=tmp_path)
+    result = Run.load(tmp_path / "r").result
+    assert result.proof.proven
+    assert result.winner.latency_ms <= result.bounds["latency_ms"]
+    assert result.winner.accuracy <= result.references["digits-net"].accuracy  # around which losses are measured
+
+
 NETWORK = ("--network", "mobilenetv2-1.0", "--target", "fake")
 
 
