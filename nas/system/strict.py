@@ -20,7 +20,7 @@ def _printable(value: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,95}$")]
-"""A space's `Name`, or a network's and `-elastic`, and behind it what it was adapted to: `-32px-10c`."""
 Text = Annotated[str, Field(max_length=4_000), AfterValidator(_printable)]
 """Spaces and tables come from elsewhere, and their texts are shown on terminals."""
+SpaceName = Annotated[str, Field(pattern=r"^[^/\\]{1,400}$"), AfterValidator(_printable)]
+"""A space's `Name`, or that of a network's file and `-elastic`, and behind it what it was adapted to: `-32px-10c`."""

@@ -19,7 +19,7 @@ from nas.profiler.networks import ranged
 from nas.profiler.profile import CALIBRATING_MANY, CHECKING, Survey, profile
 from nas.profiler.rounds import Effort
 from nas.space import Decision, Slot, Space
-from nas.tables.table import LatencyTable
+from nas.tables.table import LatencyTable, load_table
 
 LOOSE = Effort(precision_pct=10.0, seconds=1e6)
 
@@ -177,7 +177,7 @@ def test_networks_are_of_all_sizes(space: Space) -> None:
 
 def test_a_space_beside_it_keeps_the_rows(space: Space, profiled: tuple[LatencyTable, Stepped], tmp_path: Path) -> None:
     """A small space in the same folder has its layers measured, and what was filled in keeps its band."""
-    few = Space("few", (Decision("a", (8, 96)),), (Slot("stem", (0,), space.slots[0].layers),))
+    few = Space("mine 1.0 (ü)-elastic-96px", (Decision("a", (8, 96)),), (Slot("stem", (0,), space.slots[0].layers),))
     table, _ = profiled
     folder = tmp_path / "table"
     shutil.copytree(table.path, folder)
@@ -186,4 +186,5 @@ def test_a_space_beside_it_keeps_the_rows(space: Space, profiled: tuple[LatencyT
     assert {row.layer: row for row in grown.rows()} == {row.layer: row for row in table.rows()}
     assert grown.header.error.band_pct.interpolated >= table.header.error.band_pct.interpolated
     assert grown.checked_on(space) == table.checked_on(space)
+    assert grown.checked_by_name("mine 1.0 (ü)-elastic-96px") == load_table(folder).checked_on(few)
     assert grown.checked_on(few)
