@@ -20,7 +20,7 @@ def _printable(value: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,95}$")]
-"""A space's `Name`, and behind it what it was adapted to: `-32px-10c`."""
+SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,95}$")]
+"""A space's `Name`, or `mobilenetv2-1.0-elastic`, and behind it what it was adapted to: `-32px-10c`."""
 Text = Annotated[str, Field(max_length=4_000), AfterValidator(_printable)]
 """Spaces and tables come from elsewhere, and their texts are shown on terminals."""
