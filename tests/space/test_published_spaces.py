@@ -31,6 +31,8 @@ def reference(space: str, name: str) -> Architecture:
         ("single-path", 4**5 * 5**15),  # five stages of four layers, all but the first may be skipped
         ("mnasnet", (4 * 2 * 2 * 2 * 3 * 3) ** 5 * (4 * 2 * 2 * 2 * 3 * 2) ** 2),  # two blocks have one layer or two
         ("nas-bench-macro", 3**8),
+        # seven widths, four depths; kernels and expansions of 15 layers; SE of five stages, activations of three
+        ("mobilenetv3", (3 * 4 * 5**4 * 2) * 3**4 * 2**15 * (3 * 4**3 * 3**11) * 2**5 * 2**3),
     ],
 )
 def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
@@ -68,6 +70,7 @@ def test_canonical_forms_are_networks(name: str) -> None:
         ("fbnet", "fbnet-b", "fbnet-b", 306.2e6),
         ("fbnet", "fbnet-c", "fbnet-c", 383.0e6),
         ("single-path", "single-path-nas", "single-path-nas", 333.5e6),
+        ("mobilenetv3", "mobilenetv3-small", "mobilenetv3-small-1.0", 56.5e6),
     ],
 )
 def test_published_networks_decode_to_their_layers_and_macs(space: str, name: str, archdef: str, macs: float) -> None:
@@ -92,6 +95,16 @@ def test_mnasnet_holds_mobilenetv2() -> None:
     network = reference("mnasnet", "mobilenetv2")
     assert network.macs == read_archdef(ARCHDEFS / "mobilenetv2-1.0.json").macs == 300_774_272
     assert network.params == 3_504_872  # as torchvision and timm count it
+
+
+def test_mobilenetv3_holds_small_and_what_it_becomes_where_it_is_scaled() -> None:
+    assert reference("mobilenetv3", "mobilenetv3-small").params == 2_542_856  # as torchvision and timm count it
+    space = load_space("mobilenetv3", resolution=32, classes=10, strides="drop")
+    choices = dict(space.references["mobilenetv3-small"])
+    wider = {"stage1": 24, "stage2": 32, "stage3": 48, "stage4": 64, "stage5": 120, "top": 720, "head": 1280}
+    network = space.decode(space.encode([choices | {f"{place}.width": width for place, width in wider.items()}])[0])
+    assert [layer.out_channels for layer in network.layers[2:4]] == [32, 32]
+    assert network.layers[-1].height == 4  # strides of stem and stage 1 are dropped
 
 
 def test_near_mnasnet_a1_differs_in_the_width_that_is_off_the_grid() -> None:

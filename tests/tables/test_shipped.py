@@ -1,4 +1,4 @@
-"""The shipped tables: every shipped space is searchable on one of them, and `pixel3` says what its source says."""
+"""The shipped tables: which shipped spaces are searchable on them, and `pixel3` says what its source says."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from nas.system.places import shipped_tables, space_names
 from nas.tables.check import check_table
 from nas.tables.table import load_table
 
+UNTIMED = {"mobilenetv3"}
+"""Spaces for which no shipped table answers: hard-swish was not timed on their phones."""
+
 
 @pytest.fixture(scope="module")
 def listed() -> dict[str, Any]:
@@ -31,7 +34,7 @@ def test_every_shipped_space_is_searched_on_every_target_that_is_listed_for_it(
     space: str, listed: dict[str, Any], tmp_path: Path
 ) -> None:
     targets = listed[space]["targets"]
-    assert targets
+    assert bool(targets) == (space not in UNTIMED)
     assert [name for name in shipped_tables() if load_table(name).answers(load_space(space).layers())] == targets
     for target in targets:
         cheapest = ["--accuracy", "zero-cost:macs", "--budget", "20", "--latency", "60ms"]
@@ -45,10 +48,11 @@ def test_every_shipped_space_is_searched_on_every_target_that_is_listed_for_it(
 def test_the_list_names_them_for_people() -> None:
     lines = CliRunner().invoke(cli, ["spaces", "list"]).stdout.splitlines()
     assert [line.split()[0] for line in lines] == space_names()
-    assert all(" · targets " in line and "none" not in line for line in lines)
+    assert all(" · targets " in line for line in lines)
+    assert {line.split()[0] for line in lines if "targets none" in line} == UNTIMED
 
 
-@pytest.mark.parametrize("space", ["fbnet", "mnasnet", "nas-bench-macro"])
+@pytest.mark.parametrize("space", ["fbnet", "mnasnet", "nas-bench-macro", "mobilenetv3"])
 def test_a_refusal_says_where_to_look(space: str, tmp_path: Path) -> None:
     words = ["search", "--space", space, "--target", "pixel-cpu", "--budget", "20", "--out", str(tmp_path / "run")]
     problem = CliRunner().invoke(cli, words).exception
