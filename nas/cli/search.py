@@ -10,7 +10,7 @@ import click
 from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
 from nas.errors import NasError
 from nas.system import ranks
-from nas.system.places import ELASTIC, absolute_data, is_path, network_names, space_names, space_path
+from nas.system.places import absolute_data, is_path, space_names, space_path
 
 
 @click.command()
@@ -96,7 +96,9 @@ def search(
     if network is not None:
         if space is not None:
             raise NasError("A search is of a --space or of a --network, not both.")
-        asked["space"] = _elastic(network)
+        from nas.runs.network import elastic
+
+        asked["space"] = elastic(network)  # what is no network is refused before anything is written
     if "weights" in asked:
         asked["weights"] = str(Path(asked["weights"]).resolve())
     if space is not None:  # paths are made absolute: resumable from any folder
@@ -138,11 +140,3 @@ def search(
         from nas.cli.screen import search_summary
 
         show(search_summary(run.result, run.path))
-
-
-def _elastic(network: str) -> str:
-    """The elastic space of a network in any form, by the name or the file of the network."""
-    from nas.runs.network import find_network
-
-    path = find_network(network).path  # what is no network is refused before anything is written
-    return ELASTIC + (network if network in network_names() else str(path.resolve()))

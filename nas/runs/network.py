@@ -16,7 +16,7 @@ from nas.runs.request_folder import FILE
 from nas.runs.run import Run
 from nas.system.command import command
 from nas.system.folder_lock import is_held
-from nas.system.places import network_names
+from nas.system.places import ELASTIC, network_names
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ def find_network(place: str | Path, resolution: int | None = None) -> Network:
 def absolute_network(place: str) -> str:
     """The same network from every working folder: a name stays, a path is made absolute."""
     return place if place in network_names() else str(Path(place).resolve())
+
+
+def elastic(place: str) -> str:
+    """The name of the elastic space of a network in any form, by its shipped name or its file."""
+    path = find_network(place).path
+    return ELASTIC + (place if place in network_names() else str(path.resolve()))
 
 
 def _file(place: Path) -> Path:

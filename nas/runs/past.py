@@ -27,14 +27,16 @@ TUNE_SHARE, SHARED_SHARE = 0.25, 0.25
 """Of the time that was given."""
 USUAL_SHARE = 0.4
 """Of the whole network's MACs, where the bound is not a share."""
-FILE = "teacher.json"
+FOLDER = "teacher"
+"""In a run's, with the whole network as it was tuned: see `nas.supernet.past`."""
+FILE = "tuning.json"
 
 
 def space_of(request: Request, folder: Path | None = None, classes: int | None = None) -> Space:
     """The space of a request; of a trained network with what its weights say of it. It is taken from the tuned network
     in a run's `folder`, where there is one."""
     if request.space.startswith(ELASTIC):
-        tuned = None if folder is None else folder / "teacher" / "config.json"
+        tuned = None if folder is None else folder / FOLDER / "config.json"
         if tuned is not None and tuned.is_file():
             network = read_network(tuned).architecture
             return elastic_of(network, _name(request), classes, changed=_changes(request))
@@ -75,7 +77,10 @@ def planned_past(request: Request, network: Imported, data: Data, folder: Path |
     per_epoch = batches_per_epoch(len(data.train), BATCH)
     if file is not None and file.is_file():
         document = read_json(file, RunError)
-        epochs, steps = document["epochs"], document["steps"]
+        try:
+            epochs, steps = int(document["epochs"]), int(document["steps"])
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"{file}: not how long a network is tuned. Start a new run with another --out.") from None
     else:
         known = network.classes == data.classes  # it was trained on these already
         epochs, steps = 0 if known else EPOCHS, SHARED_EPOCHS * per_epoch

@@ -216,14 +216,20 @@ def _weights(
     processes: Processes | None,
 ) -> SharedWeights:
     """Of the supernet that `accuracy` describes, or that the policy trains."""
-    from nas.supernet.shared_weights import SharedSettings, SharedWeights  # brings torch
+    from nas.supernet.rules import RULES  # brings torch
+    from nas.supernet.shared_weights import SHRINKING, SharedSettings, SharedWeights
 
-    settings = SharedSettings.parse(accuracy.partition(":")[2])
+    argument = accuracy.partition(":")[2]
+    settings = SharedSettings.parse(argument)
     if request.learns:
         policy, steps = request.controller, request.planned(accuracy) or 0
         settings = SharedSettings(steps=steps, rule=policy, kind=POLICIES[policy].supernet)
     past = None
-    if subject.network is not None and not request.learns:
+    if subject.network is not None:
         past, steps = planned_past(request, subject.network, data, folder)
-        settings = replace(settings, steps=steps)
+        words = argument.split(",")
+        if not request.learns and not any(word.isdecimal() for word in words):
+            settings = replace(settings, steps=steps)
+        if not request.learns and not RULES.keys() & set(words):
+            settings = replace(settings, rule=SHRINKING)
     return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes, past)

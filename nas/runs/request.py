@@ -124,6 +124,8 @@ class Request:
             raise NasError("--weights are those of a trained network: give it by --network.")
         if self.weights is not None and self.data is None:
             raise NasError("--weights are tried on pictures: add --data, such as imagefolder:PATH.")
+        if self.weights is not None and not self.inherits:
+            raise NasError(f"The accuracy {self.accuracy!r} has no use for --weights: leave one of the two out.")
         if self.data is not None and (type(self.data) is not str or not self.data):
             raise NasError(f"`data` is text such as digits or imagefolder:PATH, got {self.data!r}.")
         if self.learns:

@@ -30,6 +30,8 @@ from nas.training.processes import Processes, alone
 
 VERSION = "supernet/1"
 FILE = "supernet.safetensors"
+SHRINKING = "shrinking"
+"""The rule by which what is in a trained network learns: see `nas.supernet.past.Shrinking`."""
 SLOW_PIXELS = 96
 """From here on a supernet is hardly trained without a GPU in the time that somebody waits."""
 
@@ -40,7 +42,7 @@ class SharedSettings:
 
     steps: int = 2_000
     rule: str = "uniform"
-    """One of `RULES`, or the policy that trains it."""
+    """One of `RULES`, `SHRINKING`, or the policy that trains it."""
     kind: str = "superkernel"
 
     @classmethod
@@ -113,8 +115,8 @@ class SharedWeights:
 
     @cached_property
     def rule(self) -> Rule:
-        """That of the settings; with a past, what is in the whole network learns from it."""
-        if self.past is None or self.tuned is None:
+        """That of the settings."""
+        if self.settings.rule != SHRINKING or self.past is None or self.tuned is None:
             return RULES[self.settings.rule]
         return Shrinking(self.space, self.tuned.network().to(self.team.device), self.past.share)
 
