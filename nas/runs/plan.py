@@ -50,8 +50,8 @@ def stages(request: Request, chosen: Chosen | None) -> dict[str, float | None]:
     left = None if given is None else given - (race or 0.0)
     accuracy = (request if chosen is None else chosen.applied(request)).accuracy or ("supernet" if request.data else "")
     kind = accuracy.partition(":")[0]
-    share = TUNE_SHARES[kind] if chosen and kind in TUNE_SHARES else 0.0
     tuned = kind in TUNE_SHARES and accuracy != "prior:0" and not request.learns
+    share = TUNE_SHARES[kind] if chosen and tuned else 0.0
     return {
         **({} if device_name(request.target) is None else {"profile": None}),
         **({"tune": share * left if share and left else None} if tuned else {}),

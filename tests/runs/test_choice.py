@@ -66,6 +66,8 @@ def test_a_search_on_pictures_leaves_half_of_its_time_to_the_race() -> None:
 def test_stages_share_the_time() -> None:
     chosen = choose(ASKED, COSTS, prior=True)
     assert stages(ASKED, chosen) == {"tune": 360, "search": pytest.approx(90), "race": 450}
+    alone = choose(ASKED, replace(COSTS, training=200.0), prior=True)
+    assert stages(ASKED, alone) == {"search": 450, "race": 450}
     assert stages(replace(ASKED, target="cpu", accuracy="train"), None) == {"profile": None, "search": 450, "race": 450}
     assert stages(replace(ASKED, data=None, seconds=None), None) == {"search": None}
 
