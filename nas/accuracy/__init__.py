@@ -3,6 +3,7 @@
 evaluator.py  the contract
 make.py       what an evaluator is made of
 predictor.py  fitted beforehand on trained networks of a space, compiled to factors
+prior.py      that of a space for it at another resolution or with other classes, corrected by a few trainings
 tabular.py    looked up in a CSV of networks that were trained
 zero_cost.py  ranked by proxies of the untrained network, combined; proxies.py has them
 shared.py     measured on held-out pictures, with weights inherited from a supernet
@@ -36,6 +37,7 @@ class Kind(Lazy["Evaluator"]):
 
 EVALUATORS = {
     "predictor": Kind("nas.accuracy.make:predicted", budget=500_000),
+    "prior": Kind("nas.accuracy.make:borrowed", budget=100_000, pictures=True),
     "table": Kind("nas.accuracy.make:looked_up", budget=500),
     "zero-cost": Kind("nas.accuracy.make:untrained", budget=150),
     "supernet": Kind("nas.accuracy.make:inherited", budget=300, pictures=True, inherits=True),

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.cost.factors import Factors
 from nas.space.space import Population
 
 
@@ -43,3 +44,15 @@ class Spread(Protocol):
     @property
     def at_once(self) -> int:
         """How many of them at the same time. Raises `NasError` where the workers are not there."""
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """An evaluator that learns from networks of those that a search may find, with the workers that there are."""
+
+    @property
+    def worth(self) -> Factors:
+        """Which networks it had better learn from: those of which this is large."""
+
+    def among(self, population: Population) -> None:
+        """These are some: `uint8[N, D]`, N at least 1."""

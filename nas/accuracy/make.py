@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.accuracy import EVALUATORS
-from nas.accuracy.evaluator import Evaluator, Spread
+from nas.accuracy.evaluator import Evaluator, Sampling, Spread
 from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
@@ -18,7 +18,7 @@ from nas.system.teller import Silent, Teller
 from nas.workers import Here, Workers
 
 if TYPE_CHECKING:
-    from nas.accuracy.short_training import Method
+    from nas.accuracy.short_training import Method, ShortTraining
     from nas.data.data import Data
     from nas.supernet.shared_weights import SharedWeights
 
@@ -49,6 +49,28 @@ def predicted(space: Space, argument: str, means: Means) -> Evaluator:
 def looked_up(space: Space, argument: str, means: Means) -> Evaluator:
     """`--accuracy table:PATH`."""
     return load_tabular(space, argument)
+
+
+def borrowed(space: Space, argument: str, means: Means) -> Evaluator:
+    """`--accuracy prior`: a rank from ImageNet, corrected by trainings unless they are 0."""
+    from nas.accuracy.prior import EPOCHS, LEAST, MOST, TRAININGS, Borrowed, Corrected, prior_of  # reads spaces
+
+    prior = prior_of(space)
+    if prior is None:
+        raise NasError(f"There is no predictor for networks of {space.name!r}, in any size; take another --accuracy.")
+    first, comma, epochs = argument.partition(",")
+    known = not first or (first.isdecimal() and (int(first) == 0 or LEAST <= int(first) <= MOST))
+    if not known or (comma and not epochs):
+        raise NasError(
+            f"`prior:` takes a number of trainings, 0 or {LEAST} to {MOST:,}, and of their epochs after a comma, "
+            f"got {argument[:40]!r}."
+        )
+    if first and not int(first):
+        return Borrowed(prior.name, prior.factors, prior.log_variance, prior.meta, prior.fingerprint, unit="")
+    from nas.accuracy.short_training import Whole, epochs_of  # brings torch
+
+    training = _trained(space, means, epochs_of("prior", epochs, EPOCHS), Whole(means.workers))
+    return Corrected(prior, training, int(first or TRAININGS), means.teller)
 
 
 def untrained(space: Space, argument: str, means: Means) -> Evaluator:
@@ -87,7 +109,7 @@ def halved(space: Space, argument: str, means: Means) -> Evaluator:
     return _trained(space, means, epochs_of("asha", argument, EPOCHS), Halving(means.workers, means.teller))
 
 
-def _trained(space: Space, means: Means, epochs: int, method: Method) -> Evaluator:
+def _trained(space: Space, means: Means, epochs: int, method: Method) -> ShortTraining:
     from nas.accuracy.short_training import ShortTraining, Training
     from nas.training.recipe import Recipe
 
@@ -110,6 +132,6 @@ def make_evaluator(accuracy: str, space: Space, means: Means = Means()) -> Evalu
         evaluator = load_own(accuracy, "evaluator", NEEDED)(space, means)
     else:
         evaluator = EVALUATORS[name](space, argument, means)
-    if means.workers.option and not isinstance(evaluator, Spread):
-        raise NasError(f"--workers is for the accuracies train, asha and zero-cost; {name!r} is computed here.")
+    if means.workers.option and not isinstance(evaluator, Spread | Sampling):
+        raise NasError(f"--workers is for the accuracies train, asha, prior and zero-cost; {name!r} is computed here.")
     return evaluator

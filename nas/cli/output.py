@@ -140,8 +140,24 @@ class _Line:
         return f"{self.label} {', '.join(filter(None, parts))}"
 
 
+@dataclass
+class _Stage:
+    """One of several stages that work goes through."""
+
+    name: str
+    place: str
+    """Such as `2/4`."""
+    seconds: float | None
+    begun: float
+    task: TaskID | None = None
+
+    def __str__(self) -> str:
+        about = "" if self.seconds is None else f", about {minutes(self.seconds)} of the budget"
+        return f"{self.name} {self.place}{about}"
+
+
 class ScreenTeller:
-    """A `nas.system.teller.Teller` on stderr: remarks, and how work stands.
+    """A `nas.system.teller.Staged` on stderr: remarks, in which stage work is, and how it stands.
 
     Where it is a terminal that is a bar for each kind of work, and one without an end where nothing is told for a
     while; elsewhere a line every so often.
@@ -155,6 +171,8 @@ class ScreenTeller:
         self._lock = threading.Lock()
         self._begun = self._told = monotonic()
         self._idle: TaskID | None = None
+        self._planned: dict[str, float | None] = {}
+        self._stage: _Stage | None = None
 
     def __enter__(self) -> ScreenTeller:
         if not ranks.rank():
@@ -167,6 +185,7 @@ class ScreenTeller:
             if self._live is not None:
                 if self._idle is not None:
                     self._live.update(self._idle, visible=False)
+                self._end_stage()
                 self._live.stop()
 
     def searched(self, done: int, total: int | None, word: str) -> None:
@@ -184,6 +203,37 @@ class ScreenTeller:
         else:
             self._told = monotonic()
             tell(line)
+
+    def stages(self, planned: Mapping[str, float | None]) -> None:
+        """What is to come; one stage alone is not worth a word."""
+        self._planned = dict(planned) if len(planned) > 1 else {}
+
+    def stage(self, name: str) -> None:
+        """On a terminal a bar that fills with its time; elsewhere a line."""
+        if name not in self._planned or ranks.rank():
+            return
+        with self._lock:
+            self._end_stage()
+            place = f"{[*self._planned].index(name) + 1}/{len(self._planned)}"
+            self._stage = _Stage(name, place, self._planned[name], monotonic())
+            if not sys.stderr.isatty():
+                tell(str(self._stage))
+            elif not self._ended.is_set():
+                self._stage.task = self._bar(f"{name} {place}")
+                self._tick()
+
+    def _tick(self) -> None:
+        """Have the bar of the stage fill; one that takes longer than its share stays all but full."""
+        stage = self._stage
+        if stage is not None and stage.task is not None:
+            took, of = monotonic() - stage.begun, stage.seconds
+            about = "" if of is None else f"of ~{minutes(of)}"
+            self._bars().update(stage.task, completed=min(took, 0.99 * (of or 0.0)), total=of, count=about)
+
+    def _end_stage(self) -> None:
+        if self._stage is not None and self._stage.task is not None:
+            self._bars().update(self._stage.task, completed=1, total=1)
+        self._stage = None
 
     def _show(self, kind: str, done: int, total: int | None, word: str) -> None:
         with self._lock:
@@ -239,6 +289,7 @@ class ScreenTeller:
                 if self._ended.is_set():
                     return
                 if terminal:
+                    self._tick()
                     if now - self._told > SILENCE_S and not any(line.under_way for line in self._lines.values()):
                         live = self._bars()
                         if self._idle is None:

@@ -33,6 +33,7 @@ def search_summary(result: Result, run: Path) -> str:
             "attainable",
         ),
         ("accuracy", accuracy.provenance),
+        *([] if result.chosen is None else [("chosen", f"{result.chosen.accuracy}: {result.chosen.why}")]),
         (
             "latency",
             f"{result.target}: {result.device} · of the winner's time {_coverage(winner.coverage)} "

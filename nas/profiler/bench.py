@@ -14,7 +14,7 @@ from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
 from nas.profiler.verify import check_device, verify
 from nas.space.space import Space
-from nas.system.teller import Teller
+from nas.system.teller import Teller, stage
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.target import table_folder
 
@@ -102,4 +102,5 @@ def have_table(target: str, space: Space, device: Device, teller: Teller) -> Non
         )
     else:
         teller.say(f"{target} has no table of {space.name} yet: it is measured now, into {folder}")
+    stage(teller, "profile")
     profile(space, target, device, folder, Effort(), teller)

@@ -10,6 +10,7 @@ from nas.report.markup import element, joined
 from nas.report.material import Material
 from nas.report.overview import definitions, table_rows
 from nas.runs.request import Request
+from nas.runs.result import Chosen
 from nas.runs.training_folder import TrainingFolder
 from nas.system.command import command
 from nas.system.places import ELASTIC
@@ -18,8 +19,13 @@ WHOLE = 32
 """Letters of a word that a phone has room for."""
 
 
-def command_line(request: Request, planned: int | None = None, batch: int | None = None) -> str:
-    """What to type for this search, with what it settled: the evaluations that a time became, and how many at once."""
+def command_line(
+    request: Request, planned: int | None = None, batch: int | None = None, chosen: Chosen | None = None
+) -> str:
+    """What to type for this search, with what it settled: what was chosen for it, the evaluations that a time became,
+    and how many at once."""
+    if chosen is not None:
+        request = chosen.applied(request)
     budget = str(request.budget) if request.budget is not None else None
     if request.seconds is not None:
         budget = f"{_plain(request.seconds)}s" if planned is None else str(planned)
@@ -60,7 +66,7 @@ def _bound(request: Request) -> str | None:
 
 def reproduce_section(material: Material) -> Markup:
     """Commands, versions and fingerprints."""
-    request, setup = material.request, material.setup
+    request, setup, chosen = material.request, material.setup, material.result.chosen
     rows = [
         ("versions", ", ".join(f"{name} {version}" for name, version in setup.versions.items())),
         ("made", setup.created),
@@ -76,7 +82,7 @@ def reproduce_section(material: Material) -> Markup:
     return joined(
         [
             element("p", f"The same search again, with the same versions, space and table:{became}"),
-            code(command_line(request, setup.planned, setup.batch)),
+            code(command_line(request, setup.planned, setup.batch, chosen)),
             *hand_over(material),
             definitions(rows),
         ]

@@ -196,7 +196,7 @@ def _commands(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     for material, name in zip(materials, names, strict=True):
         parts += [
             element("h3", name),
-            code(command_line(material.request, material.setup.planned, material.setup.batch)),
+            code(command_line(material.request, material.setup.planned, material.setup.batch, material.result.chosen)),
         ]
     setup = materials[0].setup
     prints = f"Space SHA-256 {setup.space}; table SHA-256 {setup.table}."

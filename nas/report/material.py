@@ -83,8 +83,10 @@ class Material:
     @property
     def kind(self) -> str:
         """What `--accuracy` was, settled: `predictor`, `table`, `zero-cost`, `supernet`, `train`."""
-        request = self.request
-        kind = (request.accuracy or ("supernet" if request.data is not None else "")).partition(":")[0]
+        request, chosen = self.request, self.result.chosen
+        kind = (
+            request.accuracy or (chosen and chosen.accuracy) or ("supernet" if request.data is not None else "")
+        ).partition(":")[0]
         return kind or ("predictor" if self.result.accuracy.unit else "zero-cost")
 
     @property

@@ -19,6 +19,7 @@ LABELS = {
     "zero-cost": "a score, not an accuracy",
     "supernet": "estimated with inherited weights",
     "train": "measured after a short training",
+    "prior": "estimated: a rank from ImageNet",
 }
 """What the accuracy of a network is, by the kind of `--accuracy`."""
 
@@ -104,6 +105,7 @@ def _asked(material: Material) -> Markup:
         ("objective", request.goal),
         ("controller", request.controller),
         ("accuracy", result.accuracy.provenance),
+        *([] if result.chosen is None else [("chosen", f"{result.chosen.accuracy}: {result.chosen.why}")]),
         ("latency", f"by table; {_covered(material)} (± {result.winner.latency_error_pct:.0f} %, estimated)"),
         ("budget", _budget(material)),
         ("seed", str(request.seed)),

@@ -19,7 +19,7 @@ from nas.formats.winner import export
 from nas.runs.doubts import doubts
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
-from nas.runs.result import Accuracy, Found, Measured, NetworksError, Result, Winner
+from nas.runs.result import Accuracy, Chosen, Found, Measured, NetworksError, Result, Winner
 from nas.runs.run import Run
 from nas.runs.search_method import Searched
 from nas.runs.solver_search import prove
@@ -52,9 +52,10 @@ def conclude(
     evaluated: int,
     teller: Teller,
     verified: Verified | None = None,
+    chosen: Chosen | None = None,
 ) -> Result:
     """Write front.csv and winner/ from the ledger alone; returns the content of result.json. `evaluated` are new in
-    what was `searched` now; the winner is measured where `verified` is given.
+    what was `searched` now; the winner is measured where `verified` is given; `chosen` is what accuracy it was by.
 
     Raises `Unattainable` where nothing evaluated meets all bounds.
     """
@@ -114,13 +115,16 @@ def conclude(
     known = space.encode(list(space.references.values()))
     references = _found(problem, known, objective.accuracy(known))
     error, others = problem.table.checked_on(space), problem.table.checked_spaces
+    further: dict[str, Any] = {"checked_on": others} if error is None and others else {}
+    if chosen is not None:
+        further["chosen"] = chosen
     return Result(
         space=space.name,
         size=space.size,
         target=problem.table.name,
         device=problem.table.header.summary,
         networks_error=None if error is None else NetworksError(**error),
-        **({"checked_on": others} if error is None and others else {}),
+        **further,
         attainable=list(problem.factors["latency_ms"].bounds()),
         bounds=dict(objective.bounds),
         accuracy=Accuracy(

@@ -13,13 +13,13 @@ from nas.controllers.controller import Controller, Ending
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Interrupted
 from nas.runs.ledger import Ledger
-from nas.runs.plan import Plan
+from nas.runs.plan import Plan, search_seconds
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.search_method import Searched
 from nas.runs.standing import Standing
 from nas.system.interrupt import Stopwatch, interruptible
-from nas.system.teller import Teller
+from nas.system.teller import Teller, stage
 
 if TYPE_CHECKING:
     from nas.supernet.shared_weights import SharedWeights
@@ -59,6 +59,7 @@ class ControllerSearch:
             asked += len(population)
         first = 0 if isinstance(objective.accuracy, Spread) else 1  # workers would wait for one
         objective.accuracy(problem.initial[:first])  # what is prepared at the first call is not part of the pace
+        stage(self._teller, "search")
         with interruptible() as interrupted:
             watch, timed = Stopwatch(interrupted), 0  # what was asked for in the seconds of the watch
             while not _ended(self._controller) and (plan.planned is None or asked < plan.planned):
@@ -70,7 +71,7 @@ class ControllerSearch:
                 asked += n
                 timed += n * watch.lap()
                 if plan.planned is None and watch.seconds > WARM_UP_SECONDS:
-                    plan.become(max(asked, int(timed * (request.seconds or 0) / watch.seconds)))
+                    plan.become(max(asked, int(timed * (search_seconds(request) or 0) / watch.seconds)))
                 plan.run.check_present()
                 self._progress(asked, plan.planned, standing.update(*judged))
                 if len(ledger) == before and problem.space.size <= SMALL:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.accuracy.evaluator import Evaluator
+from nas.accuracy.evaluator import Evaluator, Sampling
 from nas.accuracy.make import Means, default_accuracy, make_evaluator
 from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
@@ -21,6 +21,7 @@ from nas.policies import POLICIES
 from nas.runs.objective import Objective
 from nas.runs.past import past_of, planned_past, space_of
 from nas.runs.request import Request
+from nas.solvers.exact import evolved
 from nas.space.adapt import options_of
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
@@ -144,6 +145,8 @@ class Problem:
         hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, asked))
         objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
+        if isinstance(accuracy, Sampling):
+            accuracy.among(_within(space, objective, accuracy.worth))
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
         return cls(space, found, objective, initial, request.planned(kind), weights)
 
@@ -187,6 +190,17 @@ def _provable(accuracy: Evaluator) -> bool:
     """Whether an accuracy is a sum of arrays."""
     found = inspect.getattr_static(accuracy, "factors", None)  # they may have to be measured
     return isinstance(found, (Factors, property, cached_property))
+
+
+def _within(space: Space, objective: Objective, worth: Factors) -> Population:
+    """What a short evolution towards this worth meets within the hard bounds, `uint8[n, D]`; where nothing is within,
+    those that break them least."""
+    limits = [(objective.costs[name], objective.bounds[name]) for name in objective.hard]
+    met = space.canonical(evolved(space, worth, limits))
+    excess = np.zeros(len(met))
+    for cost, limit in limits:
+        excess += np.maximum(cost(met) / limit - 1, 0)
+    return np.asarray(met[excess <= excess.min()], dtype=np.uint8)
 
 
 def _is_hard(form: str, asked: float | None) -> bool:

@@ -6,6 +6,7 @@ again when the result is printed; keys of later ones are kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from nas.cost.cost import COSTS
 from nas.errors import RunError
+from nas.runs.request import Request
 
 
 def _of_latency_too(bounds: dict[str, int | float]) -> dict[str, int | float]:
@@ -78,6 +80,22 @@ class Accuracy(Part):
     def title(self) -> str:
         """Label and unit, for an axis."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
+
+
+class Chosen(Part):
+    """What accuracy was estimated from, where there were pictures and nobody said; see `nas.runs.choice`."""
+
+    accuracy: str
+    """As `--accuracy` takes it."""
+    evaluations: Annotated[int, Field(ge=1)]
+    training_s: float
+    """Of a short training of the space's middle network, as it was measured here."""
+    supernet_step_s: float
+    why: str
+
+    def applied(self, request: Request) -> Request:
+        """The request as if that had been asked for."""
+        return replace(request, accuracy=self.accuracy, budget=self.evaluations, seconds=None)
 
 
 class Measured(Part):
@@ -172,6 +190,7 @@ class Result(Part):
     bounds: Annotated[dict[str, Annotated[int | float, Field(gt=0)]], AfterValidator(_of_latency_too)]
     """By name of the cost; latency always has one."""
     accuracy: Accuracy
+    chosen: Chosen | None = None
     winner: Winner
     doubts: list[str] = []
     """Why the winner means little, a sentence each; see `nas.runs.doubts`."""

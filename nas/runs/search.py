@@ -17,7 +17,7 @@ from nas.policies import check_policy
 from nas.runs.conclude import conclude
 from nas.runs.controller_search import ControllerSearch, Progress
 from nas.runs.ledger import Ledger
-from nas.runs.plan import Plan
+from nas.runs.plan import Plan, stages
 from nas.runs.problem import Problem, Subject
 from nas.runs.request import Request
 from nas.runs.run import Run
@@ -26,7 +26,7 @@ from nas.runs.solver_search import SolverSearch
 from nas.runs.together import first_before_others, together
 from nas.space.space import Space
 from nas.system import ranks
-from nas.system.teller import Silent, Teller
+from nas.system.teller import Silent, Staged, Teller
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.target import target_path
 from nas.workers import make_workers
@@ -81,11 +81,19 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                     clock = stack.enter_context(_device(request, subject.space, teller))
                 return load_table(target_path(request.target, subject.space.name))
 
+            chosen = None
+            if subject.data is not None:
+                from nas.runs.choice import chosen_for  # brings scipy
+
+                chosen = chosen_for(run, subject, team, opened, teller)
+                request = request if chosen is None else chosen.applied(request)
+            if isinstance(teller, Staged):
+                teller.stages(stages(run.request, chosen))
             problem = Problem.load(
                 request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team, table=table
             )
             method = _method(request, problem, progress, teller)
-            plan = Plan.settled(run, problem)
+            plan = Plan.settled(run, problem, chosen)
         if team and not team.first:
             method.take_part(plan)
             return
@@ -97,7 +105,7 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 searched = method.search(plan, ledger)
                 evaluated = len(ledger) - before
                 verified = None if clock is None else partial(clock, table=problem.table)
-                result = conclude(run, problem, ledger, searched, evaluated, teller, verified)
+                result = conclude(run, problem, ledger, searched, evaluated, teller, verified, chosen)
                 run.write("result.json", result.to_json())
         except RunError:
             run.check_present()  # where it is gone, that is what happened

@@ -25,7 +25,7 @@ from nas.supernet.rules import RULES, Rule
 from nas.supernet.supernet import Supernet
 from nas.supernet.training import WeightSettings, WeightTraining
 from nas.system.interrupt import interruptible
-from nas.system.teller import Teller
+from nas.system.teller import Teller, stage
 from nas.training.processes import Processes, alone
 
 VERSION = "supernet/1"
@@ -148,6 +148,7 @@ class SharedWeights:
     def train(self) -> None:
         """Train by the rule, from wherever the checkpoint stands. Raises `NasError` where the loss diverges or memory
         is short, `Interrupted` after SIGINT or SIGTERM; the last checkpoint is kept."""
+        stage(self.teller, "tune")
         training, stepper, rule = self.training, self.training.stepper, self.rule
         stepper.restore()
         with interruptible() as interrupted, stepper.memory_told():

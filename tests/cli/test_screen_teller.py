@@ -126,3 +126,34 @@ def test_a_terminal_shows_that_something_goes_on_where_nothing_is_told(monkeypat
         assert "export" in seen(terminal, "export")
         teller.progress(5, 5, "pictures")
         assert "decode" in seen(terminal, "5/5")
+
+
+STAGES = {"tune": 240.0, "search": None, "race": 300.0}
+
+
+def test_a_log_has_a_line_for_each_stage_that_begins(monkeypatch: Patch) -> None:
+    log = log_of(monkeypatch)
+    with ScreenTeller("search") as teller:
+        teller.stages(STAGES)
+        for name in ("profile", "tune", "search"):  # the first is not of the plan
+            teller.stage(name)
+    assert log.getvalue() == "nas: tune 1/3, about 4:00 of the budget\nnas: search 2/3\n"
+
+
+def test_one_stage_alone_is_not_worth_a_word(monkeypatch: Patch) -> None:
+    log = log_of(monkeypatch)
+    with ScreenTeller("search") as teller:
+        teller.stages({"search": 10.0})
+        teller.stage("search")
+    assert "1/1" not in log.getvalue()
+
+
+def test_a_terminal_has_a_bar_for_each_stage(monkeypatch: Patch) -> None:
+    terminal = terminal_of(monkeypatch)
+    with ScreenTeller("search") as teller:
+        teller.stages(STAGES)
+        teller.stage("tune")
+        assert re.search(r"tune 1/3 .*0:00:0\d of ~4:00", seen(terminal, "of ~4:00"))
+        teller.stage("race")
+        seen(terminal, "of ~5:00")
+    assert re.search(r"race 3/3 .*of ~5:00", plain(terminal).splitlines()[-1])
