@@ -158,6 +158,10 @@ class SqueezeExcite(Op):
         (shape,) = inputs
         return shape
 
+    @property
+    def keeps(self) -> bool:
+        return True
+
     def weights(self) -> Mapping[str, Weight]:
         """`m` is the inner width."""
         return {

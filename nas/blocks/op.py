@@ -131,6 +131,11 @@ class Op(ABC):
         """Whether an output channel depends on several input channels."""
         return "i" in self.extents
 
+    @property
+    def keeps(self) -> bool:
+        """Whether each output channel is an input channel, changed: an order of the ones is an order of the others."""
+        return not self.mixes
+
     def arguments(self) -> dict[str, Any]:
         """Its fields, without those at their defaults."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}

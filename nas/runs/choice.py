@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from nas.accuracy import EVALUATORS
 from nas.accuracy.prior import prior_of
 from nas.errors import RunError
-from nas.runs.plan import FILE, RACE_SHARE, TUNE_SHARES, USUAL_SECONDS, search_seconds
+from nas.runs.plan import FILE, TUNE_SHARES, USUAL_SECONDS
 from nas.runs.problem import Subject
 from nas.runs.request import Request
 from nas.runs.result import Chosen
@@ -128,7 +128,7 @@ def choose(
 ) -> Chosen:
     """What to estimate accuracy from, of a search by costs measured. `at_once` trainings run at the same time; where
     they are `spread` over workers, or processes train `together`, not all that there is can be chosen."""
-    seconds = search_seconds(request) or (1 - RACE_SHARE) * USUAL_SECONDS
+    seconds = request.seconds or USUAL_SECONDS
     tuned = TUNE_SHARES["supernet"]
     fit = int(at_once * seconds / costs.training)
     steps = int(tuned * seconds / costs.step)
@@ -169,7 +169,7 @@ def choose(
         return is_("train", min(MOST_TRAININGS, fit), "each network is trained by itself")
     if steps >= max(STEPS, EPOCHS * costs.epoch) and not spread:
         return shared
-    wanted = ceil(ENOUGH * costs.training / at_once / (1 - RACE_SHARE) / 60)
+    wanted = ceil(ENOUGH * costs.training / at_once / 60)
     why = f"too few to learn a rank from, so that scores of untrained networks are taken; --budget {wanted}m would do"
     return is_("zero-cost", min(EVALUATORS["zero-cost"].budget, int(seconds / SCORE_S)), why)
 

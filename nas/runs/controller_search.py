@@ -13,7 +13,7 @@ from nas.controllers.controller import Controller, Ending
 from nas.controllers.unique import SMALL, Unique
 from nas.errors import Interrupted
 from nas.runs.ledger import Ledger
-from nas.runs.plan import Plan, search_seconds
+from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.search_method import Searched
@@ -71,7 +71,7 @@ class ControllerSearch:
                 asked += n
                 timed += n * watch.lap()
                 if plan.planned is None and watch.seconds > WARM_UP_SECONDS:
-                    plan.become(max(asked, int(timed * (search_seconds(request) or 0) / watch.seconds)))
+                    plan.become(max(asked, int(timed * (problem.seconds or 0) / watch.seconds)))
                 plan.run.check_present()
                 self._progress(asked, plan.planned, standing.update(*judged))
                 if len(ledger) == before and problem.space.size <= SMALL:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EPOCHS, SHARED_EPOCHS = 8, 8
 """Of the whole network, and of the supernet of what is in it, where no time was given."""
-TUNE_SHARE, SHARED_SHARE = 0.25, 0.25
+TUNE_SHARE, SHARED_SHARE = 0.35, 0.35
 """Of the time that was given."""
 USUAL_SHARE = 0.4
 """Of the whole network's MACs, where the bound is not a share."""

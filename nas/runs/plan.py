@@ -20,13 +20,11 @@ from nas.system import ranks
 
 FILE = "setup.json"
 
-RACE_SHARE = 0.5
-"""Of a time that was given for a search on pictures: the race that ends it takes at most so much."""
 USUAL_SECONDS = 900.0
-"""For a search on pictures, race included, where no time was given: what fits into it is chosen by that."""
+"""For a search on pictures where no time was given: what fits into it is chosen by that."""
 
 TUNE_SHARES = {"supernet": 0.6, "prior": 0.8}
-"""Of what is left of it, by the accuracy that was chosen: training before the first evaluation takes so much."""
+"""Of it, by the accuracy that was chosen: training before the first evaluation takes so much."""
 
 _RESTS_ON = {
     "space": "the search space",
@@ -36,27 +34,17 @@ _RESTS_ON = {
 }
 
 
-def search_seconds(request: Request) -> float | None:
-    """What a search may take before its race, in seconds; None where no time was given."""
-    if request.seconds is None or request.data is None:
-        return request.seconds
-    return (1 - RACE_SHARE) * request.seconds
-
-
 def stages(request: Request, chosen: Chosen | None) -> dict[str, float | None]:
     """The stages of a search and about how long each takes, in seconds; None where it takes what it takes."""
     given = request.seconds or (USUAL_SECONDS if chosen else None)
-    race = None if given is None or request.data is None else RACE_SHARE * given
-    left = None if given is None else given - (race or 0.0)
     accuracy = (request if chosen is None else chosen.applied(request)).accuracy or ("supernet" if request.data else "")
     kind = accuracy.partition(":")[0]
     tuned = kind in TUNE_SHARES and accuracy != "prior:0" and not request.learns
     share = TUNE_SHARES[kind] if chosen and tuned else 0.0
     return {
         **({} if device_name(request.target) is None else {"profile": None}),
-        **({"tune": share * left if share and left else None} if tuned else {}),
-        "search": None if left is None else (1 - share) * left,
-        **({} if request.data is None else {"race": race}),
+        **({"tune": share * given if share and given else None} if tuned else {}),
+        "search": None if given is None else (1 - share) * given,
     }
 
 

@@ -14,7 +14,7 @@ from nas.policies import POLICIES, check_policy
 from nas.policies.bound import Bounds
 from nas.policies.descent import Descent, Record, derive
 from nas.runs.ledger import Ledger
-from nas.runs.plan import Plan, search_seconds
+from nas.runs.plan import Plan
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import Policy
@@ -63,7 +63,7 @@ class PolicySearch:
 
     def take_part(self, plan: Plan) -> None:
         """Train with the process that searches."""
-        self._train(plan.planned or self.steps_in(search_seconds(self._request) or 0))
+        self._train(plan.planned or self.steps_in(self._problem.seconds or 0))
 
     def _train(self, planned: int) -> tuple[float, Descent]:
         """Train, or go on, to the planned step; returns seconds and what was trained."""
@@ -77,7 +77,7 @@ class PolicySearch:
 
     def search(self, plan: Plan, ledger: Ledger) -> Searched:
         """Train, then take the policy's best architecture into the ledger; its curves become policy.csv."""
-        planned = plan.planned or plan.become(self.steps_in(search_seconds(self._request) or 0))
+        planned = plan.planned or plan.become(self.steps_in(self._problem.seconds or 0))
         seconds, descent = self._train(planned)
         problem = self._problem
         derived = derive(problem.space, descent.policy, problem.factors, problem.objective.bounds)

@@ -19,7 +19,7 @@ from nas.cost.factors import Factors
 from nas.errors import LatencyMissing, NasError
 from nas.policies import POLICIES
 from nas.runs.objective import Objective
-from nas.runs.past import past_of, planned_past, space_of
+from nas.runs.past import SHARED_SHARE, TUNE_SHARE, past_of, planned_past, space_of
 from nas.runs.request import Request
 from nas.solvers.exact import evolved
 from nas.space.adapt import options_of
@@ -94,6 +94,8 @@ class Problem:
     """Reference networks, and the one of least latency."""
     planned: int | None
     """Evaluations to ask for, or steps of a policy; None where a time is to be turned into a number."""
+    seconds: float | None = None
+    """That evaluations, or the steps of a policy, may take where there is no such number."""
     weights: SharedWeights | None = None
     """A supernet's, for the evaluator and for a policy, where one is trained."""
 
@@ -117,7 +119,7 @@ class Problem:
         """
         subject = subject or Subject.load(request, teller)
         space, data = subject.space, subject.data
-        kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
+        kind = request.accuracy or _usual(subject)
         weights = None
         if data is not None and request.inherits:
             weights = _weights(request, kind, subject, data, folder, teller, processes)
@@ -148,7 +150,11 @@ class Problem:
         if isinstance(accuracy, Sampling):
             accuracy.among(_within(space, objective, accuracy.worth))
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
-        return cls(space, found, objective, initial, request.planned(kind), weights)
+        planned, seconds = request.planned(kind), request.seconds
+        if seconds is not None and subject.network is not None:  # most of it is for tuning
+            seconds *= 1 - TUNE_SHARE - (0 if request.learns else SHARED_SHARE)
+            planned = replace(request, seconds=None).planned(kind) if _provable(accuracy) else None
+        return cls(space, found, objective, initial, planned, seconds, weights)
 
     @property
     def provable(self) -> bool:
@@ -184,6 +190,13 @@ def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller
     if more:
         teller.say(f"the block model stands in: {more}")
     return factors
+
+
+def _usual(subject: Subject) -> str:
+    """What accuracy is estimated from where nobody says and nothing was chosen."""
+    if subject.network is not None:
+        return "sensitivity"
+    return "supernet" if subject.data is not None else default_accuracy(subject.space)
 
 
 def _provable(accuracy: Evaluator) -> bool:

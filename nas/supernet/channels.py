@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.graph import Node
 from nas.errors import SpaceError
 from nas.formats.weights_file import Array
@@ -68,8 +67,7 @@ def _given(prefix: str, node: Node, taken: list[Group], found: list[Group]) -> G
                 found.remove(other)
         first.fixed |= node.shape[0] != first.channels
         return first
-    keeps = isinstance(op, SqueezeExcite) or (isinstance(op, Conv) and op.depthwise)
-    own = first if keeps else Group(node.shape[0])
+    own = first if op.keeps else Group(node.shape[0])
     if own is not first:
         found.append(own)
     for name, weight in op.weights().items():

@@ -15,12 +15,12 @@ from nas.accuracy.prior import fit, prior_of
 from nas.controllers.gaussian_process import Encoding
 from nas.errors import NasError
 from nas.runs.choice import Costs, choose
-from nas.runs.plan import search_seconds, stages
+from nas.runs.plan import stages
 from nas.runs.request import Request
 from nas.runs.result import Chosen
 from nas.space.load import load_space
 
-ASKED = Request(space="mobile", target="pixel-cpu", data="digits", seconds=900)
+ASKED = Request(space="mobile", target="pixel-cpu", data="digits", seconds=450.0)
 COSTS = Costs(training=60.0, step=1.0, evaluation=2.0, rule="progressive", epoch=20)
 
 
@@ -54,21 +54,15 @@ def test_evaluations_that_were_asked_for_are_made() -> None:
 
 
 def test_what_too_little_time_says_is_how_much_would_do() -> None:
-    assert "--budget 24m would do" in choose(ASKED, COSTS, prior=False).why
-
-
-def test_a_search_on_pictures_leaves_half_of_its_time_to_the_race() -> None:
-    assert search_seconds(ASKED) == 450
-    assert search_seconds(replace(ASKED, data=None)) == 900
-    assert search_seconds(replace(ASKED, seconds=None)) is None
+    assert "--budget 12m would do" in choose(ASKED, COSTS, prior=False).why
 
 
 def test_stages_share_the_time() -> None:
     chosen = choose(ASKED, COSTS, prior=True)
-    assert stages(ASKED, chosen) == {"tune": 360, "search": pytest.approx(90), "race": 450}
+    assert stages(ASKED, chosen) == {"tune": 360, "search": pytest.approx(90)}
     alone = choose(ASKED, replace(COSTS, training=200.0), prior=True)
-    assert stages(ASKED, alone) == {"search": 450, "race": 450}
-    assert stages(replace(ASKED, target="cpu", accuracy="train"), None) == {"profile": None, "search": 450, "race": 450}
+    assert stages(ASKED, alone) == {"search": 450}
+    assert stages(replace(ASKED, target="cpu", accuracy="train"), None) == {"profile": None, "search": 450}
     assert stages(replace(ASKED, data=None, seconds=None), None) == {"search": None}
 
 
