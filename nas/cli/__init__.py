@@ -16,6 +16,7 @@ from nas.cli.export import export
 from nas.cli.importing import import_
 from nas.cli.output import Commands, tell
 from nas.cli.report import report
+from nas.cli.scale import scale
 from nas.cli.search import search
 from nas.cli.spaces import spaces
 from nas.cli.tables import table
@@ -67,5 +68,5 @@ def _fail(message: str, code: int, problem: BaseException | None) -> NoReturn:
     sys.exit(code)
 
 
-for command in (search, import_, estimate, export, table, spaces, devices, profile, verify, train, report):
+for command in (search, import_, scale, estimate, export, table, spaces, devices, profile, verify, train, report):
     cli.add_command(command)

@@ -70,6 +70,25 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
     return _table([*latency, ("size", _sizes(result, exact=True))])
 
 
+def scale_summary(result: Mapping[str, Any]) -> str:
+    """A network that was scaled to a bound: by how much, and what its latency is."""
+    asked, measured = f"asked ≤ {_ms(result['asked_ms'])} ms", result["measured"]
+    if measured is None:
+        clock = f"table {_ms(result['latency_ms'])} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"
+    else:
+        halfwidth, busy = measured["measured_halfwidth_ms"], measured.get("too_busy")
+        clock = f"measured {_ms(measured['measured_ms'])} ± {halfwidth:.2f} ms on {result['target']}"
+        clock += f" · too busy: measure again, as {busy}" if busy else ""
+    return _table(
+        [
+            ("network", f"{result['network']} · {result['width']:g} times as wide · weights are random"),
+            ("latency", f"{asked} · {clock}"),
+            ("size", _sizes(result, exact=True)),
+            ("written", result["written"]),
+        ]
+    )
+
+
 def table_line(table: LatencyTable) -> str:
     """One table in a list."""
     checked = "".join(

@@ -14,8 +14,11 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.block import columns_of, expands, is_head
 from nas.blocks.layer import Layer
 from nas.cost.cost import COSTS
+from nas.devices.device import Device
 from nas.errors import ArchitectureError, LatencyMissing, NasError, Unattainable
 from nas.formats.blockstring import make_divisible
+from nas.profiler.verify import measure_networks, verify
+from nas.system.teller import Teller
 from nas.tables.table import LatencyTable
 
 LatencyOf = Callable[[Sequence[Architecture]], NDArray[np.float64]]
@@ -25,6 +28,8 @@ WIDTHS = tuple(hundredths / 100 for hundredths in range(5, 201))
 """Of `scalings`; published networks are scaled by 0.1 to 2."""
 AT_ONCE = 5
 """Networks whose latency is asked for together: on a device they share what the warming up costs."""
+TRIES = 4
+"""Of networks that are measured once more on a device."""
 
 
 def scaled(architecture: Architecture, width: float) -> Architecture:
@@ -103,6 +108,41 @@ def by_table(table: LatencyTable) -> LatencyOf:
     return latency_of
 
 
+def by_clock(device: Device, teller: Teller) -> LatencyOf:
+    """Latency as it is measured on a device, each network once. Raises `NasError` where the device gives up."""
+    known: dict[Architecture, float] = {}
+
+    def latency_of(networks: Sequence[Architecture]) -> NDArray[np.float64]:
+        fresh = [network for network in dict.fromkeys(networks) if network not in known]
+        if fresh:
+            known.update(zip(fresh, measure_networks(fresh, None, device, teller).ms, strict=True))
+        return np.array([known[network] for network in networks])
+
+    return latency_of
+
+
+def measured_to(
+    architecture: Architecture, bound_ms: float, device: Device, teller: Teller
+) -> tuple[Architecture, dict[str, Any]]:
+    """`scaled_to` on a device: the network, and what it took when it was measured once more, as `verify` says it.
+
+    Where that is beyond the bound, a network is taken that is narrower by as much. Raises `Unattainable` where none
+    stays within, because the device's times change too much or the narrowest network is too slow.
+    """
+    latency_of, limit = by_clock(device, teller), bound_ms
+    for _ in range(TRIES):
+        network = scaled_to(architecture, limit, latency_of)
+        found = verify(network, None, device, teller)
+        if found["measured_ms"] <= bound_ms:
+            return network, found
+        limit *= bound_ms / found["measured_ms"]
+    told = COSTS["latency"].told
+    raise Unattainable(
+        f"{TRIES} networks that took at most {told(bound_ms)} took more when they were measured again, the last one "
+        f"{told(found['measured_ms'])}: the device is busy. Run it again when it is not."
+    )
+
+
 def scalings(architecture: Architecture) -> dict[Architecture, float]:
     """The different networks that `WIDTHS` make of one, narrowest first, with the width that is nearest to 1 of each.
 
@@ -142,7 +182,8 @@ def _layer(layer: Layer, given: tuple[int, ...], width: float, in_eights: bool) 
     depthwise = layer.groups == before > 1 and "mid_channels" not in columns
     if "out_channels" in columns:
         multiple, left = divmod(layer.out_channels, before)
-        changes["out_channels"] = now * multiple if depthwise and not left else _times(layer.out_channels, width)
+        alike = layer.residual or (depthwise and not left)  # as the input, or a multiple of it
+        changes["out_channels"] = now * multiple if alike else _times(layer.out_channels, width)
     if layer.mid_channels:
         changes["mid_channels"] = mid = _times(layer.mid_channels, now / before) if expands(layer.kind) else now
         if layer.se_channels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 
 from nas.blocks import Architecture, Layer
 from nas.blocks.block import is_head
+from nas.devices.device import Plan, Sample
+from nas.devices.fake import Fake
 from nas.errors import ArchitectureError, LatencyMissing, NasError, Unattainable
 from nas.runs.network import find_network
-from nas.runs.scaling import AT_ONCE, WIDTHS, by_table, scaled, scaled_to, scalings
+from nas.runs.scaling import AT_ONCE, WIDTHS, by_clock, by_table, measured_to, scaled, scaled_to, scalings
 from nas.system.places import network_names
+from nas.system.teller import Silent
 from nas.tables.table import load_table
 
 
@@ -128,3 +132,32 @@ def test_what_would_be_larger_than_a_network_may_be_is_left_out() -> None:
     with pytest.raises(ArchitectureError, match=r"Layer 0 \(head\) cannot be made 2 times as wide"):
         scaled(whole, 2)
     assert max(scalings(whole).values()) < 1.2
+
+
+class Slower(Fake):
+    """A device that takes more when it is asked about one network alone."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def measure(self, plan: Plan) -> Iterator[Sample]:
+        alone = len({probe.name for group in plan.groups for probe in group}) == 1
+        for sample in super().measure(plan):
+            yield replace(sample, ns=tuple(self.factor * ns if alone else ns for ns in sample.ns))
+
+
+def test_what_is_taken_on_a_device_was_within_the_bound_when_it_was_measured_once_more() -> None:
+    """It was a twentieth too slow then: a narrower network is taken."""
+    half = scaled(SMALL, 0.5)
+    bound = 1.02 * float(by_clock(Fake(), Silent())([half])[0])
+    found, measured = measured_to(SMALL, bound, Slower(1.05), Silent())
+    assert measured["measured_ms"] <= bound
+    narrower = [network for network in scalings(SMALL) if network.macs < half.macs]
+    assert found == narrower[-1]
+
+
+def test_a_device_that_is_too_slow_each_time_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.runs.scaling.verify", lambda *asked: {"measured_ms": 10.2})
+    with pytest.raises(Unattainable, match=r"4 networks .* the last one 10\.2 ms: the device is busy"):
+        measured_to(SMALL, 10.0, Fake(), Silent())
