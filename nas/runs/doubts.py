@@ -28,7 +28,8 @@ def doubts(problem: Problem, searched: Searched, winner: Found) -> list[str]:
     if problem.weights is not None:
         steps, learnt = problem.weights.settings.steps, sum(problem.space.cardinalities > 1)
         if steps < learnt:
-            more = "a larger --budget" if policy else "more of them, as in --accuracy supernet:2000"
+            kind = accuracy.label.partition(" ")[0]  # `supernet top-1` or `sensitivity top-1`
+            more = "a larger --budget" if policy else f"more of them, as in --accuracy {kind}:2000"
             found.append(f"{steps:,} training steps are fewer than the {learnt} decisions to learn: give {more}")
     if isinstance(accuracy, HeldOut):
         guess = 100 / accuracy.classes
