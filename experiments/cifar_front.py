@@ -3,7 +3,7 @@
     python experiments/cifar_front.py --pictures CIFAR10.tar.gz [--out FOLDER] [--full | --quick] [--plot SVG]
 
 Profiles this CPU (ONNX Runtime, 1 thread) for `mobilenetv3` at 32 px; searches as `nas search` does by default, with
-its race, under the latency of MobileNetV3-Small; then trains winners, random networks at the same bound, and published
+under the latency of MobileNetV3-Small; then trains winners, random networks at the same bound, and published
 networks scaled by width to the same measured latency, all from scratch with one recipe. Then asks six estimators for
 twenty random networks, and says Kendall's tau with what training them came to. Prints test accuracy against measured
 latency as JSON. The folder holds every piece; a further call goes on from there. `--full`: three bounds, four ways to
@@ -82,7 +82,7 @@ class Setting:
     """Of the pictures that the supernets of estimators are trained on."""
     supernet_steps: int = 4_000
     search: str = "--budget 45m"
-    """Of a search on one core, half of it at most for the race."""
+    """Of a search on one core."""
     device: str = "cpu"
     precision_pct: float = 0.5
     estimators: int = 6

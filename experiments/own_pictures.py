@@ -13,7 +13,7 @@ supernet, sensitivity, netadapt   the three ways of `nas search --network`, then
 even, even-inner                  the same network, all widths or all inner widths cut by one factor, the important
                                   channels kept (Taylor), then trained with the whole one, tuned, as the teacher
 mobilenetv2-1.0, …                published networks scaled by width to the bound, from scratch
-mobile                            `nas search --space mobile` with its race, the winner from scratch
+mobile                            `nas search --space mobile`, the winner from scratch
 whole                             all of the network, tuned
 
 Every step is a piece that is made once; a call goes on from where the last one was stopped. `--quick` makes all of it
