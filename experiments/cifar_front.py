@@ -2,7 +2,7 @@
 
     python experiments/cifar_front.py --pictures CIFAR10.tar.gz [--out FOLDER] [--full | --quick] [--plot SVG]
 
-Profiles this CPU (ONNX Runtime, 1 thread) for `mobilenetv3` at 32 px; searches as `nas search` does by default, with
+Profiles this CPU (ONNX Runtime, 1 thread) for `mobilenetv3` at 32 px; searches as `nas search` does by default,
 under the latency of MobileNetV3-Small; then trains winners, random networks at the same bound, and published
 networks scaled by width to the same measured latency, all from scratch with one recipe. Then asks six estimators for
 twenty random networks, and says Kendall's tau with what training them came to. Prints test accuracy against measured
