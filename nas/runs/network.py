@@ -22,6 +22,8 @@ from nas.system.folder_lock import is_held
 from nas.system.places import network_names
 
 PAGE = "docs/architectures.md"
+TEACHER = "teacher"
+"""In a run that began with a trained network: that network, tuned on the run's data."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ def find_network(place: str | Path, resolution: int | None = None) -> Network:
         changed = Config(resized, weights=config.weights, pictures=config.pictures)
         return Network(path, changed, resized=True)
     return Network(path, config)
+
+
+def find_teacher(pupil: Network, asked: str | None) -> Network | None:
+    """The network that is `asked` for, None for `none`; where nobody said, that which the winner of a run came from."""
+    if asked is not None:
+        return None if asked == "none" else find_network(asked)
+    own = pupil.path.parent.parent / TEACHER / "config.json"
+    return find_network(own) if pupil.path.parent.name == "winner" and own.is_file() else None
 
 
 def absolute_network(place: str) -> str:
