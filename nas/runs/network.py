@@ -16,7 +16,7 @@ from nas.runs.request_folder import FILE
 from nas.runs.run import Run
 from nas.system.command import command
 from nas.system.folder_lock import is_held
-from nas.system.places import ELASTIC, network_names
+from nas.system.places import ELASTIC, TEACHER, network_names
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,14 @@ def find_network(place: str | Path, resolution: int | None = None) -> Network:
         changed = Config(resized, weights=config.weights, pictures=config.pictures)
         return Network(path, changed, resized=True)
     return Network(path, config)
+
+
+def find_teacher(pupil: Network, asked: str | None) -> Network | None:
+    """The network that is `asked` for, None for `none`; where nobody said, that which the winner of a run came from."""
+    if asked is not None:
+        return None if asked == "none" else find_network(asked)
+    own = pupil.path.parent.parent / TEACHER / "config.json"
+    return find_network(own) if pupil.path.parent.name == "winner" and own.is_file() else None
 
 
 def absolute_network(place: str) -> str:

@@ -14,7 +14,7 @@ from nas.space.load import load_space
 from nas.space.space import Space
 from nas.system.atomic import write_atomic
 from nas.system.files import read_json
-from nas.system.places import ELASTIC, elastic_name, network_file
+from nas.system.places import ELASTIC, TEACHER, elastic_name, network_file
 
 if TYPE_CHECKING:
     from nas.data.data import Data
@@ -27,8 +27,6 @@ TUNE_SHARE, SHARED_SHARE = 0.35, 0.35
 """Of the time that was given."""
 USUAL_SHARE = 0.4
 """Of the whole network's MACs, where the bound is not a share."""
-FOLDER = "teacher"
-"""In a run's, with the whole network as it was tuned: see `nas.supernet.past`."""
 FILE = "tuning.json"
 
 
@@ -36,7 +34,7 @@ def space_of(request: Request, folder: Path | None = None, classes: int | None =
     """The space of a request; of a trained network with what its weights say of it. It is taken from the tuned network
     in a run's `folder`, where there is one."""
     if request.space.startswith(ELASTIC):
-        tuned = None if folder is None else folder / FOLDER / "config.json"
+        tuned = None if folder is None else folder / TEACHER / "config.json"
         if tuned is not None and tuned.is_file():
             network = read_network(tuned).architecture
             return elastic_of(network, _name(request), classes, changed=_changes(request))

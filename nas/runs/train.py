@@ -7,27 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
 from nas.formats.answers import FILE as ANSWERS
 from nas.formats.config import Config, Pictures
-from nas.formats.weights_file import plain_weights, read_file
+from nas.formats.weights_file import Array, plain_weights, read_file
 from nas.formats.winner import export
-from nas.runs.network import find_network
+from nas.runs.network import Network, find_network, find_teacher
+from nas.runs.teaching import misfit, teacher_for
 from nas.runs.training_folder import TrainingFolder
 from nas.runs.training_request import TrainingRequest
 from nas.system.places import public_data
 from nas.system.teller import Silent, Teller
 from nas.training.answer import answer
 from nas.training.board import board
+from nas.training.choices import former_rate, parts
 from nas.training.fit import Fitted, fit
 from nas.training.history import Epoch, to_rows
+from nas.training.memory import peak_memory
 from nas.training.network import Start, check, network_of, start
 from nas.training.processes import Processes, joined
-from nas.training.recipe import Recipe, default_rate
+from nas.training.recipe import Recipe
 from nas.training.score import Score, evaluate
 
 DATA_SEED = 0
@@ -60,37 +61,53 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
     if tensorboard and team.first:
         watch = board(folder.path)
     source = find_network(request.config, request.resolution)
-    check(source.config.architecture)
+    network = source.config.architecture
+    check(network)
+    inherited, weights_from = _inherited(request, source)
+    teacher, notes = find_teacher(source, request.teacher), []
     if not team.first:
         team.wait()  # what the first one decodes is on the disk then
-    network = source.config.architecture
-    data = load_data(
-        request.data,
-        (network.height, network.width),
-        channels=network.channels,
-        seed=DATA_SEED,
-        skip_broken=request.skip_broken,
-        teller=teller,
-    )
-    if team.first:
-        team.wait()
-    team.wait()
-    inherited, weights_from = None, "drawn from the seed"
-    if request.weights is not None:
-        inherited = read_file(Path(request.weights), source.config.architecture)
-        weights_from = f"inherited from {Path(request.weights).name}"
-    elif not request.from_scratch and source.config.weights != "random":
-        inherited, weights_from = source.weights, f"inherited, {source.config.weights}"
+
+    def load(size: tuple[int, int]) -> Data:
+        return load_data(
+            request.data,
+            size,
+            channels=network.channels,
+            seed=DATA_SEED,
+            skip_broken=request.skip_broken,
+            teller=teller,
+        )
+
+    data, larger = load((network.height, network.width)), None
     shown = source.config.pictures if request.weights is None else None
     if shown is not None and inherited is not None:  # the weights are used to these
         data = replace(data, mean=shown.mean, std=shown.std)
+    if teacher is not None:
+        its = teacher.config.architecture
+        if (why := misfit(teacher, data)) is not None:
+            if request.teacher is not None:
+                raise ArchitectureError(f"{teacher.path}: {why}")
+            notes.append(f"The network that it came from does not teach it: {why}")
+            teacher = None
+        else:
+            notes.append(f"Teacher: {teacher.path.parent}, at {its.height} × {its.width} px.")
+            if its.height > network.height:
+                larger = replace(load((its.height, its.width)), mean=data.mean, std=data.std)
+    if team.first:
+        team.wait()
+    team.wait()
     named = shown.classes or None if shown else None
-    begin = start(source.config.architecture, inherited, data.classes, request.seed, named)
-    config, begin = _of_this_network(source.config, begin)
+    begin = start(network, inherited, data.classes, request.seed, named)
+    config, begin = _of_this_network(source.config, replace(begin, notes=(*begin.notes, *notes)))
     for note in begin.notes:
         teller.say(note)
-    rate = request.lr if request.lr is not None else default_rate(request.batch, inherited is not None)
-    recipe = Recipe(epochs=request.epochs, batch=request.batch, learning_rate=rate)
+    recipe = Recipe(
+        epochs=request.epochs,
+        batch=request.batch,
+        learning_rate=request.lr or former_rate(request.batch, inherited is not None),
+        norm=request.norm,
+        only=parts(request.only) if request.only else (),
+    )
     fitted = fit(
         network_of(begin.architecture, begin.weights),
         data,
@@ -98,38 +115,33 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         seed=request.seed,
         folder=folder.path,
         teller=teller,
-        teacher=_teacher(request, data),
+        teacher=teacher and teacher_for(teacher, data),
+        larger=larger,
         processes=team,
         watch=watch,
         lines=True,
     )
+    peak = peak_memory(team.device)
     test = evaluate(fitted.network, data, data.test, processes=team, teller=teller)
     answers = answer(fitted.network, data, team)
     if team.first:
         folder.write(ANSWERS, answers.model_dump())
-        _conclude(folder, config, begin, recipe, fitted, data, test, weights_from)
+        _conclude(folder, config, begin, recipe, fitted, data, test, weights_from, teacher, peak)
 
 
-def _teacher(request: TrainingRequest, data: Data) -> torch.nn.Module | None:
-    """The network to be distilled from. Raises `ArchitectureError` where it does not fit the data or is untrained."""
-    if request.teacher is None:
-        return None
-    source = find_network(request.teacher)
-    architecture, weights = source.config.architecture, source.weights
-    check(architecture)
-    if weights is None:
-        raise ArchitectureError(f"{source.path}: a teacher has trained weights, this one's are random. Train it first.")
-    for what, its, wanted in (
-        ("classes", (architecture.num_classes,), (len(data.classes),)),
-        ("pixels", (architecture.height, architecture.width), data.size),
-        ("colours", (architecture.channels,), (len(data.mean),)),
-    ):
-        if its != wanted:
-            texts = (" × ".join(f"{number:,}" for number in numbers) for numbers in (wanted, its))
-            raise ArchitectureError(f"{source.path}: a teacher has the {what} of its pupil, {', got '.join(texts)}.")
-    if source.config.pictures and source.config.pictures.classes not in ((), data.classes):
-        raise ArchitectureError(f"{source.path}: a teacher has the classes of its pupil, these have other names.")
-    return network_of(architecture, weights)
+def _inherited(request: TrainingRequest, source: Network) -> tuple[dict[str, Array] | None, str]:
+    """The weights to begin with, None for random ones, and where they are from. Raises `ArchitectureError`."""
+    if request.weights is not None:
+        place = Path(request.weights)
+        return read_file(place, source.config.architecture), f"inherited from {place.name}"
+    if not request.from_scratch and source.config.weights != "random":
+        return source.weights, f"inherited, {source.config.weights}"
+    if request.only or request.norm == "tune":
+        raise NasError(
+            "--only and --norm tune keep a part of inherited weights, and these are random. "
+            "Leave both out, or name a network with weights."
+        )
+    return None, "drawn from the seed"
 
 
 def _of_this_network(config: Config, begin: Start) -> tuple[Config, Start]:
@@ -153,6 +165,8 @@ def _conclude(
     data: Data,
     test: Score,
     weights_from: str,
+    teacher: Network | None,
+    peak: int,
 ) -> None:
     """Write config.json, model.safetensors and, last, result.json."""
     request = folder.request
@@ -186,10 +200,11 @@ def _conclude(
                 "weights": weights_from,
             },
             "recipe": recipe.to_json(),
-            "teacher": request.teacher,
+            "teacher": teacher and (request.teacher or str(teacher.path.parent)),
             "seed": request.seed,
             "steps": fitted.history[-1].step,
             "seconds": fitted.seconds,
+            "peak_memory_bytes": peak,
             "pictures_per_second": fitted.history[-1].step * recipe.batch / max(fitted.seconds, 1e-9),
             "last_epoch": to_rows(fitted.history)[-1],
             "test": test.to_json(),

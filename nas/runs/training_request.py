@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nas.errors import NasError, RunError
 from nas.system.places import is_code
+from nas.training.choices import NORMS, default_batch, default_rate, parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +22,17 @@ class TrainingRequest:
     epochs: int = 30
     batch: int = 64
     lr: float | None = None
-    """At its peak; None is the recipe's, by batch and by whether weights are inherited."""
+    """At its peak. Requests from before `complete` have None: by batch, and a fifth on inherited weights."""
     seed: int = 0
     weights: str | None = None
     """A safetensors file to inherit from; None is what lies beside the config, if it says so."""
     from_scratch: bool = False
     teacher: str | None = None
-    """A config with trained weights beside it."""
+    """A config with trained weights beside it, or `none`; None is the network that the winner of a run came from."""
+    norm: str = "batch"
+    """Statistics that batch normalisation trains with: each batch's, or in `tune` the inherited ones."""
+    only: str | None = None
+    """Parts that are trained (`last,norm`), all else staying; None trains everything."""
     skip_broken: bool = False
     resolution: int | None = None
     """Of the network's pictures; None is what its file says."""
@@ -42,8 +48,18 @@ class TrainingRequest:
             type(self.lr) in (int, float) and math.isfinite(self.lr) and 0 < self.lr <= 1000
         ):
             raise NasError(f"--lr is a number above 0 and up to 1000, got {self.lr!r}.")
+        if self.norm not in NORMS:
+            raise NasError(f"--norm is {' or '.join(NORMS)}, got {self.norm!r}.")
+        if self.only is not None:
+            object.__setattr__(self, "only", ",".join(parts(self.only)))
         if self.from_scratch and self.weights is not None:
             raise NasError("--from-scratch inherits nothing, --weights does. Leave one of the two out.")
+
+    @classmethod
+    def complete(cls, asked: Mapping[str, Any], inherits: bool) -> TrainingRequest:
+        """A request with what is best for inherited or for random weights, where nothing was said of it."""
+        batch = asked.get("batch", default_batch(inherits))
+        return cls(**{"batch": batch, "lr": default_rate(batch, inherits, asked.get("norm", "batch")), **asked})
 
     @property
     def code(self) -> dict[str, str]:

@@ -27,14 +27,14 @@ from nas.formats.winner import export
 from nas.space.space import Population, Space
 from nas.supernet.channels import State, important_first
 from nas.supernet.supernet import Supernet
-from nas.system.places import public_data
+from nas.system.places import TEACHER, public_data
 from nas.system.teller import Teller
-from nas.training.fit import divergence, fit
+from nas.training.fit import CHECKPOINT, fit
 from nas.training.network import network_of, start
 from nas.training.processes import Processes
 from nas.training.recipe import Recipe
+from nas.training.teacher import divergence
 
-FOLDER = "teacher"
 BATCH = 32
 RATE = 0.02
 """Peak learning rate of the whole network and of what is in it, for batches of 32."""
@@ -77,7 +77,7 @@ class Past:
 
         Raises what `nas.training.fit.fit` does.
         """
-        place = None if folder is None else folder / FOLDER
+        place = None if folder is None else folder / TEACHER
         if place is not None and (place / "config.json").is_file():
             architecture = read_config(place / "config.json").architecture
             return Tuned(architecture, read_weights(place / "config.json", architecture))
@@ -96,6 +96,7 @@ class Past:
         if place is not None and team.first:
             shown = Pictures(data.mean, data.std, data.classes)
             export(begin.architecture, place, ("config",), weights=weights, weights_from="trained", pictures=shown)
+            (place / CHECKPOINT).unlink(missing_ok=True)
         return Tuned(begin.architecture, weights)
 
 

@@ -83,6 +83,10 @@ ELASTIC = "elastic:"
 """Before a network, in any form that is a file: the space of the smaller networks that it has in it."""
 
 
+TEACHER = "teacher"
+"""In the folder of a run that began with a trained network: that network, tuned on the run's data."""
+
+
 def network_file(place: str) -> Path:
     """The file of a network, by its shipped name or its path; names win. Raises `SpaceError` when there is none."""
     path = network_names().get(place) or Path(place)

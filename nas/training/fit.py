@@ -28,7 +28,9 @@ from nas.training.recipe import Recipe
 from nas.training.schedule import learning_rate
 from nas.training.score import autocast, evaluate
 from nas.training.stepper import Stepper, sgd
+from nas.training.still import hold_statistics, keep_still, norms
 from nas.training.summary import epoch_line
+from nas.training.teacher import divergence, scaled
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.csv"
@@ -63,6 +65,7 @@ def fit(
     folder: Path | None = None,
     teller: Teller | None = None,
     teacher: nn.Module | None = None,
+    larger: Data | None = None,
     processes: Processes | None = None,
     watch: Callable[[Epoch], object] = lambda epoch: None,
     lines: bool = False,
@@ -72,12 +75,13 @@ def fit(
     `network` takes float32[N, 3, S, S] and gives float32[N, classes]; its present weights are where it starts, or the
     checkpoint in `folder`, if there is one. Checkpoints and metrics.csv are written there, by the first of several
     processes, and read by all; `folder` None writes nothing.
+    A `teacher` takes the same pictures, or, where they are given, `larger` ones, then scaled down for the network.
     `watch` is called with every epoch that ends; with `lines` the teller has a line of it to say.
 
     Raises `RunError` for a checkpoint of another training, `NasError` where weights are no numbers any more or memory
     is short, `Interrupted` after SIGINT, SIGTERM or SIGHUP; with a folder all three leave its last checkpoint as it is.
     """
-    training = _Training(network, data, recipe, seed, folder, teacher, processes or alone(), lines)
+    training = _Training(network, data, recipe, seed, folder, teacher, larger or data, processes or alone(), lines)
     training.stepper.restore(training.take)
     with interruptible() if folder else nullcontext(Signals()) as interrupted, training.stepper.memory_told():
         training.run(teller or Silent(), interrupted, watch)
@@ -94,6 +98,8 @@ class _Training:
     seed: int
     folder: Path | None
     teacher: nn.Module | None
+    shown: Data
+    """Where batches come from: the data, or the same pictures larger."""
     team: Processes
     lines: bool
 
@@ -104,6 +110,11 @@ class _Training:
         if self.teacher is not None:
             self.teacher = _placed(self.teacher, team.device).eval().requires_grad_(False)
         self.average = Average(self.network, recipe.average)
+        if recipe.only:
+            keep_still(self.network, recipe.only)
+        self.constant = norms(self.network) if recipe.norm == "tune" else []
+        if self.constant:
+            hold_statistics(self.network)
         self.per_epoch = batches_per_epoch(len(self.data.train), recipe.batch)
         self.steps = recipe.epochs * self.per_epoch
         self.history: list[Epoch] = []
@@ -129,7 +140,11 @@ class _Training:
     def identity(self) -> dict[str, str]:
         """What a checkpoint belongs to."""
         shapes = [(name, list(tensor.shape)) for name, tensor in self.network.state_dict().items()]
-        teacher = [] if self.teacher is None else [float(p.double().sum()) for p in self.teacher.parameters()]
+        teacher: list[Any] = []
+        if self.teacher is not None:
+            teacher += [float(p.double().sum()) for p in self.teacher.parameters()]
+        if self.shown is not self.data:
+            teacher.append(self.shown.fingerprint)
         return {
             "recipe": _digest(self.recipe.to_json()),
             "seed": str(self.seed),
@@ -150,8 +165,10 @@ class _Training:
     def update(self, model: nn.Module, step: int, x: Tensor, y: Tensor) -> None:
         """One step of gradient descent, on this process's part of the batch."""
         model.train()
+        for norm in self.constant:
+            norm.eval()
         with autocast(self.team.device):
-            logits = model(x)
+            logits = model(scaled(x, self.data.size))
         logits = logits.float()
         loss = functional.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing)
         if self.teacher is not None:
@@ -219,7 +236,7 @@ class _Training:
                 pool.shutdown(cancel_futures=True)
 
     def batch(self, step: int) -> Batch:
-        x, y = self.team.part(*train_batch(self.data, step, self.recipe.batch, self.seed, self.recipe.augmentation))
+        x, y = self.team.part(*train_batch(self.shown, step, self.recipe.batch, self.seed, self.recipe.augmentation))
         return (x, y) if self.team.device.type == "cpu" else (x.pin_memory(), y.pin_memory())
 
     def moved(self, batch: Batch) -> Batch:
@@ -245,13 +262,6 @@ class _Training:
         if self.team.first:  # the others begin at zero, so that the sum over all is right
             self.totals.copy_(torch.tensor(state["totals"], dtype=torch.float64))
             self.write_metrics()
-
-
-def divergence(logits: Tensor, aim: Tensor, temperature: float) -> Tensor:
-    """KL divergence from a teacher's softened classes to a student's, times the square of the temperature, so that its
-    gradients keep their scale (arXiv:1503.02531, section 2.1); both are scores [N, classes]."""
-    student, teacher = (functional.log_softmax(scores / temperature, 1) for scores in (logits, aim))
-    return temperature**2 * functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:

@@ -7,12 +7,7 @@ from typing import Any
 
 from nas.data.batches import Augmentation
 from nas.errors import NasError
-
-REFERENCE_BATCH = 64
-REFERENCE_RATE = 0.1
-"""Peak learning rate from scratch at the reference batch; proportional to the batch (arXiv:1706.02677, section 2.1)."""
-FINE_TUNING = 0.2
-"""Share of that rate for inherited weights."""
+from nas.training.choices import NORMS, PARTS, REFERENCE_BATCH, REFERENCE_RATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +33,10 @@ class Recipe:
     """Largest Euclidean norm of all gradients together (arXiv:1211.5063)."""
     augmentation: Augmentation = Augmentation()  # noqa: RUF009  # frozen
     """What is done to training pictures; mirroring only where the data allows it."""
+    norm: str = "batch"
+    """Statistics that batch normalisation trains with: a `batch`'s own, or in `tune` the kept ones, as constants."""
+    only: tuple[str, ...] = ()
+    """Parts that are trained while all else stays: `last`, `norm`; none means everything."""
     temperature: float = 4.0
     """With a teacher: what both networks' scores are divided by (arXiv:1503.02531, section 2)."""
     distillation: float = 0.5
@@ -52,13 +51,19 @@ class Recipe:
             value = getattr(self, name)
             if not (isinstance(value, int | float) and low <= value <= high):
                 raise NasError(f"`{name}` of a training lies in {low:g}..{high:g}, got {value!r}.")
+        for name, given, allowed in (("norm", {self.norm}, NORMS), ("only", set(self.only), PARTS)):
+            if not given <= set(allowed):
+                raise NasError(f"`{name}` of a training is of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         if not self.learning_rate:
             raise NasError("`learning_rate` of a training is above 0.")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without what version 0.1 did not have, where nothing is said of it: what it kept stays the same recipe."""
+        said = asdict(self)
+        return {name: value for name, value in said.items() if name not in _LATER or value != _LATER[name]}
 
 
+_LATER: dict[str, Any] = {"norm": "batch", "only": ()}
 _WHOLE = {"epochs": (1, 100_000), "batch": (2, 65_536)}
 _REAL = {
     "learning_rate": (0.0, 1000.0),
@@ -71,8 +76,3 @@ _REAL = {
     "temperature": (0.1, 100.0),
     "distillation": (0.0, 1.0),
 }
-
-
-def default_rate(batch: int, inherited: bool) -> float:
-    """The peak learning rate for a batch, from scratch or on inherited weights."""
-    return REFERENCE_RATE * batch / REFERENCE_BATCH * (FINE_TUNING if inherited else 1.0)

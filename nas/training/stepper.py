@@ -214,8 +214,8 @@ class Stepper:
 
 def sgd(network: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
     """Stochastic gradient descent with Nesterov momentum. Weights of convolutions and linear layers decay; biases and
-    normalisation, which have one dimension, do not (arXiv:1812.01187, section 3.1)."""
-    parameters = list(network.parameters())
+    normalisation, which have one dimension, do not (arXiv:1812.01187, section 3.1). What wants no gradient stays."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},

@@ -43,11 +43,12 @@ def training_summary(result: Mapping[str, Any]) -> str:
         (
             "recipe",
             f"{recipe['epochs']} epochs, {result['steps']:,} steps of {recipe['batch']} · learning rate "
-            f"{recipe['learning_rate']:g} · seed {result['seed']}" + (" · with a teacher" if result["teacher"] else ""),
+            f"{recipe['learning_rate']:g} · seed {result['seed']}{_particulars(recipe, result['teacher'])}",
         ),
         (
             "training",
-            f"{result['seconds']:.1f} s, {result['pictures_per_second']:,.0f} img/s · loss {last['train_loss']:.3f}"
+            f"{result['seconds']:.1f} s, {result['pictures_per_second']:,.0f} img/s{_memory(result)}"
+            + f" · loss {last['train_loss']:.3f}"
             + ("" if validation is None else f" · validation top-1 {validation:.1f} %"),
         ),
         (
@@ -60,3 +61,19 @@ def training_summary(result: Mapping[str, Any]) -> str:
         *(("", note) for note in result["notes"]),
     ]
     return "".join(f"{name:<10}{text}\n" for name, text in lines)
+
+
+def _particulars(recipe: Mapping[str, Any], teacher: str | None) -> str:
+    """What is not as usual."""
+    said = (
+        f"only {' and '.join(recipe['only'])} trained" if "only" in recipe else "",
+        "statistics kept" if "norm" in recipe else "",
+        "with a teacher" if teacher else "",
+    )
+    return "".join(f" · {part}" for part in said if part)
+
+
+def _memory(result: Mapping[str, Any]) -> str:
+    """Trainings of version 0.1 do not say it."""
+    peak = result.get("peak_memory_bytes")
+    return "" if peak is None else f", {peak / 2**20:,.0f} MiB at most"

@@ -10,7 +10,8 @@ from torch import nn
 
 from nas.errors import NasError
 from nas.training.average import Average, decay_at
-from nas.training.recipe import Recipe, default_rate
+from nas.training.choices import default_rate, former_rate
+from nas.training.recipe import Recipe
 from nas.training.schedule import learning_rate
 
 
@@ -33,7 +34,9 @@ def test_without_warm_up_and_with_nothing_else() -> None:
 def test_rates_go_with_the_batch() -> None:
     assert default_rate(64, inherited=False) == pytest.approx(0.1)
     assert default_rate(256, inherited=False) == pytest.approx(0.4)
-    assert default_rate(64, inherited=True) == pytest.approx(0.02)
+    assert default_rate(32, inherited=True) == pytest.approx(0.02)
+    assert default_rate(128, inherited=True, norm="tune") == pytest.approx(0.01)
+    assert former_rate(64, inherited=True) == pytest.approx(0.02)
 
 
 def test_the_average_forgets_its_start_quickly() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,58 @@ def test_a_teacher(trained: Path, tmp_path: Path) -> None:
     assert result["teacher"] == str(trained)
     message = nas("train", str(config), *QUICK, "--teacher", str(config), cwd=tmp_path, code=2).stderr
     assert "a teacher has trained weights, this one's are random" in message
+
+
+@pytest.mark.parametrize("side", [24, 8])
+def test_the_network_that_a_winner_came_from_teaches_it(trained: Path, tmp_path: Path, side: int) -> None:
+    shutil.copytree(trained, tmp_path / "run/teacher")
+    nas("export", str(trained), "--format", "config", "--out", "run/winner", cwd=tmp_path)
+    arguments = ["train", "run/winner", "--data", "digits", "--epochs", "1", "--resolution", str(side)]
+    done = nas(*arguments, "--out", "taught", cwd=tmp_path)
+    assert "at 16 × 16 px" in done.stderr
+    result = json.loads((tmp_path / "taught/result.json").read_text())
+    assert result["teacher"] == str(tmp_path / "run/teacher")
+    assert result["peak_memory_bytes"] > 1 << 20
+    assert result["recipe"]["batch"] == 32
+    nas(*arguments, "--teacher", "none", "--out", "alone", cwd=tmp_path)
+    assert json.loads((tmp_path / "alone/result.json").read_text())["teacher"] is None
+    nas("train", "--resume", "--out", "alone", "--teacher", "none", cwd=tmp_path)
+
+
+def test_a_part_is_trained(trained: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(trained), *QUICK, "--norm", "tune", "--only", "norm,last", "--out", "part"]
+    text = nas(*arguments, cwd=tmp_path).stdout
+    for word in ("only last and norm trained · statistics kept", "MiB at most"):
+        assert word in text
+    before, after = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path / "part"))
+    moved = {name for name in before if not np.allclose(before[name], after[name], atol=1e-6)}
+    assert {name.split(".")[-2] for name in moved} == {"norm", "linear"}
+    assert not any("running" in name for name in moved)
+    nas("train", "--resume", "--out", "part", "--only", "last,norm", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--only", "foo"], "--only names what is trained, of last, norm"),
+        (["--norm", "group"], "--norm is batch or tune, got 'group'"),
+        (["--norm", "tune", "--from-scratch"], "keep a part of inherited weights, and these are random"),
+        (["--only", "last", "--from-scratch"], "keep a part of inherited weights, and these are random"),
+        (["--teacher", "wide"], "a teacher's pictures have the shape of its pupil's"),
+        (["--teacher", "nobody"], "No network named 'nobody'"),
+    ],
+)
+def test_parts_and_teachers_that_cannot_be(trained: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
+    nas("export", str(trained), "--format", "config", "--out", "wide", cwd=tmp_path)
+    wide = json.loads((tmp_path / "wide/config.json").read_text())
+    wide["input"]["width"] *= 2
+    for layer in wide["layers"]:
+        layer["width"] *= 2
+    (tmp_path / "wide/config.json").write_text(json.dumps(wide))
+    done = nas("train", str(trained), *QUICK, *arguments, "--out", "it", cwd=tmp_path, code=2)
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    assert not (tmp_path / "it").exists()
 
 
 def test_a_head_for_other_classes(tmp_path: Path) -> None:

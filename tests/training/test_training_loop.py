@@ -23,11 +23,12 @@ from nas.errors import Interrupted, NasError, OutOfMemory, RunError
 from nas.formats.weights import random_weights
 from nas.system.checkpoint import read_checkpoint
 from nas.training import fit as loop
-from nas.training.fit import Fitted, divergence, fit
+from nas.training.fit import Fitted, fit
 from nas.training.network import network_of
 from nas.training.recipe import Recipe
 from nas.training.score import Score, evaluate
 from nas.training.stepper import sgd
+from nas.training.teacher import divergence
 
 SHORT = Recipe(epochs=3, learning_rate=0.3)
 
