@@ -78,7 +78,7 @@ class Costs:
         from nas.data.batches import batches_per_epoch
         from nas.supernet.shared_weights import SharedSettings, SharedWeights
         from nas.supernet.subnet import CALIBRATION
-        from nas.training.recipe import REFERENCE_BATCH
+        from nas.training.choices import REFERENCE_BATCH
 
         middle = space.decode(space.canonical(((space.cardinalities - 1) // 2).astype(np.uint8)[None])[0])
         rule = "progressive" if len(middle.layers) > DEEP else "uniform"
@@ -177,9 +177,10 @@ def choose(
 def _picture_seconds(network: Architecture, data: Data, seed: int) -> float:
     """A step of training, by picture."""
     from nas.formats.weights import random_weights
+    from nas.training.choices import REFERENCE_BATCH
     from nas.training.fit import fit
     from nas.training.network import network_of
-    from nas.training.recipe import REFERENCE_BATCH, Recipe
+    from nas.training.recipe import Recipe
 
     module = network_of(network, random_weights(network, seed))
     nothing = data.validation.take(np.arange(0))

@@ -18,6 +18,8 @@ class Teacher(nn.Module):
         self, network: nn.Module, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], pupil: Data
     ) -> None:
         super().__init__()
+        self.scale: Tensor
+        self.shift: Tensor
         self.network = network
         self.size = size
         self.normalised = (tuple(mean), tuple(std)) == (pupil.mean, pupil.std)
