@@ -115,7 +115,7 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         seed=request.seed,
         folder=folder.path,
         teller=teller,
-        teacher=teacher and teacher_for(teacher, data),
+        teacher=None if teacher is None else teacher_for(teacher, data),
         larger=larger,
         processes=team,
         watch=watch,

@@ -62,7 +62,7 @@ def _within_weights(module: Conv, x: Tensor) -> Tensor:
     assert norm.running_mean is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     weights = {"weight": module.conv.weight * scale[:, None, None, None], "bias": norm.bias - norm.running_mean * scale}
-    y = functional_call(module.conv, weights, (x,))
+    y: Tensor = functional_call(module.conv, weights, (x,))
     return module.act(y) if hasattr(module, "act") else y
 
 
@@ -90,7 +90,7 @@ class _Through(torch.autograd.Function):
         return functional.conv2d(x, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
         if not ctx.needs_input_grad[0]:
             return None, None, None
         conv, weight = ctx.conv, ctx.weight.to(gradient.dtype)
