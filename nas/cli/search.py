@@ -15,8 +15,18 @@ from nas.system.places import absolute_data, is_path, space_names, space_path
 
 @click.command()
 @click.option("--space", help="A shipped space's name (see `nas spaces list`) or the path of a YAML file.")
+@click.option(
+    "--network", metavar="NET", help="In place of --space: search the smaller networks that this one has in it."
+)
+@click.option(
+    "--weights", metavar="FILE", help="Trained ones of --network, in any dialect of `nas import`. Default: its own."
+)
 @click.option("--target", help="A table (see `nas table list`), a table folder's path, or a device: cpu, ssh:HOST, …")
-@click.option("--latency", metavar="75ms", help="Upper bound. Default: that of the space's first reference network.")
+@click.option(
+    "--latency",
+    metavar="75ms|50%",
+    help="Upper bound, or a share of that of the space's first reference network. Default: 100%.",
+)
 @click.option(
     "--at-most",
     multiple=True,
@@ -63,6 +73,7 @@ from nas.system.places import absolute_data, is_path, space_names, space_path
 @ranks.told_once()
 def search(
     space: str | None,
+    network: str | None,
     target: str | None,
     latency: str | None,
     at_most: tuple[str, ...],
@@ -74,7 +85,7 @@ def search(
     **plain: Any,
 ) -> None:
     """Find the most accurate architecture of a space within a latency bound on a target."""
-    from nas.runs.request import Request, parse_at_most, parse_budget, parse_latency
+    from nas.runs.request import Request, parse_at_most, parse_bound, parse_budget
     from nas.runs.run import Run
     from nas.tables.target import check_target, is_table_path
     from nas.workers import check_workers
@@ -82,6 +93,14 @@ def search(
     if workers is not None:
         check_workers(workers)
     asked = {name: value for name, value in plain.items() if value is not None}
+    if network is not None:
+        if space is not None:
+            raise NasError("A search is of a --space or of a --network, not both.")
+        from nas.runs.network import elastic
+
+        asked["space"] = elastic(network)  # what is no network is refused before anything is written
+    if "weights" in asked:
+        asked["weights"] = str(Path(asked["weights"]).resolve())
     if space is not None:  # paths are made absolute: resumable from any folder
         asked["space"] = str(Path(space).resolve()) if space not in space_names() and is_path(space) else space
     if target is not None:
@@ -92,7 +111,7 @@ def search(
     if "data" in asked:
         asked["data"] = absolute_data(asked["data"])
     if latency is not None:
-        asked["latency_ms"] = parse_latency(latency)
+        asked |= parse_bound(latency)
     if at_most:
         asked["at_most"] = {name: bound for text in at_most for name, bound in parse_at_most(text).items()}
     if budget is not None:

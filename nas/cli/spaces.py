@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli.output import Commands, json_option, print_json, resolution_option, show, strides_option
+from nas.errors import NasError
 
 if TYPE_CHECKING:
     from nas.space.adapt import Strides
@@ -40,17 +41,24 @@ def spaces_list(as_json: bool) -> None:
 
 
 @spaces.command("show")
-@click.argument("name", metavar="SPACE")
+@click.argument("name", metavar="[SPACE]", required=False)
+@click.option("--network", metavar="NET", help="In place of SPACE: the smaller networks that this one has in it.")
 @resolution_option
 @strides_option
 @json_option
-def spaces_show(name: str, resolution: int | None, strides: Strides | None, as_json: bool) -> None:
+def spaces_show(
+    name: str | None, network: str | None, resolution: int | None, strides: Strides | None, as_json: bool
+) -> None:
     """Decisions, options and reference networks of a space."""
     from nas.cli.screen import space_summary
+    from nas.runs.network import elastic
     from nas.runs.request import check_resolution
     from nas.space.load import load_space
 
     check_resolution(resolution, strides)
+    if (name is None) == (network is None):
+        raise NasError("One space is shown: give its name or path, or a --network.")
+    name = name or elastic(str(network))
     space = load_space(name, resolution=resolution, strides=strides)
     if as_json:
         print_json(

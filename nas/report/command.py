@@ -12,6 +12,7 @@ from nas.report.overview import definitions, table_rows
 from nas.runs.request import Request
 from nas.runs.training_folder import TrainingFolder
 from nas.system.command import command
+from nas.system.places import ELASTIC
 
 WHOLE = 32
 """Letters of a word that a phone has room for."""
@@ -24,9 +25,9 @@ def command_line(request: Request, planned: int | None = None, batch: int | None
         budget = f"{_plain(request.seconds)}s" if planned is None else str(planned)
     return command(
         "search",
-        space=request.space,
+        **_searched(request),
         target=request.target,
-        latency=None if request.latency_ms is None else f"{_plain(request.latency_ms)}ms",
+        latency=_bound(request),
         at_most=[f"{name}={_plain(bound)}" for name, bound in request.at_most.items()],
         objective=request.objective,
         controller=request.controller if request.controller != "evolution" else None,
@@ -42,6 +43,19 @@ def command_line(request: Request, planned: int | None = None, batch: int | None
         no_prove=request.prove is False,
         seed=request.seed,
     )
+
+
+def _searched(request: Request) -> dict[str, str | None]:
+    """What is searched, as options."""
+    if request.space.startswith(ELASTIC):
+        return {"network": request.space.removeprefix(ELASTIC), "weights": request.weights}
+    return {"space": request.space}
+
+
+def _bound(request: Request) -> str | None:
+    if request.latency_share is not None:
+        return f"{_plain(100 * request.latency_share)}%"
+    return None if request.latency_ms is None else f"{_plain(request.latency_ms)}ms"
 
 
 def reproduce_section(material: Material) -> Markup:

@@ -20,10 +20,10 @@ from nas.blocks.architecture import Architecture
 from nas.errors import NasError, RunError
 from nas.runs.ledger_file import FORMAT, LedgerFile
 from nas.runs.objective import MNASNET_EXPONENTS, first_value
+from nas.runs.past import space_of
 from nas.runs.request import Request
 from nas.runs.result import Result
 from nas.runs.run import Run
-from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.files import lines, open_plain, read_text
 from nas.tables.rows import PROVENANCES
@@ -167,7 +167,7 @@ def _space(run: Run, setup: Setup) -> Space:
     """The space as it was searched, without the pictures that its classes came from: the winner has as many."""
     request = run.request
     classes = None if request.data is None else run.architecture.num_classes
-    space = load_space(request.space, resolution=request.resolution, strides=request.strides, classes=classes)
+    space = space_of(request, run.path, classes)
     if space.fingerprint != setup.space:
         raise RunError(f"{run.path}: the search space has changed since this run, so its genotypes mean others now.")
     return space

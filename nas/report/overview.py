@@ -89,7 +89,10 @@ def _bound(result: Result, name: str) -> str:
 def _asked(material: Material) -> Markup:
     request, result = material.request, material.result
     low, high = result.attainable
-    default = "" if request.latency_ms is not None else " (the latency of the space's first reference network)"
+    default = ""
+    if request.latency_ms is None:
+        part = "" if request.latency_share is None else f"{100 * request.latency_share:g} % of "
+        default = f" ({part}the latency of the space's first reference network)"
     rows = [
         (
             "space",

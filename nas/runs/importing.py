@@ -32,6 +32,8 @@ class Imported:
     """By colour of the pictures that it was trained on, on the scale 0 to 1; `std` likewise."""
     std: tuple[float, ...]
     origin: dict[str, Any]
+    classes: tuple[str, ...] = ()
+    """Names of what its outputs stand for; () where that is not known."""
 
     @property
     def architecture(self) -> Architecture:
@@ -82,7 +84,7 @@ def _of_file(path: Path, network: str, resolution: int | None) -> Imported:
     tensors = read_state_dict(path)
     found = find_network(network, resolution)
     shown = found.config.pictures
-    mean, std = (shown.mean, shown.std) if shown else _usual(found.config.architecture)
+    mean, std = (shown.mean, shown.std) if shown else usual(found.config.architecture)
     return Imported(_fitted(found.config.architecture, tensors, path), mean, std, _origin(path))
 
 
@@ -119,8 +121,8 @@ def _fitted(architecture: Architecture, tensors: Tensors, path: Path) -> Fitted:
         raise ArchitectureError(f"{path}: {problem}") from None
 
 
-def _usual(architecture: Architecture) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """ImageNet's colours; the mean of them for a network of grey pictures."""
+def usual(architecture: Architecture) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of pictures where a network says none: those of ImageNet, in grey the mean of them."""
     if architecture.channels == 3:
         return IMAGENET
     mean, std = (sum(values) / len(values) for values in IMAGENET)

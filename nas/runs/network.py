@@ -5,25 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nas.errors import ArchitectureError, NasError, RunError
 from nas.formats.answers import Answers, read_answers
-from nas.formats.archdef import is_archdef, parse_archdef
-from nas.formats.config import MAX_CONFIG_BYTES, Config, is_config, parse_config
-from nas.formats.onceforall import is_onceforall, parse_onceforall
+from nas.formats.config import Config
+from nas.formats.network_file import read_network
 from nas.formats.weights_file import Array, read_weights
+from nas.runs.past import FOLDER as TEACHER
 from nas.runs.request import MAX_RESOLUTION
 from nas.runs.request_folder import FILE
 from nas.runs.run import Run
 from nas.system.command import command
-from nas.system.files import read_json
 from nas.system.folder_lock import is_held
-from nas.system.places import network_names
-
-PAGE = "docs/architectures.md"
-TEACHER = "teacher"
-"""In a run that began with a trained network: that network, tuned on the run's data."""
+from nas.system.places import ELASTIC, network_names
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ def find_network(place: str | Path, resolution: int | None = None) -> Network:
     if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
         raise NasError(f"`--resolution` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {resolution}.")
     path = network_names().get(str(place)) or _file(Path(place))
-    config = _read(path, resolution)
+    config = read_network(path, resolution)
     if resolution is not None and config.architecture != (resized := config.architecture.resized(resolution)):
         changed = Config(resized, weights=config.weights, pictures=config.pictures)
         return Network(path, changed, resized=True)
@@ -76,6 +70,12 @@ def find_teacher(pupil: Network, asked: str | None) -> Network | None:
 def absolute_network(place: str) -> str:
     """The same network from every working folder: a name stays, a path is made absolute."""
     return place if place in network_names() else str(Path(place).resolve())
+
+
+def elastic(place: str) -> str:
+    """The name of the elastic space of a network in any form, by its shipped name or its file."""
+    path = find_network(place).path
+    return ELASTIC + (place if place in network_names() else str(path.resolve()))
 
 
 def _file(place: Path) -> Path:
@@ -96,22 +96,3 @@ def _file(place: Path) -> Path:
     if not (place / FILE).is_file():
         raise RunError(f"{place}: the folder of a network has a config.json, or is that of a run; this one is neither.")
     return Run.load(place).path / "winner" / "config.json"
-
-
-def _read(path: Path, resolution: int | None) -> Config:
-    try:
-        document: Any = read_json(path, ArchitectureError, MAX_CONFIG_BYTES)
-    except ArchitectureError:
-        if path.is_file() and path.suffix not in (".json", ".config", ".txt", ""):
-            raise ArchitectureError(f"{path}: {_RULE}; a {path.suffix} file is none. See {PAGE}.") from None
-        raise
-    if is_onceforall(document):
-        return Config(parse_onceforall(document, path, resolution))
-    if is_archdef(document):
-        return Config(parse_archdef(document, path))
-    if is_config(document):
-        return parse_config(document, path)
-    raise ArchitectureError(f"{path}: {_RULE}; this file is none. See {PAGE}.")
-
-
-_RULE = "a network is a JSON file: a config.json (with `layers`), an arch-def or one of once-for-all (with `blocks`)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ from nas.cost.factors import Factors
 from nas.errors import LatencyMissing, NasError
 from nas.policies import POLICIES
 from nas.runs.objective import Objective
+from nas.runs.past import past_of, planned_past, space_of
 from nas.runs.request import Request
 from nas.space.adapt import options_of
-from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
 from nas.tables.table import LatencyTable, load_table
@@ -30,6 +30,7 @@ from nas.workers import Here, Workers
 
 if TYPE_CHECKING:
     from nas.data.data import Data
+    from nas.runs.importing import Imported
     from nas.supernet.shared_weights import SharedWeights
     from nas.training.processes import Processes
 
@@ -44,12 +45,14 @@ class Subject:
 
     space: Space
     data: Data | None
+    network: Imported | None = None
+    """The trained network that the space is the elastic one of, where there are pictures to tune it on."""
 
     @classmethod
     def load(cls, request: Request, teller: Teller) -> Subject:
         """Raises `NasError` for what cannot be loaded, for pictures that are smaller than the strides allow, and where
         there is no bound on latency to be had."""
-        load = partial(load_space, request.space, resolution=request.resolution, strides=request.strides)
+        load = partial(space_of, request)
         space = load()
         if request.latency_ms is None and not space.references:
             raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
@@ -72,7 +75,10 @@ class Subject:
         )
         for note in data.notes:
             teller.say(note)
-        return cls(load(classes=len(data.classes)), data)
+        network = past_of(request)
+        if network is not None:  # its weights are used to these
+            data = replace(data, mean=network.mean, std=network.std)
+        return cls(load(classes=len(data.classes)), data, network)
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,9 @@ class Problem:
         subject = subject or Subject.load(request, teller)
         space, data = subject.space, subject.data
         kind = request.accuracy or ("supernet" if data is not None else default_accuracy(space))
-        weights = _weights(request, kind, space, data, folder, teller, processes) if data and request.inherits else None
+        weights = None
+        if data is not None and request.inherits:
+            weights = _weights(request, kind, subject, data, folder, teller, processes)
         means = Means(data, request.seed, folder, teller, workers, weights)
         accuracy = make_evaluator(kind, space, means)
         if (request.prove or request.solves) and not _provable(accuracy):
@@ -129,9 +137,10 @@ class Problem:
         references = space.encode(list(space.references.values()))
         latency = request.latency_ms
         if latency is None:  # `Subject.load` has seen a reference
-            latency = float(costs["latency_ms"](references[:1])[0])
+            latency = float(costs["latency_ms"](references[:1])[0]) * (request.latency_share or 1.0)
         bounds = {"latency_ms": latency, **at_most}
-        hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, request.latency_ms))
+        asked = request.latency_ms or request.latency_share
+        hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, asked))
         objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
         objective.check_attainable()
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
@@ -186,17 +195,27 @@ def _is_hard(form: str, asked: float | None) -> bool:
 def _weights(
     request: Request,
     accuracy: str,
-    space: Space,
+    subject: Subject,
     data: Data,
     folder: Path | None,
     teller: Teller,
     processes: Processes | None,
 ) -> SharedWeights:
     """Of the supernet that `accuracy` describes, or that the policy trains."""
-    from nas.supernet.shared_weights import SharedSettings, SharedWeights  # brings torch
+    from nas.supernet.rules import RULES  # brings torch
+    from nas.supernet.shared_weights import SHRINKING, SharedSettings, SharedWeights
 
-    settings = SharedSettings.parse(accuracy.partition(":")[2])
+    argument = accuracy.partition(":")[2]
+    settings = SharedSettings.parse(argument)
     if request.learns:
         policy, steps = request.controller, request.planned(accuracy) or 0
         settings = SharedSettings(steps=steps, rule=policy, kind=POLICIES[policy].supernet)
-    return SharedWeights(space, data, settings, request.seed, folder, teller, processes)
+    past = None
+    if subject.network is not None:
+        past, steps = planned_past(request, subject.network, data, folder)
+        words = argument.split(",")
+        if not request.learns and not any(word.isdecimal() for word in words):
+            settings = replace(settings, steps=steps)
+        if not request.learns and not RULES.keys() & set(words):
+            settings = replace(settings, rule=SHRINKING)
+    return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes, past)

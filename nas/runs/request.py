@@ -13,7 +13,7 @@ from nas.errors import NasError, RunError
 from nas.policies import POLICIES
 from nas.solvers import SOLVERS
 from nas.system.lazy import is_own
-from nas.system.places import is_code
+from nas.system.places import ELASTIC, is_code
 
 if TYPE_CHECKING:  # it brings numpy
     from nas.space.adapt import Strides
@@ -41,6 +41,8 @@ class Request:
     target: str
     latency_ms: float | None = None
     """Upper bound; None is the latency of the space's first reference network."""
+    latency_share: float | None = None
+    """In place of `latency_ms`: of the latency of the space's first reference network."""
     at_most: dict[str, float] = field(default_factory=dict)
     """Further upper bounds, by the names of `nas.cost.cost.COSTS`: `macs`, `params`; `flash` and `peak` in bytes."""
     objective: str | None = None
@@ -59,6 +61,9 @@ class Request:
     and the objective `bound`, for a few seconds."""
     data: str | None = None
     """Pictures to train on, such as `digits` or `imagefolder:PATH`."""
+    weights: str | None = None
+    """A file with trained weights of the network that the space is the elastic one of (`elastic:NET`); None is those
+    that its config has beside it, if any."""
     resolution: int | None = None
     """Of the deployed network, in pixels; None is the space's own."""
     strides: Strides | None = None
@@ -88,7 +93,10 @@ class Request:
         if self.accuracy is not None and not self.own_accuracy:
             _one_of("accuracy", self.accuracy.partition(":")[0], tuple(EVALUATORS), "module:Class")
         self._check_training()
-        for name, value in {"latency_ms": self.latency_ms, "seconds": self.seconds}.items():
+        if self.latency_ms is not None and self.latency_share is not None:
+            raise NasError("The bound on latency is an amount or a share, not both.")
+        given = {"latency_ms": self.latency_ms, "latency_share": self.latency_share, "seconds": self.seconds}
+        for name, value in given.items():
             if value is not None and not (_is_number(value) and 0 < value < 1e9):
                 raise NasError(f"`{name}` is a positive number, got {value!r}.")
         for name, value in self.at_most.items():
@@ -112,6 +120,12 @@ class Request:
         kind = None if self.accuracy is None else self.accuracy.partition(":")[0]
         check_resolution(self.resolution, self.strides)
         _check_pixels("proxy-resolution", self.proxy_resolution)
+        if self.weights is not None and not (self.space.startswith(ELASTIC) and type(self.weights) is str):
+            raise NasError("--weights are those of a trained network: give it by --network.")
+        if self.weights is not None and self.data is None:
+            raise NasError("--weights are tried on pictures: add --data, such as imagefolder:PATH.")
+        if self.weights is not None and not self.inherits:
+            raise NasError(f"The accuracy {self.accuracy!r} has no use for --weights: leave one of the two out.")
         if self.data is not None and (type(self.data) is not str or not self.data):
             raise NasError(f"`data` is text such as digits or imagefolder:PATH, got {self.data!r}.")
         if self.learns:
@@ -213,6 +227,16 @@ def parse_latency(text: str) -> float:
     if value is None or not value < 1e9:
         raise NasError(f"A latency is a positive number with its unit, such as 75ms or 0.075s, got {text!r}.")
     return value
+
+
+def parse_bound(text: str) -> dict[str, float]:
+    """`75ms` → the request's `latency_ms`, `50%` → its `latency_share`. Raises `NasError`."""
+    if not text.strip().endswith("%"):
+        return {"latency_ms": parse_latency(text)}
+    value, unit = split_amount(text.strip().removesuffix("%"))
+    if value is None or unit or not 0 < value < 1e4:
+        raise NasError(f"A share of the reference's latency is a positive percentage, such as 50%, got {text!r}.")
+    return {"latency_share": value / 100}
 
 
 def parse_at_most(text: str) -> dict[str, float]:

@@ -16,6 +16,7 @@ from nas.devices.names import device_name
 from nas.errors import NasError, RunError
 from nas.runs.request import Request
 from nas.runs.request_folder import RequestFolder, read_mapping
+from nas.system.places import ELASTIC, elastic_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -98,5 +99,7 @@ class Run(RequestFolder[Request]):
 
 
 def _stem(space: str, target: str) -> str:
+    if space.startswith(ELASTIC):
+        space = elastic_name(space.removeprefix(ELASTIC))
     words = (Path(space).stem, Path(target).stem if device_name(target) is None else target)  # an address is no path
     return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word).strip("-") or "own" for word in words)

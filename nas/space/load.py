@@ -16,10 +16,11 @@ from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
 from nas.formats.blockstring import make_divisible
 from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, shrinkage
+from nas.space.elastic import load_elastic
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
 from nas.system.files import read_model, read_yaml
-from nas.system.places import space_path
+from nas.system.places import ELASTIC, space_path
 from nas.system.text import short
 
 ORDER = ("kernel", "expansion", "se", "groups", "residual", "activation")
@@ -38,12 +39,15 @@ OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
 def load_space(
     name: str | Path, *, resolution: int | None = None, classes: int | None = None, strides: Strides | None = None
 ) -> Space:
-    """A shipped space by name, or one from a YAML file. An error names the file, the place, the rule and what came.
+    """A shipped space by name, or one from a YAML file; `elastic:NET` is what a network has in it, see
+    `nas.space.elastic`. An error names the file, the place, the rule and what came.
 
     With a `resolution` in pixels or a number of `classes` the space is another one, with a name of its own: see
     `nas.space.adapt`. Its strides are kept where nothing is said of them, and `SpaceError` tells what each choice costs
     where the last feature map would then be a single pixel.
     """
+    if str(name).startswith(ELASTIC):
+        return load_elastic(str(name).removeprefix(ELASTIC), resolution, classes, strides)
     path = space_path(name)
     rule = "a search space is a mapping with `format: nas-space/1`"
     file = read_model(SpaceFile, read_yaml(path, SpaceError), path, SpaceError, rule=rule, page="docs/spaces.md")

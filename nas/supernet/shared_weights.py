@@ -18,16 +18,20 @@ from nas.data.data import Data
 from nas.errors import NasError
 from nas.space.space import Space
 from nas.supernet import SUPERNETS
+from nas.supernet.inherit import inherit
 from nas.supernet.multi_path import check_branches
-from nas.supernet.rules import RULES
+from nas.supernet.past import BATCH, RATE, Past, Shrinking, Tuned
+from nas.supernet.rules import RULES, Rule
 from nas.supernet.supernet import Supernet
-from nas.supernet.training import WeightTraining
+from nas.supernet.training import WeightSettings, WeightTraining
 from nas.system.interrupt import interruptible
 from nas.system.teller import Teller
 from nas.training.processes import Processes, alone
 
 VERSION = "supernet/1"
 FILE = "supernet.safetensors"
+SHRINKING = "shrinking"
+"""The rule by which what is in a trained network learns: see `nas.supernet.past.Shrinking`."""
 SLOW_PIXELS = 96
 """From here on a supernet is hardly trained without a GPU in the time that somebody waits."""
 
@@ -38,7 +42,7 @@ class SharedSettings:
 
     steps: int = 2_000
     rule: str = "uniform"
-    """One of `RULES`, or the policy that trains it."""
+    """One of `RULES`, `SHRINKING`, or the policy that trains it."""
     kind: str = "superkernel"
 
     @classmethod
@@ -74,6 +78,8 @@ class SharedWeights:
     teller: Teller
     processes: Processes | None = None
     """Those that train together; None is this one alone."""
+    past: Past | None = None
+    """The trained network that the space is the elastic one of, and its weights begin with."""
 
     def __post_init__(self) -> None:
         self.team = self.processes or alone()
@@ -81,7 +87,7 @@ class SharedWeights:
         if self.settings.kind == "multi-path":
             check_branches(self.space, self.space.candidates)  # before a run is set up
         self._trained = False
-        if min(self.data.size) >= SLOW_PIXELS and not torch.cuda.is_available():
+        if self.past is None and min(self.data.size) >= SLOW_PIXELS and not torch.cuda.is_available():
             self.teller.say(
                 f"training on pictures of {self.data.seen} takes very long without a GPU; --proxy-resolution "
                 "32 or 64 trains the supernet on small ones and leaves the network's own resolution as it is"
@@ -90,7 +96,9 @@ class SharedWeights:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that the weights depend on."""
-        parts = (VERSION, self.settings, self.seed, self.space.fingerprint, self.data.fingerprint)
+        parts: tuple[object, ...] = (VERSION, self.settings, self.seed, self.space.fingerprint, self.data.fingerprint)
+        if self.past is not None:
+            parts += (self.past.fingerprint,)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
@@ -98,16 +106,36 @@ class SharedWeights:
         """The supernet and its optimiser, as far as they are trained."""
         return self.fresh_training(None if self.folder is None else self.folder / FILE)
 
+    @cached_property
+    def tuned(self) -> Tuned | None:
+        """The whole network on this data, where there is a past; it is tuned now unless it has been."""
+        if self.past is None:
+            return None
+        return self.past.tuned(self.data, self.seed, self.folder, self.teller, self.team)
+
+    @cached_property
+    def rule(self) -> Rule:
+        """That of the settings."""
+        if self.settings.rule != SHRINKING or self.past is None or self.tuned is None:
+            return RULES[self.settings.rule]
+        return Shrinking(self.space, self.tuned.network().to(self.team.device), self.past.share)
+
     def fresh_training(self, path: Path | None = None) -> WeightTraining:
-        """A supernet whose weights are drawn from the seed, and its optimiser; `path` is that of a checkpoint."""
+        """A supernet whose weights are drawn from the seed, or inherited, and its optimiser; `path` is that of a
+        checkpoint."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             supernet = SUPERNETS[self.settings.kind](self.space)
+        given = None
+        if self.tuned is not None:
+            inherit(supernet, self.tuned.architecture, self.tuned.weights)
+            given = WeightSettings(batch=BATCH, learning_rate=RATE)
         return WeightTraining(
             supernet,
             self.data,
             self.settings.steps,
             self.seed,
+            given,
             processes=self.team,
             path=path,
             fingerprint=self.fingerprint,
@@ -120,7 +148,7 @@ class SharedWeights:
     def train(self) -> None:
         """Train by the rule, from wherever the checkpoint stands. Raises `NasError` where the loss diverges or memory
         is short, `Interrupted` after SIGINT or SIGTERM; the last checkpoint is kept."""
-        training, stepper, rule = self.training, self.training.stepper, RULES[self.settings.rule]
+        training, stepper, rule = self.training, self.training.stepper, self.rule
         stepper.restore()
         with interruptible() as interrupted, stepper.memory_told():
             for step in stepper.steps(self.teller, interrupted):

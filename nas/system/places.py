@@ -79,8 +79,30 @@ def public_data(data: str) -> str:
     return f"{kind}:{Path(argument).name}" if colon else kind
 
 
+ELASTIC = "elastic:"
+"""Before a network, in any form that is a file: the space of the smaller networks that it has in it."""
+
+
+def network_file(place: str) -> Path:
+    """The file of a network, by its shipped name or its path; names win. Raises `SpaceError` when there is none."""
+    path = network_names().get(place) or Path(place)
+    if not path.is_file():
+        raise SpaceError(f"No network named {place!r}, nor a file. Shipped: {', '.join(network_names())}.")
+    return path
+
+
+def elastic_name(place: str) -> str:
+    """What the network of a file is called: by the folder, where the file is a config.json in it."""
+    path = Path(place)
+    if path.name == "config.json" and path.parent.name:
+        return path.parent.name
+    return path.name.removesuffix(".json")
+
+
 def space_path(place: str | Path) -> Path:
     """The file of a space, by its shipped name or its path; names win. Raises `SpaceError` when there is none."""
+    if str(place).startswith(ELASTIC):
+        return network_file(str(place).removeprefix(ELASTIC))
     if place in space_names():
         return shipped_folder("search_spaces") / f"{place}.yaml"
     if not (isinstance(place, Path) or is_path(place)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
 from nas.errors import LatencyMissing, TableError
 from nas.system.command import command
-from nas.system.places import is_path, own_tables_folder, space_names, table_names, table_path
+from nas.system.places import ELASTIC, is_path, own_tables_folder, space_names, table_names, table_path
 
 
 def table_folder(device: DeviceName, space: str) -> Path:
@@ -60,7 +60,10 @@ def target_path(target: str, space: str | None) -> Path:
         from nas.space.adapt import options_of
 
         name, *options = options_of(space).split(" --")
-        file = name if name in space_names() else f"{name}.yaml"  # of the user's own: who knows where
+        if name.endswith("-elastic"):
+            file = ELASTIC + name.removesuffix("-elastic")
+        else:
+            file = name if name in space_names() else f"{name}.yaml"  # of the user's own: who knows where
         line = " --".join([command("profile", space=file, target=target), *options])
         raise LatencyMissing(f"{target} has no table of {space} yet. Make it: {line}")
     return folder

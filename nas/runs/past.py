@@ -1,0 +1,128 @@
+"""A search of a trained network: which one it is, what has its weights, and how long they are tuned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import RunError
+from nas.formats.network_file import read_network
+from nas.runs.request import Request
+from nas.space.elastic import elastic_of
+from nas.space.load import load_space
+from nas.space.space import Space
+from nas.system.atomic import write_atomic
+from nas.system.files import read_json
+from nas.system.places import ELASTIC, elastic_name, network_file
+
+if TYPE_CHECKING:
+    from nas.data.data import Data
+    from nas.runs.importing import Imported
+    from nas.supernet.past import Past
+
+EPOCHS, SHARED_EPOCHS = 8, 8
+"""Of the whole network, and of the supernet of what is in it, where no time was given."""
+TUNE_SHARE, SHARED_SHARE = 0.25, 0.25
+"""Of the time that was given."""
+USUAL_SHARE = 0.4
+"""Of the whole network's MACs, where the bound is not a share."""
+FOLDER = "teacher"
+"""In a run's, with the whole network as it was tuned: see `nas.supernet.past`."""
+FILE = "tuning.json"
+
+
+def space_of(request: Request, folder: Path | None = None, classes: int | None = None) -> Space:
+    """The space of a request; of a trained network with what its weights say of it. It is taken from the tuned network
+    in a run's `folder`, where there is one."""
+    if request.space.startswith(ELASTIC):
+        tuned = None if folder is None else folder / FOLDER / "config.json"
+        if tuned is not None and tuned.is_file():
+            network = read_network(tuned).architecture
+            return elastic_of(network, _name(request), classes, changed=_changes(request))
+        if request.weights is not None:
+            network = _imported(request).architecture
+            return elastic_of(network, _name(request), classes, changed=_changes(request))
+    return load_space(request.space, resolution=request.resolution, strides=request.strides, classes=classes)
+
+
+def past_of(request: Request) -> Imported | None:
+    """The network of a request with its trained weights; None where it has none. Raises `ArchitectureError` where the
+    weights are of another."""
+    if not request.space.startswith(ELASTIC):
+        return None
+    if request.weights is not None:
+        return _imported(request)
+    from nas.formats.dialects import Fitted
+    from nas.runs.importing import Imported, usual
+    from nas.runs.network import find_network
+
+    found = find_network(request.space.removeprefix(ELASTIC), request.resolution)
+    weights = found.weights
+    if weights is None:
+        return None
+    shown = found.config.pictures
+    mean, std = (shown.mean, shown.std) if shown else usual(found.config.architecture)
+    return Imported(Fitted(found.config.architecture, weights, "nas"), mean, std, {}, shown.classes if shown else ())
+
+
+def planned_past(request: Request, network: Imported, data: Data, folder: Path | None) -> tuple[Past, int]:
+    """How long a network is tuned on the data, and the steps of its supernet: what time allows, by steps that are
+    timed. It is kept in the run's folder, so that a run that is gone on with has the same."""
+    from nas.data.batches import batches_per_epoch
+    from nas.supernet.past import BATCH, Past, step_seconds
+
+    share = min(1.0, request.latency_share or USUAL_SHARE)
+    file = None if folder is None else folder / FILE
+    per_epoch = batches_per_epoch(len(data.train), BATCH)
+    if file is not None and file.is_file():
+        document = read_json(file, RunError)
+        try:
+            epochs, steps = int(document["epochs"]), int(document["steps"])
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"{file}: not how long a network is tuned. Start a new run with another --out.") from None
+    else:
+        known = network.classes == data.classes  # it was trained on these already
+        epochs, steps = 0 if known else EPOCHS, SHARED_EPOCHS * per_epoch
+        if request.seconds is not None:
+            pace = step_seconds(network.architecture, network.fitted.weights, data)
+            epochs = 0 if known else max(1, round(TUNE_SHARE * request.seconds / (pace * per_epoch)))
+            steps = max(per_epoch, round(SHARED_SHARE * request.seconds / (pace * _work(share))))
+        if file is not None:
+            write_atomic(file, json.dumps({"epochs": epochs, "steps": steps}) + "\n")
+    return (
+        Past(
+            architecture=network.architecture,
+            weights=network.fitted.weights,
+            mean=network.mean,
+            std=network.std,
+            classes=network.classes,
+            epochs=epochs,
+            share=share,
+        ),
+        steps,
+    )
+
+
+def _work(share: float) -> float:
+    """Of a step of the supernet, in steps of the whole network: the teacher looks, some learn."""
+    from nas.supernet.past import LARGEST_EVERY, NETWORKS
+
+    return 1 / 3 + 1 / LARGEST_EVERY + 1.3 * NETWORKS * share
+
+
+def _name(request: Request) -> str:
+    return elastic_name(request.space.removeprefix(ELASTIC))
+
+
+def _changes(request: Request) -> bool:
+    """Whether the network is for pictures of another size than its file says."""
+    own = read_network(network_file(request.space.removeprefix(ELASTIC)), request.resolution).architecture
+    return request.resolution is not None and own.height != request.resolution
+
+
+def _imported(request: Request) -> Imported:
+    from nas.runs.importing import import_network
+
+    assert request.weights is not None
+    return import_network(request.weights, network=request.space.removeprefix(ELASTIC), resolution=request.resolution)

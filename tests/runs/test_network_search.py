@@ -1,0 +1,70 @@
+"""A search of what a trained network has in it, from request to winner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_run import nas
+
+from nas.runs.run import Run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a small network that was trained on digits."""
+    folder = tmp_path_factory.mktemp("own")
+    blocks = [["ds_r1_k3_s2_c8"], ["ir_r2_k5_s2_e2_c16"]]
+    network = {"resolution": 16, "stem": 8, "head": 24, "activation": "relu", "num_classes": 10, "blocks": blocks}
+    (folder / "own.json").write_text(json.dumps(network))
+    words = ["train", "own.json", "--data", "digits", "--epochs", "1"]
+    nas(*words, "--out", "digits-net", cwd=folder)
+    return folder / "digits-net"
+
+
+def test_a_network_trained_on_these_pictures_is_shrunk(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    words = ("--network", str(trained), "--target", "fake", "--latency", "80%", "--data", "digits", "--budget", "6")
+    err = nas("search", *words, "--accuracy", "supernet:3", "--out", "r", cwd=tmp_path).stderr
+    result = Run.load(tmp_path / "r").result
+    whole = result.references["digits-net"]
+    assert result.bounds["latency_ms"] == pytest.approx(0.8 * whole.latency_ms)
+    assert result.winner.latency_ms <= result.bounds["latency_ms"]
+    assert "tuned" not in err  # it knows these pictures
+    assert (tmp_path / "r" / "teacher" / "model.safetensors").is_file()
+    assert (tmp_path / "r" / "winner" / "model.safetensors").is_file()
+    report = (tmp_path / "r" / "report.html").read_text()
+    assert "--network" in report
+    assert "80%" in report
+    nas("search", "--resume", "--out", "r", cwd=tmp_path)
+
+
+NETWORK = ("--network", "mobilenetv2-1.0", "--target", "fake")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--space", "mobile", "--network", "mobilenetv2-1.0", "--target", "fake"], "not both"),
+        (["--network", "nothing", "--target", "fake"], "No network named"),
+        (["--space", "mobile", "--weights", "x", "--target", "pixel-cpu"], "give it by --network"),
+        ([*NETWORK, "--weights", "x"], "add --data"),
+        ([*NETWORK, "--weights", "x", "--data", "digits", "--accuracy", "zero-cost"], "has no use for --weights"),
+        ([*NETWORK, "--weights", "/no", "--data", "digits"], "/no"),
+        ([*NETWORK, "--latency", "0%"], "percentage"),
+        ([*NETWORK, "--latency", "x%"], "percentage"),
+        ([*NETWORK, "--resolution", "32", "--strides", "drop"], "strides"),
+    ],
+)
+def test_wrong_requests_are_told(words, told, tmp_path):
+    err = nas("search", *words, "--out", "r", cwd=tmp_path, code=2).stderr
+    assert told in err
+    assert len(err.strip().splitlines()) <= 2
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("words", [["show"], ["show", "mobile", "--network", "fbnet-a"], ["show", "--network", "no"]])
+def test_spaces_show_takes_one_space(words, tmp_path):
+    nas("spaces", *words, cwd=tmp_path, code=2)
+    assert '"stage4.block2.mid"' in nas("spaces", "show", "--network", "mobilenetv2-1.0", "--json", cwd=tmp_path).stdout

@@ -1,0 +1,130 @@
+"""Networks scaled by their width: what is published comes out, bounds are kept, and what cannot be scaled says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import architectures
+from numpy.typing import NDArray
+
+from nas.blocks import Architecture, Layer
+from nas.blocks.block import is_head
+from nas.errors import ArchitectureError, LatencyMissing, NasError, Unattainable
+from nas.runs.network import find_network
+from nas.runs.scaling import AT_ONCE, WIDTHS, by_table, scaled, scaled_to, scalings
+from nas.system.places import network_names
+from nas.tables.table import load_table
+
+
+def network(name: str) -> Architecture:
+    return find_network(name).config.architecture
+
+
+@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.4])
+def test_mobilenetv2_is_scaled_as_published(width: float) -> None:
+    """Parameters of torchvision's and timm's: 1,677,128, 1,968,680, 2,636,424 and 6,108,776."""
+    assert scaled(network("mobilenetv2-1.0"), width).params == network(f"mobilenetv2-{width}").params
+
+
+@pytest.mark.parametrize("width", [0.35, 0.5, 0.75])
+def test_squeeze_and_excitation_is_scaled_as_published(width: float) -> None:
+    assert scaled(network("mnasnet-a1-1.0"), width).params == network(f"mnasnet-a1-{width}").params
+
+
+@pytest.mark.parametrize("name", network_names())
+def test_a_scaled_network_keeps_its_shape(name: str) -> None:
+    whole = network(name)
+    assert scaled(whole, 1.0) == whole
+    for width in (0.05, 0.6, 1.7):
+        other = scaled(whole, width)
+        assert (other.channels, other.height, other.width) == (whole.channels, whole.height, whole.width)
+        assert other.num_classes == whole.num_classes
+        assert (other.macs < whole.macs) == (width < 1)
+        for one, two in zip(whole.layers, other.layers, strict=True):
+            assert (one.kind, one.kernel, one.stride, one.residual) == (two.kind, two.kernel, two.stride, two.residual)
+            assert is_head(two.kind) or two.out_channels % 8 == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(architectures(), st.floats(0.05, 2))
+def test_networks_of_all_blocks_can_be_scaled(whole: Architecture, width: float) -> None:
+    """Channels that are no multiples of 8, groups, projections, no head, hardly any channels."""
+    other = scaled(whole, width)
+    assert len(other.layers) == len(whole.layers)
+    if is_head(whole.layers[-1].kind):
+        assert other.num_classes == whole.num_classes
+    for one, two in zip(whole.layers, other.layers, strict=True):
+        for name in ("out_channels", "mid_channels", "se_channels"):
+            before, now = getattr(one, name), getattr(two, name)
+            assert (now <= before if width < 1 else now >= before) or is_head(one.kind), name
+
+
+class Clock:
+    """Time is work, with an error of a few percent that stays with a network."""
+
+    def __init__(self, deviation: float = 0.0) -> None:
+        self.asked: list[int] = []
+        self.deviation = deviation
+
+    def __call__(self, networks: Sequence[Architecture]) -> NDArray[np.float64]:
+        self.asked.append(len(networks))
+        noise = [np.random.default_rng(n.params).standard_normal() for n in networks]
+        return np.array([n.macs for n in networks]) / 1e6 * np.exp(self.deviation * np.array(noise))
+
+
+SMALL = Architecture(
+    3,
+    64,
+    64,
+    (
+        Layer(kind="conv", in_channels=3, out_channels=128, kernel=3, stride=2, height=64, width=64),
+        Layer(kind="mbconv", in_channels=128, out_channels=320, mid_channels=768, kernel=3, height=32, width=32),
+        Layer(kind="head", in_channels=320, mid_channels=0, out_channels=10, height=32, width=32),
+    ),
+)
+
+
+@pytest.mark.parametrize("bound", [15.0, 150.0, 312.0, 700.0, 1e4])
+@pytest.mark.parametrize("deviation", [0.0, 0.03])
+def test_the_widest_within_a_bound_is_found_by_asking_about_few(bound: float, deviation: float) -> None:
+    clock = Clock(deviation)
+    found = scaled_to(SMALL, bound, clock)
+    assert Clock(deviation)([found])[0] <= bound
+    assert max(clock.asked) <= AT_ONCE
+    assert len(clock.asked) <= 4
+    best = max(n.macs for n in scalings(SMALL) if Clock()([n])[0] <= bound)
+    assert found.macs == best if not deviation else found.macs > 0.8 * best
+
+
+def test_a_bound_of_a_table_is_met() -> None:
+    """It answers for heads of up to 2,048 channels: the widest scalings are not taken."""
+    table = load_table("pixel-cpu")
+    found = scaled_to(network("mobilenetv2-1.0"), 30, by_table(table))
+    assert 0.9 * 30 < table.estimate(found).latency_ms <= 30
+    with pytest.raises(LatencyMissing, match="pixel-cpu does not answer for"):
+        scaled_to(SMALL, 30, by_table(table))
+
+
+def test_what_is_too_slow_even_when_narrow_is_told_with_its_time() -> None:
+    least = Clock()([scaled(SMALL, WIDTHS[0])])[0]
+    with pytest.raises(Unattainable, match=rf"0\.05 of its width .* {least:.3g}"):
+        scaled_to(SMALL, 0.99 * least, Clock())
+    assert scaled_to(SMALL, least, Clock()).macs == scaled(SMALL, WIDTHS[0]).macs
+
+
+@pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])
+def test_a_width_is_above_nothing(width: float) -> None:
+    with pytest.raises(NasError, match="A width is a number above 0"):
+        scaled(network("mobilenetv2-1.0"), width)
+
+
+def test_what_would_be_larger_than_a_network_may_be_is_left_out() -> None:
+    layer = Layer(kind="head", in_channels=3, mid_channels=60_000, out_channels=2, height=8, width=8)
+    whole = Architecture(3, 8, 8, (layer,))
+    with pytest.raises(ArchitectureError, match=r"Layer 0 \(head\) cannot be made 2 times as wide"):
+        scaled(whole, 2)
+    assert max(scalings(whole).values()) < 1.2
