@@ -80,7 +80,7 @@ def _rows(trained: Trained) -> list[tuple[str, str]]:
             "recipe",
             " · ".join(f"{name.replace('_', ' ')} {value}" for name, value in recipe.items() if _is_number(value)),
         ),
-        *([("teacher", request.teacher)] if request.teacher else []),
+        *([("teacher", str(result["teacher"]))] if result.get("teacher") else []),
         ("seed", str(request.seed)),
         ("test", "of pictures that nothing was chosen by, once, after the last epoch, with averaged weights"),
         ("made", f"{trained.created} by nas {trained.nas}"),

@@ -14,6 +14,9 @@ from nas.data.data import Data
 class Teacher(nn.Module):
     """Scores [N, classes] by a network for a batch of its pupil's: in other size and with other mean and deviation."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(
         self, network: nn.Module, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], pupil: Data
     ) -> None:

@@ -137,7 +137,7 @@ def test_a_part_is_trained(trained: Path, tmp_path: Path) -> None:
         (["--norm", "tune", "--from-scratch"], "keep a part of inherited weights, and these are random"),
         (["--only", "last", "--from-scratch"], "keep a part of inherited weights, and these are random"),
         (["--teacher", "wide"], "a teacher's pictures have the shape of its pupil's"),
-        (["--teacher", "nobody"], "No network named 'nobody'"),
+        (["--teacher", "nobody"], "nobody: no such file"),
     ],
 )
 def test_parts_and_teachers_that_cannot_be(trained: Path, tmp_path: Path, arguments: list[str], says: str) -> None:
