@@ -217,6 +217,7 @@ class ScreenTeller:
             place = f"{[*self._planned].index(name) + 1}/{len(self._planned)}"
             self._stage = _Stage(name, place, self._planned[name], monotonic())
             if not sys.stderr.isatty():
+                self._lines.clear()  # what was told of the one before is over
                 tell(str(self._stage))
             elif not self._ended.is_set():
                 self._stage.task = self._bar(f"{name} {place}")

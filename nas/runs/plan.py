@@ -12,6 +12,7 @@ import nas
 from nas.accuracy.evaluator import Spread
 from nas.devices.names import device_name
 from nas.errors import RunError
+from nas.runs.past import SHARED_SHARE, TUNE_SHARE
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import Chosen
@@ -34,13 +35,16 @@ _RESTS_ON = {
 }
 
 
-def stages(request: Request, chosen: Chosen | None) -> dict[str, float | None]:
-    """The stages of a search and about how long each takes, in seconds; None where it takes what it takes."""
+def stages(request: Request, chosen: Chosen | None, network: bool = False) -> dict[str, float | None]:
+    """The stages of a search, of a trained `network` or not, and about how long each takes, in seconds; None where it
+    takes what it takes."""
     given = request.seconds or (USUAL_SECONDS if chosen else None)
     accuracy = (request if chosen is None else chosen.applied(request)).accuracy or ("supernet" if request.data else "")
     kind = accuracy.partition(":")[0]
     tuned = kind in TUNE_SHARES and accuracy != "prior:0" and not request.learns
     share = TUNE_SHARES[kind] if chosen and tuned else 0.0
+    if network:
+        tuned, share = True, TUNE_SHARE + (0 if request.learns else SHARED_SHARE)
     return {
         **({} if device_name(request.target) is None else {"profile": None}),
         **({"tune": share * given if share and given else None} if tuned else {}),

@@ -88,7 +88,7 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 chosen = chosen_for(run, subject, team, opened, teller)
                 request = request if chosen is None else chosen.applied(request)
             if isinstance(teller, Staged):
-                teller.stages(stages(run.request, chosen))
+                teller.stages(stages(run.request, chosen, subject.network is not None))
             problem = Problem.load(
                 request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team, table=table
             )

@@ -57,6 +57,10 @@ def test_what_too_little_time_says_is_how_much_would_do() -> None:
     assert "--budget 12m would do" in choose(ASKED, COSTS, prior=False).why
 
 
+def test_most_of_the_time_of_a_trained_network_is_for_tuning() -> None:
+    assert stages(ASKED, None, network=True) == {"tune": pytest.approx(315), "search": pytest.approx(135)}
+
+
 def test_stages_share_the_time() -> None:
     chosen = choose(ASKED, COSTS, prior=True)
     assert stages(ASKED, chosen) == {"tune": 360, "search": pytest.approx(90)}
