@@ -36,7 +36,7 @@ from nas.space.load import load_space
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTROLLER_PAGES = ROOT / "docs" / "controllers"
-LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers", "import")
+LACKING = ("ssh:", "adb:", "browser", "hf:", "torchrun", "--workers", "import", "--weights", "runs/small")
 """What a command of a `console` block needs, where it does not run: a board, a phone, a browser, the network, several
 processes, a cluster or weights from elsewhere. `tests/devices`, `data`, `training`, `workers` and `formats` have these,
 some with stand-ins."""

@@ -110,7 +110,7 @@ def test_two_nodes_one_of_them_killed_half_way_find_what_one_process_finds(clust
         cluster.mend()
         process = start(tmp_path, *SEARCH, "--workers", f"ray:{cluster.address}", "--out", out)
         wait_for(tmp_path / out, 3, process)
-        cluster.wait_for_work()
+        cluster.hold_work()
         cluster.kill()
         there, error = ended(process)
         assert there["winner"] == here["winner"]
@@ -204,6 +204,6 @@ def test_what_answers_is_no_ray(tmp_path: Path) -> None:
 def test_workers_that_would_have_nothing_to_do_are_refused(tmp_path: Path) -> None:
     import nas
 
-    with pytest.raises(NasError, match="--workers is for the accuracies train, asha and zero-cost"):
+    with pytest.raises(NasError, match="--workers is for the accuracies train, asha, prior and zero-cost"):
         nas.search(space="mobile", target="pixel-cpu", workers="ray", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
