@@ -45,7 +45,7 @@ from nas.system.places import absolute_data, is_path, space_names, space_path
 @click.option(
     "--accuracy",
     help="predictor (default where there is one), zero-cost, table:PATH, your own module:Class; with --data "
-    "supernet (default), sensitivity, train, asha.",
+    "supernet, sensitivity, train, asha, prior, of which one is chosen.",
 )
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
 @resolution_option

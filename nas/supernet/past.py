@@ -29,15 +29,16 @@ from nas.supernet.channels import State, important_first
 from nas.supernet.supernet import Supernet
 from nas.system.places import TEACHER, public_data
 from nas.system.teller import Teller
+from nas.training.choices import default_batch, default_rate
 from nas.training.fit import CHECKPOINT, fit
 from nas.training.network import network_of, start
 from nas.training.processes import Processes
 from nas.training.recipe import Recipe
 from nas.training.teacher import divergence
 
-BATCH = 32
-RATE = 0.02
-"""Peak learning rate of the whole network and of what is in it, for batches of 32."""
+BATCH = default_batch(inherited=True)
+RATE = default_rate(BATCH, inherited=True)
+"""Peak learning rate of the whole network and of what is in it."""
 TAYLOR_BATCHES = 16
 """Of training pictures, by which channels are put in order."""
 TEMPERATURE, DISTILLATION = 4.0, 0.5
