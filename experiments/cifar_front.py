@@ -46,7 +46,6 @@ from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.scaling import scaled_to
 from nas.space.adapt import LEAST_SIDE
-from nas.space.elastic import classified
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.system.atomic import write_atomic
@@ -167,7 +166,7 @@ def others(place: Place, table: LatencyTable, bound: float, ranked: bool) -> dic
     setting, space = place.setting, place.space()
     references = {}
     for name in REFERENCES[: setting.references]:
-        network = with_strides_dropped(classified(find_network(name, PIXELS).config.architecture, CLASSES))
+        network = with_strides_dropped(find_network(name, PIXELS).config.architecture.classified(CLASSES))
         references[name] = to_config(scaled_to(network, bound, partial(measured, place, table)))
     sample = space.canonical(space.sample(200_000, np.random.default_rng(1)))
     ms = nas.latency(space, table)(sample)

@@ -23,7 +23,6 @@ from nas.profiler.verify import measure_networks
 from nas.runs.importing import import_network
 from nas.runs.network import find_network
 from nas.runs.scaling import scaled, scaled_to
-from nas.space.elastic import classified
 from nas.space.load import load_space
 from nas.supernet.past import Past
 from nas.system.teller import Silent
@@ -94,7 +93,7 @@ class Duel:
 
     def published(self, name: str) -> Architecture:
         """A shipped network, likewise."""
-        return classified(find_network(name, self.setting["resolution"]).config.architecture, self.classes())
+        return find_network(name, self.setting["resolution"]).config.architecture.classified(self.classes())
 
     def classes(self) -> int:
         """Of the pictures."""

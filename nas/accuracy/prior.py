@@ -8,9 +8,7 @@ trainings of a few networks within the bounds: a Gaussian process whose mean is 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -22,9 +20,10 @@ from nas.accuracy.predictor import Predictor, has_predictor, load_predictor
 from nas.controllers.gaussian_process import NOISE, RATES, Encoding, Kernel, Posterior, Process
 from nas.cost.factors import Factors
 from nas.errors import NasError, SpaceError
-from nas.space.adapt import STRIDES
+from nas.space.adapt import Strides, parts_of
 from nas.space.load import load_space
 from nas.space.space import Population, Space
+from nas.system.places import space_names
 from nas.system.teller import Teller, stage
 
 if TYPE_CHECKING:
@@ -40,18 +39,15 @@ MOST = 1_000
 def prior_of(space: Space) -> Predictor | None:
     """The predictor that was fitted on this space as it is at its own resolution, with its own classes; None where
     there is none, and where one was fitted on just this space."""
-    named = re.fullmatch(r"(.+?)(?:-(\d+)px(?:-keep)?)?(?:-(\d+)c)?", space.name, re.DOTALL)
-    assert named is not None
-    base, resolution, classes = named[1], *(None if digits is None else int(digits) for digits in named.groups()[1:])
-    with suppress(SpaceError, NasError):
-        predictor = load_predictor(base)
-        if has_predictor(load_space(base)):
-            for strides in STRIDES if resolution is not None else (None,):
-                with suppress(SpaceError):
-                    adapted = load_space(base, resolution=resolution, classes=classes, strides=strides)
-                    if adapted.fingerprint == space.fingerprint:
-                        return predictor
-    return None
+    base, resolution, keep, classes = parts_of(space.name)
+    if base not in space_names() or not has_predictor(load_space(base)):
+        return None
+    strides: Strides | None = None if resolution is None else "keep" if keep else "drop"
+    try:
+        adapted = load_space(base, resolution=resolution, classes=classes, strides=strides)
+    except SpaceError:  # another space of such a name
+        return None
+    return load_predictor(base) if adapted.fingerprint == space.fingerprint else None
 
 
 class Borrowed(Predictor):

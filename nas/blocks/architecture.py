@@ -86,6 +86,13 @@ class Architecture:
             sizes[index] = layers[-1].output
         return replace(self, height=resolution, width=resolution, layers=tuple(layers))
 
+    def classified(self, classes: int) -> Architecture:
+        """The same network with a head for so many classes. Raises `ArchitectureError` where it ends in none."""
+        *layers, last = self.layers
+        if not is_head(last.kind):
+            raise ArchitectureError(f"A network for {classes:,} classes ends in a head, this one in a {last.kind}.")
+        return replace(self, layers=(*layers, last.changed(out_channels=classes)))
+
     @property
     def num_classes(self) -> int:
         """Outputs of the last layer."""

@@ -10,7 +10,7 @@ import click
 from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
 from nas.errors import NasError
 from nas.system import ranks
-from nas.system.places import absolute_data, is_path, space_names, space_path
+from nas.system.places import ELASTIC, absolute_data, is_path, space_names, space_path
 
 
 @click.command()
@@ -93,15 +93,17 @@ def search(
     if workers is not None:
         check_workers(workers)
     asked = {name: value for name, value in plain.items() if value is not None}
+    if "weights" in asked:
+        asked["weights"] = str(Path(asked["weights"]).resolve())
+    if space is not None and network is None and space.startswith(ELASTIC):
+        network, space = space.removeprefix(ELASTIC), None
     if network is not None:
         if space is not None:
             raise NasError("A search is of a --space or of a --network, not both.")
         from nas.runs.network import elastic
 
         asked["space"] = elastic(network)  # what is no network is refused before anything is written
-    if "weights" in asked:
-        asked["weights"] = str(Path(asked["weights"]).resolve())
-    if space is not None:  # paths are made absolute: resumable from any folder
+    elif space is not None:  # paths are made absolute: resumable from any folder
         asked["space"] = str(Path(space).resolve()) if space not in space_names() and is_path(space) else space
     if target is not None:
         asked["target"] = str(Path(target).resolve()) if is_table_path(target) else target

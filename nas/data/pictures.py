@@ -108,7 +108,7 @@ def decode(data: bytes) -> Image.Image:
         except BrokenPicture:
             raise
         except Exception as problem:  # Pillow's decoders raise what they happen to
-            raise BrokenPicture(printable(f"cannot be decoded: {problem}").rstrip(".")) from problem
+            raise BrokenPicture(printable(f"cannot be decoded ({type(problem).__name__}: {problem})")) from problem
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.data.pictures import to_rgb
+from nas.data.pictures import BrokenPicture, to_rgb
 from nas.data.source import Source, array_source
 from nas.errors import DataError
 from nas.system.lazy import current_folder
@@ -112,8 +112,10 @@ def _pictures(place: str, pictures: Any) -> NDArray[np.uint8] | list[NDArray[np.
             raise DataError(f"{rule}, got {type(image).__name__} as picture {row:,}.")
         try:
             arrays.append(np.asarray(to_rgb(image)))
+        except BrokenPicture as problem:
+            raise DataError(f"{place}: picture {row:,}: {str(problem).rstrip('.')}.") from problem
         except Exception as problem:  # of an image that is decoded only now
-            raise DataError(f"{place}: picture {row:,}: {printable(str(problem)).rstrip('.')}.") from problem
+            raise DataError(f"{place}: picture {row:,}: {_told(problem)}.") from problem
     return arrays
 
 

@@ -20,7 +20,7 @@ from nas.blocks.architecture import Architecture
 from nas.errors import NasError, RunError
 from nas.runs.ledger_file import FORMAT, LedgerFile
 from nas.runs.objective import MNASNET_EXPONENTS, first_value
-from nas.runs.past import space_of
+from nas.runs.past import space_of, tuned_in
 from nas.runs.request import Request
 from nas.runs.result import Result
 from nas.runs.run import Run
@@ -169,7 +169,7 @@ def _space(run: Run, setup: Setup) -> Space:
     """The space as it was searched, without the pictures that its classes came from: the winner has as many."""
     request = run.request
     classes = None if request.data is None else run.architecture.num_classes
-    space = space_of(request, run.path, classes)
+    space = space_of(request, tuned_in(run.path), classes)
     if space.fingerprint != setup.space:
         raise RunError(f"{run.path}: the search space has changed since this run, so its genotypes mean others now.")
     return space

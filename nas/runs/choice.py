@@ -10,7 +10,7 @@ else                → `zero-cost`, as without pictures: nothing could be learn
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import perf_counter
@@ -33,7 +33,6 @@ from nas.system.teller import Silent, Teller
 from nas.workers import Workers
 
 if TYPE_CHECKING:
-    from nas.blocks.architecture import Architecture
     from nas.data.data import Data
     from nas.supernet.shared_weights import SharedWeights
     from nas.training.processes import Processes
@@ -46,8 +45,6 @@ STEPS, EPOCHS = 2_000, 5
 MOST_STEPS = 20_000
 DEEP = 12
 """Layers of the middle network from which on a supernet opens from its middle."""
-SLOW_S = 2.0
-"""A first step that takes so long is the measurement; else three more are."""
 FORWARD = 3
 """Passes forward that cost as much as one step of training."""
 SCORE_S = 0.5
@@ -79,11 +76,12 @@ class Costs:
         from nas.supernet.shared_weights import SharedSettings, SharedWeights
         from nas.supernet.subnet import CALIBRATION
         from nas.training.choices import REFERENCE_BATCH
+        from nas.training.pace import picture_seconds
 
         middle = space.decode(space.canonical(((space.cardinalities - 1) // 2).astype(np.uint8)[None])[0])
         rule = "progressive" if len(middle.layers) > DEEP else "uniform"
         with one_thread():
-            picture = _picture_seconds(middle, data, seed)
+            picture = picture_seconds(middle, data, seed)
         held_out = len(data.validation)
         settings = SharedSettings(rule=rule)
         step = _step_seconds(SharedWeights(space, data, settings, seed, None, Silent()))
@@ -174,29 +172,10 @@ def choose(
     return is_("zero-cost", min(EVALUATORS["zero-cost"].budget, int(seconds / SCORE_S)), why)
 
 
-def _picture_seconds(network: Architecture, data: Data, seed: int) -> float:
-    """A step of training, by picture."""
-    from nas.formats.weights import random_weights
-    from nas.training.choices import REFERENCE_BATCH
-    from nas.training.fit import fit
-    from nas.training.network import network_of
-    from nas.training.recipe import Recipe
-
-    module = network_of(network, random_weights(network, seed))
-    nothing = data.validation.take(np.arange(0))
-    pace = np.inf
-    for batches in (1, 3):  # the first step is slower
-        few = data.train.take(np.arange(min(len(data.train), batches * REFERENCE_BATCH)))
-        [epoch] = fit(module, replace(data, train=few, validation=nothing), Recipe(epochs=1), seed=seed).history
-        pace = 1 / epoch.pictures_per_second
-        if epoch.seconds > SLOW_S:
-            break
-    return pace
-
-
 def _step_seconds(weights: SharedWeights) -> float:
     """A step of a supernet with all its decisions drawn."""
     from nas.supernet.rules import RULES
+    from nas.training.pace import SLOW_S
 
     training, rule, pace = weights.fresh_training(), RULES[weights.settings.rule], 0.0
     with training.stepper.memory_told():

@@ -12,7 +12,7 @@ import nas
 from nas.accuracy.evaluator import Spread
 from nas.devices.names import device_name
 from nas.errors import RunError
-from nas.runs.past import SHARED_SHARE, TUNE_SHARE
+from nas.runs.past import SHARED_SHARE, WHOLE_SHARE
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import Chosen
@@ -44,7 +44,7 @@ def stages(request: Request, chosen: Chosen | None, network: bool = False) -> di
     tuned = kind in TUNE_SHARES and accuracy != "prior:0" and not request.learns
     share = TUNE_SHARES[kind] if chosen and tuned else 0.0
     if network:
-        tuned, share = True, TUNE_SHARE + (0 if request.learns else SHARED_SHARE)
+        tuned, share = True, WHOLE_SHARE + (0 if request.learns else SHARED_SHARE)
     return {
         **({} if device_name(request.target) is None else {"profile": None}),
         **({"tune": share * given if share and given else None} if tuned else {}),

@@ -19,7 +19,7 @@ from nas.cost.factors import Factors
 from nas.errors import LatencyMissing, NasError
 from nas.policies import POLICIES
 from nas.runs.objective import Objective
-from nas.runs.past import SHARED_SHARE, TUNE_SHARE, past_of, planned_past, space_of
+from nas.runs.past import SHARED_SHARE, WHOLE_SHARE, past_of, planned_past, space_of
 from nas.runs.request import Request
 from nas.solvers.exact import evolved
 from nas.space.adapt import options_of
@@ -54,7 +54,8 @@ class Subject:
     def load(cls, request: Request, teller: Teller) -> Subject:
         """Raises `NasError` for what cannot be loaded, for pictures that are smaller than the strides allow, and where
         there is no bound on latency to be had."""
-        load = partial(space_of, request)
+        network = None if request.data is None else past_of(request)
+        load = partial(space_of, request, None if network is None else network.architecture)
         space = load()
         if request.latency_ms is None and not space.references:
             raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
@@ -77,7 +78,6 @@ class Subject:
         )
         for note in data.notes:
             teller.say(note)
-        network = past_of(request)
         if network is not None:  # its weights are used to these
             data = replace(data, mean=network.mean, std=network.std)
         return cls(load(classes=len(data.classes)), data, network)
@@ -152,7 +152,7 @@ class Problem:
         initial = space.canonical(np.concatenate([references, objective.cheapest()]))
         planned, seconds = request.planned(kind), request.seconds
         if seconds is not None and subject.network is not None:  # most of it is for tuning
-            seconds *= 1 - TUNE_SHARE - (0 if request.learns else SHARED_SHARE)
+            seconds *= 1 - WHOLE_SHARE - (0 if request.learns else SHARED_SHARE)
             planned = replace(request, seconds=None).planned(kind) if _provable(accuracy) else None
         return cls(space, found, objective, initial, planned, seconds, weights)
 
@@ -164,7 +164,10 @@ class Problem:
     @property
     def value_factors(self) -> Factors:
         """The accuracy as Factors, where it is `provable`."""
-        factors: Factors = getattr(self.objective.accuracy, "factors")  # noqa: B009  # evaluators need not have any
+        accuracy = self.objective.accuracy
+        factors = getattr(accuracy, "factors")  # noqa: B009  # evaluators need not have any
+        if not isinstance(factors, Factors):
+            raise NasError(f"`factors` of the {accuracy.label} are Factors, got {type(factors).__name__}.")
         return factors
 
     @property

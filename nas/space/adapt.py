@@ -59,13 +59,20 @@ def _dropped(file: SpaceFile, resolution: int) -> list[Stage]:
     return [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
 
 
-def options_of(name: str) -> str:
-    """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --strides drop --classes
-    10`."""
+def parts_of(name: str) -> tuple[str, int | None, bool, int | None]:
+    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, and classes."""
     found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?", name, re.DOTALL)
     assert found is not None
     space, resolution, keep, classes = found.groups()
-    dropped = resolution is not None and not keep and _drops(space, int(resolution))
+    pixels, number = (None if digits is None else int(digits) for digits in (resolution, classes))
+    return space, pixels, bool(keep), number
+
+
+def options_of(name: str) -> str:
+    """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --strides drop --classes
+    10`."""
+    space, resolution, keep, classes = parts_of(name)
+    dropped = resolution is not None and not keep and _drops(space, resolution)
     return " ".join(
         [
             space,

@@ -7,7 +7,7 @@ Slimmable widths (arXiv:1812.08928), and elastic depth, kernel and resolution (O
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
@@ -31,17 +31,19 @@ Values = Mapping[int, Option]
 """The chosen option of each decision that a slot depends on."""
 
 
-def elastic_space(network: Architecture, name: str) -> Space:
+def elastic_space(network: Architecture, name: str, adapted: str = "") -> Space:
     """Every network that is left when a network's channels, blocks, kernels and picture shrink; the largest is itself.
 
     Decisions, their options in ascending order: `resolution`; of every stage (layers of one width, each after the first
     with a residual connection) `width` and `depth`, where blocks leave from its end; of every block `mid`, its inner
-    width, and `kernel`, of depthwise convolutions; of the head its inner width. Widths of layers in groups stay. The
-    only reference is the network itself, under its name. Raises `SpaceError` where the layers are no chain.
+    width, and `kernel`, of depthwise convolutions; of the head its inner width. Layers in groups, and other kinds than
+    convolutions and inverted bottlenecks, keep their widths. The only reference is the network itself, under its
+    `name`; the space's is `name-elastic`, and what it was `adapted` to. Raises `SpaceError` where the layers are no
+    chain.
     """
     if network.wires is not None or network.outputs is not None:
         raise SpaceError(f"{name}: an elastic space is of a chain of layers; this network has other wires.")
-    return _Elastic(network, name).space()
+    return _Elastic(network, name).space(adapted)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class _Elastic:
         self.sizes = {size: network.resized(size).layers for size in _resolutions(network)} or {0: network.layers}
         self.resolution = self._decision("resolution", tuple(self.sizes))
 
-    def space(self) -> Space:
+    def space(self, adapted: str) -> Space:
         layers = self.network.layers
         slots, width = [], None
         for number, (start, stop) in enumerate(stages := list(_stages(layers))):
@@ -91,10 +93,10 @@ class _Elastic:
             width = out
         largest = {decision.name: decision.options[-1] for decision in self.decisions}
         return Space(
-            name=self.name,
+            name=f"{self.name}-elastic{adapted}",
             decisions=tuple(self.decisions),
             slots=tuple(slots),
-            references={self.name.partition("-elastic")[0]: largest},
+            references={self.name: largest},
             source="what a network has in it (arXiv:1812.08928, arXiv:1908.09791)",
         )
 
@@ -200,8 +202,7 @@ def _resolutions(network: Architecture) -> list[int]:
 def load_elastic(place: str, resolution: int | None, classes: int | None, strides: str | None = None) -> Space:
     """The elastic space of a network by its shipped name or of a file, for pictures of at most this resolution and so
     many classes. Raises `SpaceError`."""
-    if strides == "drop":
-        raise SpaceError("--strides drop: a network keeps its strides, and with them what its weights have learned.")
+    check_strides(strides)
     path = network_file(place)
     try:
         network = resized = read_network(path, resolution).architecture
@@ -212,18 +213,16 @@ def load_elastic(place: str, resolution: int | None, classes: int | None, stride
         raise SpaceError(f"{path}: {problem}") from None
 
 
+def check_strides(strides: str | None) -> None:
+    """Raise `SpaceError` where some are to be dropped."""
+    if strides == "drop":
+        raise SpaceError("--strides drop: a network keeps its strides, and with them what its weights have learned.")
+
+
 def elastic_of(network: Architecture, name: str, classes: int | None, changed: bool = False) -> Space:
     """The elastic space of a network of this name, for so many classes; `changed` is whether its resolution is. Both
     are part of the space's name, as in `nas.space.adapt`."""
-    found = f"{name}-elastic" + (f"-{network.height}px-keep" if changed else "")
+    adapted = f"-{network.height}px-keep" if changed else ""
     if classes is not None and classes != network.num_classes:
-        network, found = classified(network, classes), f"{found}-{classes}c"
-    return elastic_space(network, found)
-
-
-def classified(network: Architecture, classes: int) -> Architecture:
-    """The network with a head of so many classes. Raises `SpaceError` where it does not end with a head."""
-    *layers, last = network.layers
-    if not is_head(last.kind):
-        raise SpaceError(f"A network for {classes} classes ends with a head, this one with a {last.kind}.")
-    return replace(network, layers=(*layers, last.changed(out_channels=classes)))
+        network, adapted = network.classified(classes), f"{adapted}-{classes}c"
+    return elastic_space(network, name, adapted)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from nas.blocks.architecture import Architecture
 from nas.cost.counts import macs
-from nas.data.batches import Augmentation, picture_tensor, train_batch
+from nas.data.batches import picture_tensor
 from nas.data.data import Data
 from nas.formats.config import Pictures, read_config
 from nas.formats.weights_file import Array, plain_weights, read_weights
@@ -41,8 +40,6 @@ RATE = default_rate(BATCH, inherited=True)
 """Peak learning rate of the whole network and of what is in it."""
 TAYLOR_BATCHES = 16
 """Of training pictures, by which channels are put in order."""
-TEMPERATURE, DISTILLATION = 4.0, 0.5
-"""As in `nas.training.recipe.Recipe`."""
 NETWORKS = 3
 """Of a step of the supernet."""
 LARGEST_EVERY = 4
@@ -137,8 +134,8 @@ class Shrinking:
             taught.append(self._largest)
         for genotype in taught:
             logits = supernet(x, genotype)
-            loss = (1 - DISTILLATION) * cross_entropy(logits, y)
-            loss = (loss + DISTILLATION * divergence(logits, aim, TEMPERATURE)) / len(taught)
+            loss = (1 - Recipe.distillation) * cross_entropy(logits, y)
+            loss = (loss + Recipe.distillation * divergence(logits, aim, Recipe.temperature)) / len(taught)
             torch.autograd.backward(loss)
             total += loss.item()
         return total
@@ -161,23 +158,11 @@ def around(space: Space, levels: NDArray[np.float64], rng: Generator) -> Populat
     return np.rint(np.clip(noisy, 0, 1) * top).astype(np.uint8)
 
 
-def step_seconds(network: Architecture, weights: State, data: Data) -> float:
-    """Of one training step of the whole network on this machine's CPU: the median of a few."""
-    begin = start(network, weights, data.classes, 0)
-    module, times = network_of(begin.architecture, begin.weights).train(), []
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for step in range(4):
-        x, _ = train_batch(data, step, BATCH, 0, Augmentation())
-        began = perf_counter()
-        torch.autograd.backward(module(x).sum())
-        times.append(perf_counter() - began)
-    return float(np.median(times[1:]))
-
-
 def taylor(network: nn.Module, data: Data) -> dict[str, NDArray[np.float64]]:
     """For each normalisation, under the name of its scale, the mean over batches of |scale · its gradient + shift · its
     gradient|, float64[C]."""
     network = network.eval().requires_grad_(True)
+    device = next(network.parameters()).device
     parameters = dict(network.named_parameters())
     norms = [name for name in parameters if name.endswith("norm.weight")]
     found = {name: np.zeros(len(parameters[name])) for name in norms}
@@ -185,7 +170,8 @@ def taylor(network: nn.Module, data: Data) -> dict[str, NDArray[np.float64]]:
         begin = step * BATCH % max(1, len(data.train) - 1)
         pictures, labels = data.train.pictures[begin : begin + BATCH], data.train.labels[begin : begin + BATCH]
         network.zero_grad()
-        loss = cross_entropy(network(picture_tensor(data, pictures)), torch.from_numpy(labels.copy()))
+        logits = network(picture_tensor(data, pictures).to(device))
+        loss = cross_entropy(logits, torch.from_numpy(labels.copy()).to(device))
         torch.autograd.backward(loss)
         for name in norms:
             scale, shift = parameters[name], parameters[name.removesuffix("weight") + "bias"]

@@ -11,6 +11,7 @@ stepper.py    Stepper: the loop of every training, a supernet's too; its optimis
 still.py      what stays as it is while the rest is trained
 teacher.py    Teacher: a network that is learnt from, on pictures of its own size
 memory.py     how much memory a training took
+pace.py       what a step of it costs here
 fit.py        fit: one network, by its epochs
 network.py    networks with inherited weights, and a head for the data's classes
 board.py      TensorBoard, where asked for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -42,7 +42,7 @@ def start(
     """
     last = architecture.layers[-1]
     check(architecture)
-    wanted = replace(architecture, layers=(*architecture.layers[:-1], last.changed(out_channels=len(classes))))
+    wanted = architecture.classified(len(classes))
     weights, notes = random_weights(wanted, seed), []
     if wanted != architecture:
         notes.append(

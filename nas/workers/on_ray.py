@@ -128,9 +128,9 @@ class OnRay:
                     continue
                 where = "here" if self.address is None else f"at {self.address}"
                 raise NasError(
-                    f"Ray cannot be used {where}: {_first_line(problem)} "
+                    f"Ray cannot be used {where} ({type(problem).__name__}): {_first_line(problem)} "
                     "Start a cluster with `ray start --head`, or use --workers ray."
-                ) from None
+                ) from problem
 
     def close(self) -> None:
         """Stop what was started here; of a cluster, only let go."""

@@ -57,6 +57,7 @@ NETWORK = ("--network", "mobilenetv2-1.0", "--target", "fake")
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["--space", "elastic:nothing", "--target", "fake"], "No network named"),
         (["--space", "mobile", "--network", "mobilenetv2-1.0", "--target", "fake"], "not both"),
         (["--network", "nothing", "--target", "fake"], "No network named"),
         (["--space", "mobile", "--weights", "x", "--target", "pixel-cpu"], "give it by --network"),

@@ -17,7 +17,7 @@ from nas.system.places import network_names
 @pytest.mark.parametrize("name", list(network_names()))
 def test_the_largest_is_the_network_itself(name):
     network = read_network(network_names()[name]).architecture
-    space = elastic_space(network, f"{name}-elastic")
+    space = elastic_space(network, name)
     assert list(space.references) == [name]
     largest = space.encode(list(space.references.values()))
     assert (largest == space.cardinalities - 1).all()

@@ -66,7 +66,7 @@ def test_reordering_changes_nothing_of_what_a_network_computes(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_the_largest_of_the_supernet_computes_what_the_network_does(name):
     network = read_network(network_names()[name]).architecture.resized(32)
-    weights, space = trained_like(network), elastic_space(network, f"{name}-elastic")
+    weights, space = trained_like(network), elastic_space(network, name)
     supernet = Superkernel(space)
     inherit(supernet, network, weights)
     genotype = space.encode(list(space.references.values()))[0]
