@@ -42,6 +42,7 @@ WidthOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 Expansion = Annotated[float, Field(gt=0, le=64)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Multiplier = Annotated[float, Field(ge=0.01, le=16)]
 Kind = Annotated[str, AfterValidator(_kind)]
 Plain = Annotated[Any, AfterValidator(_plain)]
 """A field of a block, which says in `nas.space.load` what may stand there."""
@@ -183,6 +184,9 @@ class SpaceFile(Strict):
     input: Input
     num_classes: Width = 1_000
     activation: Global[Activation]
+    width_multiplier: Global[Multiplier] = Global[Multiplier](choice=[1])
+    """Of the widths of all stages and of the head (arXiv:1704.04861, section 3.3), which are then rounded to multiples
+    of `round_to`, or of 8."""
     se_from: Literal["in", "mid"] = "in"
     """What `se` is relative to: a layer's input, or its inner width as in MobileNetV3."""
     se_gate: Gate = "sigmoid"

@@ -31,8 +31,18 @@ def reference(space: str, name: str) -> Architecture:
         ("single-path", 4**5 * 5**15),  # five stages of four layers, all but the first may be skipped
         ("mnasnet", (4 * 2 * 2 * 2 * 3 * 3) ** 5 * (4 * 2 * 2 * 2 * 3 * 2) ** 2),  # two blocks have one layer or two
         ("nas-bench-macro", 3**8),
-        # seven widths, four depths; kernels and expansions of 15 layers; SE of five stages, activations of three
-        ("mobilenetv3", (3 * 4 * 5**4 * 2) * 3**4 * 2**15 * (3 * 4**3 * 3**11) * 2**5 * 2**3),
+        # a layer or none in stage 1; widths and depths; kernels and expansions of 18 layers; SE, activations
+        (
+            "mobilenetv3",
+            (2 * 2 * 2 * 2)
+            * (5 * 6 * 8 * 9 * 8 * 8 * 2)
+            * (3 * 4 * 3 * 3 * 3)
+            * (2**18 * 4**3 * 4**4 * 5**4 * 3**3 * 3**4)
+            * (2**5 * 2**2),
+        ),
+        ("ofa-mbv3", 25 * 2 * 3**5 * (3 * 3) ** 20),  # 25 resolutions, two supernets; five stages of up to four layers
+        # resolutions, nine widths and the convolution before the pooling, depths, kernels, expansions
+        ("attentive", 4 * (2 * 2 * 2 * 2 * 2 * 3 * 4 * 2 * 2 * 2) * (2 * 3 * 4 * 4 * 6 * 6 * 2) * 2**7 * 3**4),
     ],
 )
 def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
@@ -71,12 +81,30 @@ def test_canonical_forms_are_networks(name: str) -> None:
         ("fbnet", "fbnet-c", "fbnet-c", 383.0e6),
         ("single-path", "single-path-nas", "single-path-nas", 333.5e6),
         ("mobilenetv3", "mobilenetv3-small", "mobilenetv3-small-1.0", 56.5e6),
+        ("mobilenetv3", "mobilenetv3-large", "mobilenetv3-large-1.0", 216.6e6),
     ],
 )
 def test_published_networks_decode_to_their_layers_and_macs(space: str, name: str, archdef: str, macs: float) -> None:
     network = reference(space, name)
     assert network.layers == read_archdef(ARCHDEFS / f"{archdef}.json").layers
     assert network.macs == pytest.approx(macs, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("space", "name", "macs", "params"),
+    [  # millions, as published
+        ("ofa-mbv3", "note8-31ms", 101, 4.6),
+        ("ofa-mbv3", "note8-22ms", 67, 4.3),
+        ("ofa-mbv3", "largest-w10", None, 7.7),
+        *(("attentive", f"attentive-a{n}", macs, None) for n, macs in enumerate((203, 279, 317, 357, 444, 491, 709))),
+    ],
+)
+def test_published_networks_have_their_published_size(
+    space: str, name: str, macs: float | None, params: float | None
+) -> None:
+    network = reference(space, name)
+    assert macs is None or round(network.macs / 1e6) == macs
+    assert params is None or round(network.params / 1e6, 1) == params
 
 
 @pytest.mark.parametrize(("name", "released"), [("fbnet-a", 244.5e6), ("fbnet-b", 291.1e6), ("fbnet-c", 378.2e6)])
@@ -97,14 +125,15 @@ def test_mnasnet_holds_mobilenetv2() -> None:
     assert network.params == 3_504_872  # as torchvision and timm count it
 
 
-def test_mobilenetv3_holds_small_and_what_it_becomes_where_it_is_scaled() -> None:
+def test_mobilenetv3_holds_large_and_small_and_what_it_becomes_where_it_is_scaled() -> None:
     assert reference("mobilenetv3", "mobilenetv3-small").params == 2_542_856  # as torchvision and timm count it
+    assert reference("mobilenetv3", "mobilenetv3-large").params == 5_483_032
     space = load_space("mobilenetv3", resolution=32, classes=10, strides="drop")
     choices = dict(space.references["mobilenetv3-small"])
-    wider = {"stage1": 24, "stage2": 32, "stage3": 48, "stage4": 64, "stage5": 120, "top": 720, "head": 1280}
+    wider = {"stage2": 24, "stage3": 32, "stage4": 48, "stage5": 64, "stage6": 120, "top": 720, "head": 1280}
     network = space.decode(space.encode([choices | {f"{place}.width": width for place, width in wider.items()}])[0])
     assert [layer.out_channels for layer in network.layers[2:4]] == [32, 32]
-    assert network.layers[-1].height == 4  # strides of stem and stage 1 are dropped
+    assert network.layers[-1].height == 4  # strides of stem and stage 2 are dropped
 
 
 def test_near_mnasnet_a1_differs_in_the_width_that_is_off_the_grid() -> None:

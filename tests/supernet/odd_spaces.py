@@ -17,6 +17,16 @@ stages:
   - {name: top, block: sepconv, width: {choice: [12, 20]}, stride: 2, kernel: {choice: [3, 7], per: layer}, depth: 2}
 head: {width: {choice: [16, 24]}}
 """,
+    "multiplied": """
+input: {resolution: 16}
+activation: relu
+width_multiplier: {choice: [1, 0.5, 1.5]}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: {choice: [16, 24]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
+     expansion: {choice: [1, 2]}}
+head: {width: {choice: [0, 16]}}
+""",
     "resolutions": """
 input: {resolution: {choice: [16, 24, 32]}}
 activation: relu6
