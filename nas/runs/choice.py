@@ -97,7 +97,7 @@ class Costs:
 def chosen_for(run: Run, subject: Subject, team: Processes | None, workers: Workers, teller: Teller) -> Chosen | None:
     """What a run chose when it began, or chooses now; None where the accuracy was said, or is that of a trained
     network's weights or of a policy's. Raises `RunError` where setup.json has no such choice."""
-    request, setup = run.request, run.read(FILE)
+    request, setup = run.request.before_race, run.read(FILE)
     if setup is not None:  # of an older version it has none, and means what it meant
         try:
             return None if setup.get("chosen") is None else Chosen.model_validate(setup["chosen"])
