@@ -147,9 +147,8 @@ class Course:
         heat = Heat(self._sizes(raced), self.request.seed, folder if local else None, self.teller)
         left = list(range(len(field)))
         for number, long in enumerate(epochs):
-            self.teller.say(
-                f"race, round {number + 1} of {len(epochs)}: {len(left)} networks, {long} epoch{'s' * (long > 1)} each"
-            )
+            size = f"{len(left)} network{'s' * (len(left) > 1)}, {long} epoch{'s' * (long > 1)} each"
+            self.teller.say(f"race, round {number + 1} of {len(epochs)}: {size}")
             laps = []
             for at in left:
                 if f"{number}-{at}" in done:
