@@ -298,7 +298,7 @@ def _raced(result: Result) -> list[tuple[str, str]]:
         guess = "" if runner.estimate is None else f" · estimated {runner.estimate:.1f} {result.accuracy.unit}".rstrip()
         name = runner.name if runner.width is None else f"{runner.name} × {runner.width:g}"
         lines.append(
-            f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {runner.epochs} epochs {begun} · "
+            f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {runner.epochs} epoch{'s' * (runner.epochs > 1)} {begun} · "
             f"{_ms(runner.latency_ms)} ms{clock}{guess}"
         )
     lines.append(f"by {result.accuracy.label}, {result.accuracy_check.told}")
