@@ -294,11 +294,12 @@ def _raced(result: Result) -> list[tuple[str, str]]:
     lines = []
     for runner in result.race.runners:
         clock = "" if runner.measured_ms is None else f", {_ms(runner.measured_ms)} ms measured"
+        epochs = f"{runner.epochs} epoch{'s' * (runner.epochs > 1)}"
         begun = "inherited weights" if runner.inherited else "from scratch"
         guess = "" if runner.estimate is None else f" · estimated {runner.estimate:.1f} {result.accuracy.unit}".rstrip()
         name = runner.name if runner.width is None else f"{runner.name} × {runner.width:g}"
         lines.append(
-            f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {runner.epochs} epoch{'s' * (runner.epochs > 1)} {begun} · "
+            f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {epochs} {begun} · "
             f"{_ms(runner.latency_ms)} ms{clock}{guess}"
         )
     lines.append(f"by {result.accuracy.label}, {result.accuracy_check.told}")

@@ -80,8 +80,6 @@ class Course:
     teller: Teller
     measure: Measure | None
     """Where the target is a device."""
-    names: Sequence[str] = NETWORKS
-    """Published networks."""
 
     def run(self, own: Population, found: Sequence[Found]) -> Raced:
         """Train finalists, `uint8[K, D]` with what the search has of them, against published networks, from wherever
@@ -183,7 +181,7 @@ class Course:
             document = read_json(file, RunError)
             return [Entry(**entry) for entry in document["entries"]], document["epochs"]
         began, classes = perf_counter(), len(self.data.classes)
-        field = entries(self.problem, own, self.names, classes, self.measure, self.teller)
+        field = entries(self.problem, own, NETWORKS, classes, self.measure, self.teller)
         seconds = self.request.race_seconds
         epochs = rounds(len(field), EPOCHS)
         if seconds is not None:

@@ -44,6 +44,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "small.yaml").write_text(SPACE)
     monkeypatch.setattr(race, "EPOCHS", 1)
+    monkeypatch.setattr(race, "NETWORKS", ("mobilenetv3-small-1.0",))  # scaling each takes half a second
     return tmp_path
 
 
@@ -112,7 +113,7 @@ def test_a_published_network_that_wins_is_called_by_its_name(here: Path, trainin
 def test_interrupted_it_goes_on_with_who_is_not_trained_yet(here: Path, trainings: Trainings) -> None:
     command = [*QUICK, *TIGHT, "--finalists", "4", "--out"]
     nas(*command, "whole", cwd=here)
-    assert trainings.done == 4 + 2
+    assert trainings.done == 4 + 2  # of finalists alone: the published network is too slow
     trainings.done, trainings.stopped = 0, 5
     error = nas(*command, "cut", cwd=here, code=130).stderr
     assert "5 trainings of the race are kept. Go on: nas search --resume --out cut" in error
