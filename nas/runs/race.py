@@ -28,7 +28,6 @@ from nas.errors import Interrupted, RunError
 from nas.formats.config import Pictures
 from nas.formats.weights_file import Array, read_file, write_file
 from nas.runs.agreement import agreement
-from nas.runs.choice import picture_seconds
 from nas.runs.field import NETWORKS, Entry, Measure, entries, networks
 from nas.runs.heat import Heat, Lap
 from nas.runs.inheriting import Inheriting
@@ -39,6 +38,7 @@ from nas.space.space import Population
 from nas.system.atomic import write_atomic
 from nas.system.files import read_json
 from nas.system.teller import Teller, stage
+from nas.training.pace import picture_seconds
 from nas.training.score import standard_error
 from nas.workers import Workers
 
