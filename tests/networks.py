@@ -20,7 +20,7 @@ CONVENTIONS = st.fixed_dictionaries(
     }
 )
 WIDTHS = st.integers(1, 12)
-BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity")
+BLOCKS = ("conv", "sepconv", "mbconv", "fused", "tucker", "identity")
 HEADS = ("head", "pooled_head")
 
 
@@ -46,6 +46,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     groups = draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
     if kind == "conv":
         return Layer(**shape, groups=groups)
+    if kind == "tucker":
+        return Layer(**shape, mid_channels=draw(WIDTHS), rank_channels=draw(WIDTHS))
     shape["se_channels"] = draw(st.integers(0, 3))
     if shape["se_channels"]:
         shape["se_gate"] = draw(st.sampled_from(GATES))

@@ -56,6 +56,7 @@ BLOCKS: dict[str, Any] = {
     "sepconv": "nas.blocks.inverted:SepConv",
     "mbconv": "nas.blocks.inverted:MBConv",
     "fused": "nas.blocks.inverted:FusedMBConv",
+    "tucker": "nas.blocks.tucker:Tucker",
     "identity": "nas.blocks.plain:Identity",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",

@@ -189,6 +189,8 @@ def _layer(layer: Layer, given: tuple[int, ...], width: float, in_eights: bool) 
         if layer.se_channels:
             kept = round(mid * (layer.se_channels / layer.mid_channels))
             changes["se_channels"] = make_divisible(mid / 4) if in_eights else max(1, kept)
+    if "rank_channels" in columns:
+        changes["rank_channels"] = _times(layer.rank_channels, changes["out_channels"] / layer.out_channels)
     if layer.groups > 1:
         most, common = (now, now) if depthwise else (layer.groups, gcd(now, *changes.values()))
         changes["groups"] = max(n for n in range(1, most + 1) if common % n == 0)

@@ -26,8 +26,8 @@ from nas.system.text import short
 ORDER = ("kernel", "expansion", "se", "groups", "residual", "activation")
 """In which decisions of one stage are numbered; other settings follow in the order of the blocks' fields. Every stage
 may say these, also where none of its blocks has them, as in version 0.1."""
-DERIVED = {"mid_channels": "expansion", "se_channels": "se"}
-"""Fields of blocks that are set by a ratio to the width of the input, and its name."""
+DERIVED = {"mid_channels": "expansion", "se_channels": "se", "rank_channels": "rank"}
+"""Fields of blocks that are set by a ratio to another width, and its name."""
 OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
@@ -307,6 +307,7 @@ def _layer(
         "out_channels": out,
         "mid_channels": mid,
         "se_channels": _squeezed(file, given["se"], into, mid),
+        "rank_channels": _rounded(given.get("rank", 0) * out, file.round_to),
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }

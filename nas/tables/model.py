@@ -55,7 +55,7 @@ BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
 _COUNTS = frozenset({"gates", "operators"})
-_COVERED = frozenset({*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"})
+_COVERED = frozenset({*KEY_COLUMNS, "rank_channels", "projection", "head_bias", "classifier_bias"})
 """Columns that a range bounds, or whose work is in the features."""
 _OPTIONAL = frozenset({"grouped"})
 """Features that a model may lack: those before 2 had none of it."""
@@ -171,6 +171,8 @@ class Range:
             limits.append(("in_channels", layer.in_channels, self.channels))
         if layer.mid_channels and layer.kind != "sepconv":
             limits.append(("mid_channels", layer.mid_channels, self.mid_channels))
+        if layer.kind == "tucker":
+            limits.append(("rank_channels", layer.rank_channels, self.mid_channels))
         for name, value, (least, most) in limits:
             if not least <= value <= most:
                 return f"`{name}` of a {where} lies in {least}..{most}, got {value}."

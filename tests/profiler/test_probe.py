@@ -28,6 +28,7 @@ LAYERS = {
     "mbconv": Layer(kind="mbconv", **BLOCK, groups=2, activation="hard-swish", residual=True),
     "mbconv gated": Layer(kind="mbconv", **BLOCK, se_channels=4, se_gate="hard-sigmoid", activation="swish"),
     "fused": Layer(kind="fused", **BLOCK, activation="relu6"),
+    "tucker": Layer(kind="tucker", **BLOCK | {"mid_channels": 4}, rank_channels=6, residual=True),
     "identity": Layer(kind="identity", in_channels=8, out_channels=16, stride=2, height=14, width=14),
     "identity of nothing": Layer(kind="identity", in_channels=8, out_channels=8, height=14, width=14),
     "head": Layer(kind="head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
@@ -154,7 +155,7 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 
 
 def test_every_kind_is_among_the_layers() -> None:
-    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "head", "pooled_head"}
+    shipped = {"conv", "sepconv", "mbconv", "fused", "tucker", "identity", "head", "pooled_head"}
     assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 

@@ -1,6 +1,8 @@
 """The shipped spaces against their papers: sizes, published networks, measured coverage, NAS-Bench-Macro."""
 
 import csv
+import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHDEFS = ROOT / "search_spaces" / "networks"
 
 
+shipped = cache(load_space)
+"""One of each for all tests: what its slots can be is worked out once."""
+
+
 def reference(space: str, name: str) -> Architecture:
-    loaded = load_space(space)
+    loaded = shipped(space)
     return loaded.decode(loaded.encode([loaded.references[name]])[0])
 
 
@@ -43,6 +49,13 @@ def reference(space: str, name: str) -> Architecture:
         ("ofa-mbv3", 25 * 2 * 3**5 * (3 * 3) ** 20),  # 25 resolutions, two supernets; five stages of up to four layers
         # resolutions, nine widths and the convolution before the pooling, depths, kernels, expansions
         ("attentive", 4 * (2 * 2 * 2 * 2 * 2 * 3 * 4 * 2 * 2 * 2) * (2 * 3 * 4 * 4 * 6 * 6 * 2) * 2**7 * 3**4),
+        # resolutions, multipliers, widths of two stages; depths; kernels and expansions of 21 layers; two heads
+        ("mcunet", 12 * 10 * 2 * 2 * 3**5 * (3 * 4) ** 21 * 2),
+        # stem, eight widths; candidates of block 1, of 19 layers of eight and 4 of nine; kernels, SE, two activations
+        (
+            "mobiledets",
+            (6 * 4 * 6 * 7 * 8 * 8 * 8 * 8 * 7) * (5 * 9**4 * 8**17) * 2**22 * 2**8 * 2,
+        ),
     ],
 )
 def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
@@ -51,7 +64,7 @@ def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
 
 @pytest.mark.parametrize("name", space_names())
 def test_every_space_names_its_source_and_decodes(name: str) -> None:
-    space = load_space(name)
+    space = shipped(name)
     assert "arXiv:" in space.source
     assert space.references
     for genotype in space.canonical(space.sample(20, np.random.default_rng(0))):
@@ -62,7 +75,7 @@ def test_every_space_names_its_source_and_decodes(name: str) -> None:
 @pytest.mark.parametrize("name", space_names())
 def test_canonical_forms_are_networks(name: str) -> None:
     """Near and far genotypes: equal networks and only those have one canonical form."""
-    space, rng = load_space(name), np.random.default_rng(1)
+    space, rng = shipped(name), np.random.default_rng(1)
     population = space.sample(40, rng)
     for _ in range(4):
         population = np.concatenate([population, space.mutate(population[-40:], rng)])
@@ -92,19 +105,28 @@ def test_published_networks_decode_to_their_layers_and_macs(space: str, name: st
 
 @pytest.mark.parametrize(
     ("space", "name", "macs", "params"),
-    [  # millions, as published
-        ("ofa-mbv3", "note8-31ms", 101, 4.6),
-        ("ofa-mbv3", "note8-22ms", 67, 4.3),
-        ("ofa-mbv3", "largest-w10", None, 7.7),
-        *(("attentive", f"attentive-a{n}", macs, None) for n, macs in enumerate((203, 279, 317, 357, 444, 491, 709))),
+    [  # millions, with the digits that are published; "" where it is not
+        ("ofa-mbv3", "note8-31ms", "101", "4.6"),
+        ("ofa-mbv3", "note8-22ms", "67", "4.3"),
+        ("ofa-mbv3", "largest-w10", "", "7.7"),
+        *(
+            ("attentive", f"attentive-a{n}", macs, "")
+            for n, macs in enumerate(("203", "279", "317", "357", "444", "491", "709"))
+        ),
+        ("mcunet", "mcunet-320kb", "81.8", "0.74"),
+        ("mcunet", "mcunet-256kb", "67.3", "0.73"),
+        ("mcunet", "mcunet-512kb", "125.9", "1.73"),
+        ("mcunet", "mcunet-10fps", "6.4", "0.75"),
+        ("mcunet", "mcunet-5fps", "12.8", "0.64"),
+        ("mcunet", "proxyless-w030", "38.3", "0.754280"),
+        ("mcunet", "near-proxyless-w025", "", "0.569600"),
     ],
 )
-def test_published_networks_have_their_published_size(
-    space: str, name: str, macs: float | None, params: float | None
-) -> None:
+def test_published_networks_have_their_published_size(space: str, name: str, macs: str, params: str) -> None:
     network = reference(space, name)
-    assert macs is None or round(network.macs / 1e6) == macs
-    assert params is None or round(network.params / 1e6, 1) == params
+    for count, published in ((network.macs, macs), (network.params, params)):
+        digits = len(published.partition(".")[2])
+        assert not published or f"{count / 1e6:.{digits}f}" == published
 
 
 @pytest.mark.parametrize(("name", "released"), [("fbnet-a", 244.5e6), ("fbnet-b", 291.1e6), ("fbnet-c", 378.2e6)])
@@ -134,6 +156,58 @@ def test_mobilenetv3_holds_large_and_small_and_what_it_becomes_where_it_is_scale
     network = space.decode(space.encode([choices | {f"{place}.width": width for place, width in wider.items()}])[0])
     assert [layer.out_channels for layer in network.layers[2:4]] == [32, 32]
     assert network.layers[-1].height == 4  # strides of stem and stage 2 are dropped
+
+
+MOBILEDETS = {
+    "cpu": "conv3x2>16 sep3>8 ibn3x2>16*4 ibn3x2>32*8 ibn3>32*4+ ibn3>32*4+ ibn3>32*4+ ibn5x2>72*8 ibn3>72*8+ "
+    "ibn5>72*4+ ibn3>72*4+ ibn3>72*8 ibn3>72*8+ ibn3>72*8+ ibn3>72*8+ ibn5x2>104*8 ibn5>104*4+ ibn5>104*4+ "
+    "ibn3>104*4+ ibn3>144*8",
+    "dsp": "conv3x2>32 sep3>24 fused3x2>32*4 fused3>32*4+ ibn3>32*4+ tucker3>32*.25:.75+ fused3x2>64*8 ibn3>64*4+ "
+    "fused3>64*4+ fused3>64*4+ fused3x2>120*8 ibn3>120*4+ ibn3>120*8+ ibn3>120*8+ fused3>144*8 ibn3>144*8+ "
+    "ibn3>144*8+ ibn3>144*8+ ibn3x2>160*4 ibn3>160*4+ fused3>160*4+ tucker3>160*.75:.75+ ibn3>240*8",
+    "edgetpu": "conv3x2>32 tucker3>16*.25:.75 fused3x2>16*8 fused3>16*4+ fused3>16*8+ fused3>16*4+ fused5x2>40*8 "
+    "fused3>40*4+ fused3>40*4+ fused3>40*4+ ibn3x2>72*8 ibn3>72*8+ fused3>72*4+ fused3>72*4+ ibn5>96*8 ibn5>96*8+ "
+    "ibn3>96*8+ ibn3>96*8+ ibn5x2>120*8 ibn3>120*8+ ibn5>120*4+ ibn3>120*8+ ibn5>384*8",
+    "gpu": "conv3x2>32 tucker3>16*.25:.25 fused3x2>32*8 tucker3>32*.25:.25+ tucker3>32*.25:.25+ tucker3>32*.25:.25+ "
+    "fused3x2>64*8 fused3>64*8+ fused3>64*8+ fused3>64*4+ fused3x2>128*8 fused3>128*4+ fused3>128*4+ fused3>128*4+ "
+    "fused3>128*8 fused3>128*8+ fused3>128*8+ fused3>128*8+ fused3x2>128*4 fused3>128*4+ fused3>128*4+ fused3>128*4+ "
+    "ibn3>384*8",
+}
+"""The authors' backbones (ssd_mobiledet_feature_extractor.py): kind, kernel, xstride, >width, *expansion or *ratios of
+ranks, + where the input is added."""
+KINDS = {"conv": "conv", "sep": "sepconv", "ibn": "mbconv", "fused": "fused", "tucker": "tucker"}
+
+
+@pytest.mark.parametrize("name", MOBILEDETS)
+def test_mobiledets_are_the_authors_backbones(name: str) -> None:
+    network, width, macs, side = reference("mobiledets", f"mobiledet-{name}"), 3, 0, 320
+    layers = MOBILEDETS[name].split()
+    assert len(network.layers) == len(layers) + 1
+    for layer, text in zip(network.layers, layers, strict=False):
+        kind, kernel, stride, out, ratios, plus = re.match(
+            r"([a-z]+)(\d)(?:x(\d))?>(\d+)(?:\*([\d.:]+))?(\+)?$", text
+        ).groups()  # type: ignore[union-attr]
+        k, s, c = int(kernel), int(stride or 1), int(out)
+        assert (layer.kind, layer.kernel, layer.stride, layer.out_channels) == (KINDS[kind], k, s, c), text
+        assert layer.residual == bool(plus), text
+        assert layer.activation == ("hard-swish" if name == "cpu" else "relu6")
+        before, side = side**2, -(-side // s)
+        after = side**2
+        if kind == "tucker":
+            wide = zip((width, c), ratios.split(":"), strict=True)
+            rank, given = (8 * max(1, int(n * float(ratio) / 8 + 0.5)) for n, ratio in wide)
+            macs += before * width * rank + after * k**2 * rank * given + after * given * c
+        else:
+            mid = width * int(ratios or 1)
+            macs += {
+                "conv": after * k**2 * width * c,
+                "sep": after * (k**2 * width + width * c),
+                "ibn": before * width * mid + after * (k**2 * mid + mid * c),
+                "fused": after * (k**2 * width * mid + mid * c),
+            }[kind]
+            macs += 2 * mid * max(8, mid // 4) if name == "cpu" and kind != "conv" else 0  # squeeze-and-excitation
+        width = c
+    assert network.macs == macs + width * 1000
 
 
 def test_near_mnasnet_a1_differs_in_the_width_that_is_off_the_grid() -> None:

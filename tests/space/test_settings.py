@@ -99,6 +99,11 @@ def test_the_gate_is_that_of_layers_with_squeeze_and_excitation(load: Load) -> N
             "block: conv, split: 2",
             r"stages\.1: settings of conv are kernel, groups, activation, residual, projection, got 'split'\.",
         ),
+        ("block: tucker, expansion: 0.25", r"stages\.1: a tucker block needs a `rank`\."),
+        ("block: tucker, rank: 0", r"stages\.1\.rank.* greater than 0, got 0"),
+        ("block: tucker, rank: 2", r"stages\.1\.rank.* less than or equal to 1, got 2"),
+        ("block: tucker, rank: 0.5, se_gate: sigmoid", r"settings of tucker are .*, got 'se_gate'\."),
+        ("block: fused, rank: 0.5", r"stages\.1: settings of fused are .*, got 'rank'\."),
         ('block: conv, "\\e[2J": 2', r"got '\\x1b\[2J'\."),
     ],
 )

@@ -79,7 +79,12 @@ def test_the_order_of_options_does_not_matter_to_a_superkernel(name: str, tmp_pa
     """The largest may come first or last: the bank must hold it."""
     path = odd_space(name, tmp_path)
     lines = path.read_text()
-    for options in ("[always, inverted, separable, full, wider, plain, skip]", "[0, 0.25, 0.5, 1]", "[3, 5]", "[1, 3]"):
+    for options in (
+        "[always, inverted, separable, full, wider, thin, thick, plain, skip]",
+        "[0, 0.25, 0.5, 1]",
+        "[3, 5]",
+        "[1, 3]",
+    ):
         backwards = ", ".join(reversed(options[1:-1].split(", ")))
         lines = lines.replace(options, f"[{backwards}]")
     path.write_text(lines)
