@@ -12,6 +12,8 @@ from nas.blocks.architecture import Architecture
 from nas.cost import counts
 from nas.errors import SpaceError
 from nas.formats.archdef import read_archdef
+from nas.formats.config import parse_config, to_config
+from nas.solvers.exact import WORK, solve
 from nas.space.load import load_space
 from nas.system.places import space_names
 from nas.tables.rows import PROVENANCES
@@ -84,6 +86,25 @@ def test_canonical_forms_are_networks(name: str) -> None:
     networks = [space.decode(genotype) for genotype in population]
     assert networks == [space.decode(genotype) for genotype in canonical]
     assert len(set(networks)) == len(np.unique(canonical, axis=0))
+
+
+@pytest.mark.parametrize("space", ["attentive", "mcunet", "mobiledets", "mobilenetv3", "ofa-mbv3"])
+def test_references_are_networks_that_a_config_holds(space: str) -> None:
+    for name in shipped(space).references:
+        network = reference(space, name)
+        assert parse_config(to_config(network), Path(name)).architecture == network
+
+
+@pytest.mark.parametrize("space", ["attentive", "mcunet"])
+def test_the_largest_below_a_bound_is_proven(space: str) -> None:
+    """Over every resolution and multiplier at once."""
+    chosen = shipped(space)
+    macs, size = counts.macs(chosen), counts.params(chosen)
+    first = chosen.encode(list(chosen.references.values())[:1])
+    found = solve(chosen, size, {"macs": macs}, {"macs": float(macs(first)[0])}, work=WORK // 10)
+    assert found.value >= size(first)[0]
+    assert found.upper_bound < 1.01 * found.value
+    assert chosen.decode(found.genotype).macs <= macs(first)[0]
 
 
 @pytest.mark.parametrize(
