@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.blocks.block import Activation, Gate
+from nas.blocks.block import Activation, AntiAlias, Gate
+from nas.blocks.blur import downsampled
 from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.shortcut import added
@@ -13,7 +14,7 @@ from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inverted:
+class Inverted:
     """What all of them have."""
 
     out_channels: int
@@ -28,19 +29,28 @@ class _Inverted:
     residual: bool = False
     projection: bool = False
     """Whether what comes in is added by a convolution of its own, where stride or width change."""
+    anti_alias: AntiAlias = "none"
+    """What takes the stride's share of the pixels, if not the convolution itself."""
 
-    def _end(self, g: Graph, x: Wire, y: Wire, groups: int = 1) -> Wire:
-        """Excite, project, and add what came in."""
+    def filtered(self, g: Graph, name: str, op: Conv, x: Wire) -> Wire:
+        """A convolution, with what is against aliasing."""
+        return downsampled(g, name, op, x, self.anti_alias)
+
+    def projected(self, g: Graph, y: Wire, groups: int = 1, activation: str = "none") -> Wire:
+        """Excite and project."""
         if self.se_channels:
             y = g.add("excite", SqueezeExcite(y.channels, self.se_channels, self.se_gate), y)
         elif self.se_gate != "sigmoid":
             raise ArchitectureError(f"Without `se_channels`, `se_gate` stays 'sigmoid', got {self.se_gate!r}.")
-        y = g.add("project", Conv(y.channels, self.out_channels, groups=groups), y)
+        return g.add("project", Conv(y.channels, self.out_channels, groups=groups, activation=activation), y)
+
+    def added(self, g: Graph, x: Wire, y: Wire) -> Wire:
+        """Add what came in, `x`, to what is given."""
         return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SepConv(_Inverted):
+class SepConv(Inverted):
     """Depthwise then linear pointwise convolution (arXiv:1801.04381, t = 1): also MBConv with expansion 1."""
 
     family: ClassVar[str] = "inverted bottleneck"
@@ -52,12 +62,30 @@ class SepConv(_Inverted):
             raise ArchitectureError(
                 f"`mid_channels` of a sepconv layer is its input width {width}, got {self.mid_channels}."
             )
-        y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width, self.activation), x)
-        return self._end(g, x, y)
+        op = Conv(width, width, self.kernel, self.stride, width, self.activation)
+        return self.added(g, x, self.projected(g, self.filtered(g, "depthwise", op, x)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class MBConv(_Inverted):
+class ActivatedSepConv(Inverted):
+    """Depthwise then pointwise convolution, both activated (MobileNetV1, arXiv:1704.04861, section 3.1; with
+    squeeze-and-excitation between them PP-LCNet, arXiv:2109.15099, section 3)."""
+
+    expands: ClassVar[bool] = False
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        width = x.channels
+        if self.mid_channels != width:
+            raise ArchitectureError(
+                f"`mid_channels` of a dsa layer is its input width {width}, got {self.mid_channels}."
+            )
+        op = Conv(width, width, self.kernel, self.stride, width, self.activation)
+        y = self.filtered(g, "depthwise", op, x)
+        return self.added(g, x, self.projected(g, y, activation=self.activation))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MBConv(Inverted):
     """Inverted bottleneck (arXiv:1801.04381, section 3.3)."""
 
     groups: int = 1
@@ -67,14 +95,18 @@ class MBConv(_Inverted):
     def write(self, g: Graph, x: Wire) -> Wire:
         width = self.mid_channels
         y = g.add("expand", Conv(x.channels, width, 1, 1, self.groups, self.activation), x)
-        y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width, self.activation), y)
-        return self._end(g, x, y, self.groups)
+        op = Conv(width, width, self.kernel, self.stride, width, self.activation)
+        y = self.filtered(g, "depthwise", op, y)
+        return self.added(g, x, self.projected(g, y, self.groups))
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusedMBConv(_Inverted):
+class FusedMBConv(Inverted):
     """Fused inverted bottleneck (arXiv:2003.02838, section 3.1): one full convolution expands."""
 
+    groups: int = 1
+    """Of that convolution (MobileNet-EdgeTPU-V2)."""
+
     def write(self, g: Graph, x: Wire) -> Wire:
-        y = g.add("expand", Conv(x.channels, self.mid_channels, self.kernel, self.stride, 1, self.activation), x)
-        return self._end(g, x, y)
+        op = Conv(x.channels, self.mid_channels, self.kernel, self.stride, self.groups, self.activation)
+        return self.added(g, x, self.projected(g, self.filtered(g, "expand", op, x)))

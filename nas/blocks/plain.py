@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.blocks.block import Activation
+from nas.blocks.block import Activation, AntiAlias
+from nas.blocks.blur import downsampled
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.shortcut import added
@@ -22,10 +23,12 @@ class ConvBlock:
     residual: bool = False
     projection: bool = False
     """As of inverted bottlenecks."""
+    anti_alias: AntiAlias = "none"
+    """Likewise."""
 
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
-        y = g.add("conv", op, x)
+        y = downsampled(g, "conv", op, x, self.anti_alias)
         return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 
