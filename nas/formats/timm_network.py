@@ -97,14 +97,20 @@ def timm_tensors(model: Any) -> dict[str, Any]:
 
 def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     """The network of a timm model of the families EfficientNet and MobileNetV3 (which hold MobileNetV2, MnasNet, FBNet
-    and the like), for square pictures: by default of the size that its configuration names.
+    and the like), and RepVGG and MobileOne, for square pictures: by default of the size that its configuration names.
 
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
-    if family not in ("EfficientNet", "MobileNetV3"):
-        raise ArchitectureError(f"Networks of timm's EfficientNet and MobileNetV3 are read, this is a {family}.")
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
+    if family == "ByobNet":
+        from nas.formats.timm_rep import from_byobnet
+
+        return from_byobnet(model, size)
+    if family not in ("EfficientNet", "MobileNetV3"):
+        raise ArchitectureError(
+            f"Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne are read, this is a {family}."
+        )
     shape: tuple[int, ...] = (model.conv_stem.in_channels, size, size)
     parts: list[tuple[str, Any]] = [("conv_stem", model)]
     parts += [
