@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.blocks.attention import LayerScale
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.join import Add
@@ -19,3 +20,10 @@ def added(g: Graph, x: Wire, y: Wire, *, residual: bool, projection: bool, strid
             "A `projection` is where stride or width change; where they do not, `residual` adds the input as it is."
         )
     return g.add("add", Add(), g.add("shortcut", Conv(x.channels, y.channels, 1, stride), x), y)
+
+
+def scaled(g: Graph, name: str, x: Wire, y: Wire, layer_scale: bool) -> Wire:
+    """The sum of both, with a learned factor for each channel of `y` where there is a `layer_scale`."""
+    if layer_scale:
+        y = g.add(f"scale{name}", LayerScale(y.channels), y)
+    return g.add(f"add{name}", Add(), x, y)

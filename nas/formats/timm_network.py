@@ -11,7 +11,8 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
-from nas.formats.weights_file import COUNTER
+from nas.formats.state_dict import COMPUTED
+from nas.system.lazy import load
 from nas.system.text import one_line, short
 
 ACTIVATIONS = {
@@ -29,6 +30,12 @@ ACTIVATIONS = {
     "NoneType": "none",
 }
 """By the names of their classes."""
+READERS = {
+    "ByobNet": "nas.formats.timm_rep:from_byobnet",
+    "EfficientFormer": "nas.formats.timm_transformers:efficientformer",
+    "SHViT": "nas.formats.timm_transformers:shvit",
+}
+"""Of other families, by the names of their classes: functions of the model and the size of its pictures."""
 
 
 def timm_model(name: str, pretrained: bool) -> Any:
@@ -92,24 +99,24 @@ def timm_pictures(model: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def timm_tensors(model: Any) -> dict[str, Any]:
     """The weights of a model as float32 arrays, by timm's names."""
     found = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return {name: array for name, array in found.items() if not name.endswith(COUNTER)}
+    return {name: array for name, array in found.items() if not name.endswith(COMPUTED)}
 
 
 def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     """The network of a timm model of the families EfficientNet and MobileNetV3 (which hold MobileNetV2, MnasNet, FBNet
-    and the like), and RepVGG and MobileOne, for square pictures: by default of the size that its configuration names.
+    and the like), or of one of `READERS`, for square pictures: by default of the size that its configuration names.
 
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-    if family == "ByobNet":
-        from nas.formats.timm_rep import from_byobnet
-
-        return from_byobnet(model, size)
+    if family in READERS:
+        network: Architecture = load(READERS[family])(model, size)
+        return network
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(
-            f"Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne are read, this is a {family}."
+            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer and SHViT are "
+            f"read, this is of {family}."
         )
     shape: tuple[int, ...] = (model.conv_stem.in_channels, size, size)
     parts: list[tuple[str, Any]] = [("conv_stem", model)]
