@@ -23,7 +23,7 @@ CONVENTIONS = st.fixed_dictionaries(
 )
 WIDTHS = st.integers(1, 12)
 ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
-PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep")
 BLOCKS = (*PLAIN, *ATTENTION)
 HEADS = ("head", "pooled_head", "norm_head")
 HEADS_OF = {
@@ -71,6 +71,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         return Layer(**shape)
     if kind in ATTENTION:
         return Layer(**shape, **draw(_attending(kind, out)), activation=activation)
+    if kind == "rep":
+        return draw(reps(shape))
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
@@ -86,6 +88,26 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     if kind == "fused":
         return Layer(**shape, mid_channels=draw(WIDTHS))
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
+
+
+@st.composite
+def reps(draw: st.DrawFn, shape: dict[str, Any]) -> Layer:
+    """A re-parameterized layer of this input, width and stride."""
+    depthwise, squeezed = draw(st.booleans()), draw(st.integers(0, 2))
+    common = gcd(shape["in_channels"], shape["out_channels"])
+    groups = 1 if depthwise else draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
+    return Layer(
+        **shape,
+        kernel=draw(st.sampled_from(range(1, 14, 2))),
+        groups=groups,
+        depthwise=depthwise,
+        se_channels=squeezed,
+        se_gate=draw(st.sampled_from(GATES)) if squeezed else "sigmoid",
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        branches=draw(st.integers(1, 3)),
+        small_kernel=draw(st.sampled_from((1, 3, 5))),
+        identity=draw(st.booleans()),
+    )
 
 
 @st.composite

@@ -57,7 +57,7 @@ class Untrained:
         self.inputs = inputs.expand(-1, architecture.channels, -1, -1)  # N,C,H,W
         self.labels = labels % architecture.num_classes  # N
         with torch.device("meta"):
-            network = build(architecture)
+            network = build(architecture.for_training())
         self.network = network.to_empty(device="cpu").train().requires_grad_(False)
         self.weights = []
         for module in self.network.modules():

@@ -48,9 +48,9 @@ class Block(Protocol):
     `parts`   names of fields that are parts of the output's width, and keep their share where it changes
     `untimed` names of fields that its time does not depend on: no columns of a table
 
-    A block that is trained in another form than it is deployed in has a method `write_training` beside `write`. Instead
-    of a `BiasConv` called X it has branches called X_1, X_2, … (`branch`): `Conv` and `Norm` of the same input, whose sum the one
-    convolution computes (`nas.formats.merged`). All other ops are alike, and have the same names.
+    A block that is trained in another form than it is used in has a method `write_training` beside `write`. Instead of
+    a `BiasConv` called X it then has branches called X_1, X_2, … (`branch`): `Conv` and `Norm` of one input. Their sum
+    is what the one convolution computes (`nas.formats.merged`). All other ops are the same, by the same names.
     """
 
     def write(self, g: Graph, x: Wire, /) -> Wire:
