@@ -41,6 +41,11 @@ class Attention(Op):
     sizes: ClassVar[tuple[str, ...]] = ("heads",)
 
     @property
+    def keeps(self) -> bool:
+        """A channel's place says which head it is of, and what it is there."""
+        return False
+
+    @property
     def _sides(self) -> tuple[int, int, int, int]:
         """Rows and columns of a window, windows down and to the right."""
         rows, columns = (min(self.window or size, size) for size in (self.height, self.width))
@@ -216,6 +221,11 @@ class Slice(Op):
     stop: int
 
     module: ClassVar[str] = "nas.blocks.attention_modules:Slice"
+
+    @property
+    def keeps(self) -> bool:
+        """By its place a channel is chosen."""
+        return False
 
     def shape(self, *inputs: Shape) -> Shape:
         ((channels, *size),) = inputs
