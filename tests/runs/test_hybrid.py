@@ -104,7 +104,13 @@ def test_wrong_settings(words: tuple[str, str], rule: str, tmp_path: Path) -> No
     path = tmp_path / "odd.yaml"
     assert words[0] in SPACE
     path.write_text(SPACE.replace(*words))
+
+    def decoded() -> None:
+        space = load_space(path)
+        for genotype in space.sample(30, np.random.default_rng(0)):
+            space.decode(genotype)
+
     with pytest.raises(NasError, match=rule) as caught:
-        assert load_space(path).layers()
+        decoded()
     assert caught.value.exit_code == 2
     assert str(caught.value).count("\n") < 2
