@@ -22,6 +22,7 @@ ACTIVATIONS = {
     "Identity": "none",
     "Hardswish": "hard-swish",
     "HardSwish": "hard-swish",
+    "GELU": "gelu",
     "Sigmoid": "sigmoid",
     "Hardsigmoid": "hard-sigmoid",
     "HardSigmoid": "hard-sigmoid",
