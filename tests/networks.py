@@ -59,12 +59,13 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         return Layer(**shape, mid_channels=channels)
     if kind == "ghost":
         shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
-        if shape["stride"] == 1 and not shape.get("projection"):
-            del shape["kernel"]
     if kind == "pool":
         shape["pooling"] = draw(st.sampled_from(("max", "average")))
-    if kind in ("fused", "ghost", "pool", "shift"):
-        return Layer(**shape, mid_channels=draw(st.integers(1, 30) if kind == "shift" else WIDTHS))
+    if kind == "shift":
+        shape["kernel"] = draw(st.sampled_from((3, 5)))
+        return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
+    if kind in ("fused", "ghost", "pool"):
+        return Layer(**shape, mid_channels=draw(WIDTHS))
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 
 

@@ -291,8 +291,6 @@ def _layer(
     }
     if not given["se_channels"]:
         given.pop("se_gate", None)
-    if kind == "ghost" and stride == 1 and not given["projection"]:  # no convolution that it would be of
-        given.pop("kernel")
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
     return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 

@@ -40,8 +40,9 @@ def graph_of(architecture: Architecture) -> onnx.ModelProto:
     shapes = Shapes()
     model = fold(to_onnx(architecture, shapes, {}))
     for tensor in model.graph.initializer:
-        tensor.ClearField("raw_data")
-        tensor.dims[:] = shapes.known.get(tensor.name, tensor.dims)
+        if tensor.name in shapes.known:
+            tensor.ClearField("raw_data")
+            tensor.dims[:] = shapes.known[tensor.name]
     return onnx.shape_inference.infer_shapes(model)
 
 
@@ -52,6 +53,8 @@ def simulated(model: onnx.ModelProto) -> int:
     weights = {tensor.name for tensor in graph.initializer}
     sizes = {
         value.name: 4 * prod(axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        else 0  # a shape
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     sigmoids = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Sigmoid"}

@@ -104,7 +104,7 @@ stages:
   - {name: stem, block: patch, width: {choice: [8, 12]}, stride: 2}
   - {name: body, block: {choice: [partial, largest, average, shifted], per: layer}, width: {choice: [8, 12]},
      depth: {choice: [1, 2]}}
-  - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [1, 2]}}
+  - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [2, 3]}}
 head: {width: 16}
 """,
     "residuals": """
