@@ -91,7 +91,7 @@ def sooner(arguments: list[str]) -> tuple[str, ...]:
         small = () if {"--resolution", "--proxy-resolution"} & set(arguments) else ("--proxy-resolution", "32")
         learns = "--controller" in arguments and arguments[arguments.index("--controller") + 1] in POLICIES
         trained = () if learns else ("--accuracy", "train:1" if "train:3" in arguments else "supernet:4")
-        return (*small, *trained, "--budget", "4")
+        return (*small, *trained, "--budget", "4", "--finalists", "0")
     if name == "train":
         return ("--epochs", "1")
     if name == "profile" and "fake" not in arguments:

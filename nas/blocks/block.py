@@ -21,7 +21,7 @@ A block is a frozen dataclass of whole numbers, words and flags, with a method `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
@@ -44,6 +44,11 @@ class Block(Protocol):
     `family`  kinds of one family share weights in a superkernel where their ops have one name; by default the kind
     `head`    True for what only the end of a network is made of
     `expands` False where `mid_channels` is the width of the input, not a choice
+    `untimed` names of fields that its time does not depend on: no columns of a table
+
+    A block that is trained in another form than it is deployed in has a method `write_training` beside `write`. Instead
+    of a `BiasConv` called X it has branches called X_1, X_2, … (`branch`): `Conv` and `Norm` of the same input, whose
+    sum the one convolution computes (`nas.formats.merged`). All other ops are alike, and have the same names.
     """
 
     def write(self, g: Graph, x: Wire, /) -> Wire:
@@ -62,6 +67,7 @@ BLOCKS: dict[str, Any] = {
     "pool": "nas.blocks.parameter_free:PoolBlock",
     "shift": "nas.blocks.parameter_free:ShiftBlock",
     "identity": "nas.blocks.plain:Identity",
+    "rep": "nas.blocks.rep:Rep",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",
 }
@@ -105,6 +111,8 @@ class Column:
     flag: bool = False
     least: int = 0
     """Of a number."""
+    timed: bool = True
+    """Whether a layer's time depends on it."""
 
     @property
     def absent(self) -> Any:
@@ -161,15 +169,22 @@ def columns_of(block: Any) -> Mapping[str, Column]:
         standard = _STANDARD.get(field.name)
         least = standard.least if standard else min(1, default) if isinstance(default, int) else 1
         least = 1 if default is MISSING else least  # what has no default is needed
-        found[field.name] = Column(field.name, default, words, hint is bool, least)
+        timed = field.name not in getattr(block, "untimed", ())
+        found[field.name] = Column(field.name, default, words, hint is bool, least, timed)
     return found
 
 
-def further_columns() -> dict[str, Column]:
+@cache
+def timed_columns(block: Any) -> Mapping[str, Column]:
+    """Those of them that a layer's time depends on: the ones that a table has."""
+    return {name: column for name, column in columns_of(block).items() if column.timed}
+
+
+def further_columns(of: Callable[[Any], Mapping[str, Column]] = timed_columns) -> dict[str, Column]:
     """Columns of registered kinds that are not among the standard ones, in the order of the kinds."""
     found: dict[str, Column] = {}
     for kind in BLOCKS:
-        for name, column in columns_of(block_class(kind)).items():
+        for name, column in of(block_class(kind)).items():
             if name not in _STANDARD:
                 found.setdefault(name, column)
     return found
@@ -178,4 +193,4 @@ def further_columns() -> dict[str, Column]:
 def absent(name: str) -> Any:
     """What a column holds for a layer of a kind that has no such field. Raises `KeyError` for an unknown column."""
     column = _STANDARD.get(name)
-    return (column or further_columns()[name]).absent
+    return (column or further_columns(columns_of)[name]).absent

@@ -50,6 +50,44 @@ class Conv(nn.Sequential):
             self.act = ACTIVATIONS[activation]()
 
 
+class BiasConv(nn.Sequential):
+    """Convolution with bias, activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str = "none",
+        padding: str = "symmetric",
+    ) -> None:
+        super().__init__()
+        if padding == "same":
+            self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups)
+        if activation != "none":
+            self.act = ACTIVATIONS[activation]()
+
+
+class Norm(nn.Sequential):
+    """Batch normalisation."""
+
+    def __init__(self, channels: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, norm_eps)
+
+
+class Activate(nn.Sequential):
+    """An activation."""
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.act = ACTIVATIONS[activation]()
+
+
 class SqueezeExcite(nn.Module):
     """Channel attention: pool, squeeze, activation, excite, gate, product."""
 

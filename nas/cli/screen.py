@@ -36,13 +36,17 @@ def search_summary(result: Result, run: Path) -> str:
         *([] if result.chosen is None else [("chosen", f"{result.chosen.accuracy}: {result.chosen.why}")]),
         (
             "latency",
-            f"{result.target}: {result.device} · of the winner's time {_coverage(winner.coverage)} "
-            f"(± {winner.latency_error_pct:.0f} %, estimated)",
+            f"{result.target}: {result.device} · {_answer(result)}",
         ),
         *_checked(None if result.networks_error is None else result.networks_error.model_dump()),
         *_unchecked(result),
         *_searched(result),
-        ("winner", f"{asked}{further} · table {_figures(winner, accuracy)}"),
+        *_raced(result),
+        (
+            "winner",
+            f"{winner.name + ', scaled · ' if winner.name else ''}{asked}{further} · "
+            f"{'measured' if result.by_clock else 'table'} {_figures(winner, result.winner_accuracy)}",
+        ),
     ]
     lines += [("doubt", doubt) for doubt in result.doubts]
     if result.measured:
@@ -273,6 +277,33 @@ def _searched(result: Result) -> list[tuple[str, str]]:
             f"decisions changed to keep it · undecided {policy.entropy:.0%} · skips {policy.skips:.0%}",
         ),
     ]
+
+
+def _answer(result: Result) -> str:
+    """What the winner's latency rests on."""
+    if result.by_clock:
+        return "the winner, which the table does not answer for, was measured as a whole"
+    winner = result.winner
+    return f"of the winner's time {_coverage(winner.coverage)} (± {winner.latency_error_pct:.0f} %, estimated)"
+
+
+def _raced(result: Result) -> list[tuple[str, str]]:
+    """Who was in the race, the winner first, and whether the estimates had told."""
+    if result.race is None or result.accuracy_check is None:
+        return []
+    lines = []
+    for runner in result.race.runners:
+        clock = "" if runner.measured_ms is None else f", {_ms(runner.measured_ms)} ms measured"
+        epochs = f"{runner.epochs} epoch{'s' * (runner.epochs > 1)}"
+        begun = "inherited weights" if runner.inherited else "from scratch"
+        guess = "" if runner.estimate is None else f" · estimated {runner.estimate:.1f} {result.accuracy.unit}".rstrip()
+        name = runner.name if runner.width is None else f"{runner.name} × {runner.width:g}"
+        lines.append(
+            f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {epochs} {begun} · "
+            f"{_ms(runner.latency_ms)} ms{clock}{guess}"
+        )
+    lines.append(f"by {result.accuracy.label}, {result.accuracy_check.told}")
+    return [("race" if not number else "", line) for number, line in enumerate(lines)]
 
 
 def _figures(found: Found, accuracy: Accuracy) -> str:

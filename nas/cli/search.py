@@ -60,6 +60,12 @@ from nas.system.places import ELASTIC, absolute_data, is_path, space_names, spac
     "--workers", metavar="ray[:ADDRESS]", help="Evaluate on this machine's cores, or a cluster (docs/ray.md)."
 )
 @click.option(
+    "--finalists",
+    type=int,
+    metavar="K",
+    help="With --data: so many race published networks at the end (docs/search.md). Default: 4; 0 for none.",
+)
+@click.option(
     "--prove/--no-prove",
     default=None,
     help="Prove, or bound, how good any architecture could be. Default: where it takes seconds (docs/search.md).",

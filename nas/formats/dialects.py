@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
 from nas.blocks.layer import NORM_EPS
+from nas.blocks.rep import MAX_BRANCHES
 from nas.errors import ArchitectureError
+from nas.formats.merged import merged
 from nas.formats.weights import named_weights, weight_shapes
 from nas.system.text import short
 
@@ -43,6 +45,8 @@ class Dialect:
     """Modules by which it is known."""
     conventions: Mapping[str, Any] = field(default_factory=dict)
     """`norm_eps`, `padding` and `se_activation` of its networks, where they are not the usual ones."""
+    branched: bool = False
+    """Whether its weights are of the branches that a network is trained with."""
 
     def ordered(self, modules: Sequence[str]) -> list[str] | None:
         """Names of modules in the order of the network; None where they are not of this dialect."""
@@ -85,6 +89,7 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
 _MOBILE = ("inverted_bottleneck.conv?", "inverted_bottleneck.bn?", "depth_conv.conv", "depth_conv.bn")
 _GHOST = ("primary_conv.0", "primary_conv.1", "cheap_operation.0", "cheap_operation.1")
 _SQUEEZE = ("depth_conv.se.fc.reduce?", "depth_conv.se.fc.expand?")
+_ATTENTION = ("attn.fc1?", "attn.fc2?")
 DIALECTS = (
     Dialect(
         "torchvision",
@@ -122,6 +127,21 @@ DIALECTS = (
         ),
         passed=r"(?<=\d)\.blocks(?=\.)",
     ),
+    Dialect(
+        "timm",
+        ("stem", "stages", "head"),
+        (
+            (
+                *("conv_kxk.0.conv", "conv_kxk.0.bn"),
+                *(f"conv_kxk.{number}.{part}?" for number in range(1, MAX_BRANCHES) for part in ("conv", "bn")),
+                *("conv_scale.conv?", "conv_scale.bn?", "identity?", *_ATTENTION),
+            ),
+            ("conv_kxk.conv", "conv_kxk.bn", "conv_1x1.conv", "conv_1x1.bn", "identity?", *_ATTENTION),
+            ("fc",),
+        ),
+        branched=True,
+    ),
+    Dialect("timm", ("stem", "stages", "head"), (("reparam_conv", *_ATTENTION), ("fc",))),
     Dialect(
         "efficientnet-pytorch",
         ("_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1", "_fc"),
@@ -168,7 +188,8 @@ def fit(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
         if order is not None:
             architecture = _with_classes(architecture, modules[order[-1]])
             architecture = _with_conventions(architecture, dialect.conventions)
-            return Fitted(architecture, _held_against(architecture, modules, order), dialect.name)
+            form = architecture.for_training() if dialect.branched else architecture
+            return Fitted(architecture, merged(form, _held_against(form, modules, order)), dialect.name)
     raise ArchitectureError(
         f"Names of weights are those of {', '.join(dict.fromkeys(d.name for d in DIALECTS))}, got "
         f"{', '.join(short(name, 60) for name in list(tensors)[:3])}, …"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -106,15 +106,43 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
+    size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
     if family not in FAMILIES:
         *others, last = FAMILIES
         raise ArchitectureError(f"Networks of timm's {', '.join(others)} and {last} are read, this is a {family}.")
-    size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
+    return load(FAMILIES[family])(model, size)  # type: ignore[no-any-return]
+
+
+FAMILIES = {
+    "EfficientNet": "nas.formats.timm_network:from_mobile",
+    "MobileNetV3": "nas.formats.timm_network:from_mobile",
+    "ByobNet": "nas.formats.timm_rep:from_byobnet",
+    "GhostNet": "nas.formats.timm_ghostnet:from_ghostnet",
+    "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
+}
+"""What reads a model for square pictures of a size in pixels, by the name of its class."""
+
+
+def from_mobile(model: Any, size: int) -> Architecture:
+    """The network of an `EfficientNet` or a `MobileNetV3`; raises as `from_timm` does."""
+    parts: list[Part] = [("conv_stem", partial(_stem, model))]
+    for stage, run in enumerate(model.blocks):
+        parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
+    head = partial(_head, model, type(model).__name__ == "MobileNetV3")
+    return chained(model, size, [*parts, ("conv_head", head)])
+
+
+Part = tuple[str, Callable[[], dict[str, Any]]]
+"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
+
+
+def chained(model: Any, size: int, parts: Iterable[Part]) -> Architecture:
+    """The network of these layers, with the conventions of the model; raises as `from_timm` does."""
     colours = next(module.in_channels for module in model.modules() if hasattr(module, "in_channels"))
     shape: tuple[int, ...] = (colours, size, size)
     conventions = _conventions(model)
     layers: list[Layer] = []
-    for name, read in load(FAMILIES[family])(model, size):
+    for name, read in parts:
         channels, height, width = shape
         try:
             layers.append(Layer(in_channels=channels, height=height, width=width, **read(), **conventions))
@@ -122,26 +150,6 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
         except (_OtherModuleError, ArchitectureError) as problem:
             raise ArchitectureError(f"{name} of this timm network: {problem}") from None
     return Architecture(colours, size, size, tuple(layers))
-
-
-Part = tuple[str, Callable[[], dict[str, Any]]]
-"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
-FAMILIES = {
-    "EfficientNet": "nas.formats.timm_network:parts",
-    "MobileNetV3": "nas.formats.timm_network:parts",
-    "GhostNet": "nas.formats.timm_ghostnet:parts",
-    "FasterNet": "nas.formats.timm_fasternet:parts",
-}
-"""What gives the parts of a model for square pictures of a size, by the name of its class."""
-
-
-def parts(model: Any, size: int) -> Iterator[Part]:
-    """Those of an `EfficientNet` or a `MobileNetV3`, in order."""
-    yield "conv_stem", partial(_stem, model)
-    for stage, run in enumerate(model.blocks):
-        for place, block in enumerate(run):
-            yield f"blocks.{stage}.{place}", partial(_block, block)
-    yield "conv_head", partial(_head, model, type(model).__name__ == "MobileNetV3")
 
 
 class _OtherModuleError(Exception):

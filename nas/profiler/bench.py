@@ -12,13 +12,13 @@ from nas.devices.names import DeviceName, device_name
 from nas.errors import NasError
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
-from nas.profiler.verify import check_device, verify
+from nas.profiler.verify import check_device, measure_networks, verify
 from nas.space.space import Space
 from nas.system.teller import Teller, stage
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.target import table_folder
 
-__all__ = ["attached", "have_table", "verify"]
+__all__ = ["attached", "have_table", "measure_networks", "verify"]
 
 
 PLAIN = Ways()

@@ -44,6 +44,7 @@ def command_line(
         proxy_resolution=request.proxy_resolution,
         budget=budget,
         batch=batch or request.batch,
+        finalists=None if request.finalists is None else str(request.finalists),
         skip_broken=request.skip_broken,
         prove=request.prove is True,
         no_prove=request.prove is False,

@@ -134,13 +134,13 @@ def _measured(material: Material) -> str:
 
 def _accuracy(material: Material) -> str:
     winner = material.result.winner
-    return uncertain(winner.accuracy, winner.accuracy_sigma, material.result.accuracy.unit)
+    return uncertain(winner.accuracy, winner.accuracy_sigma, material.result.winner_accuracy.unit)
 
 
 def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
     fronts = [front_of(material) for material in materials]
     shown = [point for f in fronts for point in zip(f.latency_ms.tolist(), f.accuracy.tolist(), strict=True)]
-    shown += [(m.result.winner.latency_ms, m.result.winner.accuracy) for m in materials]
+    shown += [(m.result.searched.latency_ms, m.result.searched.accuracy) for m in materials]
     bounds = sorted({material.result.latency_bound for material in materials})
     shown += [(bound, shown[0][1]) for bound in bounds]
     x, y = axes_of([], [], shown, materials[0].result.accuracy.title)
@@ -153,7 +153,7 @@ def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
         marks += front_marks(material, front, x, y, shape, style, f"{name}\n")
         entries.append((_key(number), f"{name}: front of {len(front.rows):,}, from {len(material.values):,} evaluated"))
     for number, (material, name) in enumerate(zip(materials, names, strict=True)):
-        winner = material.result.winner
+        winner = material.result.searched
         tip = f"{name}, winner: {_table(material)} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
         marks.append(mark(x, y, (winner.latency_ms, winner.accuracy), "star", f"ringed s{number}", tip))
     entries.append((mark_key("star", "winner"), "winners, in the colour of their run"))

@@ -16,7 +16,7 @@ from nas.report.markup import clipped, element, joined, number
 from nas.report.material import Floats, Material
 from nas.report.thinning import Cells, Indices, cells, evenly
 from nas.runs.ledger_file import STRETCH
-from nas.runs.result import Found
+from nas.runs.result import Found, Measured
 
 MOST_DOTS = 200
 """Evaluations that are drawn one by one; more are counted in cells."""
@@ -59,8 +59,8 @@ def front_section(material: Material) -> Markup:
     entries = [
         (key, words),
         (line_key("front"), f"front: {counted(total, 'architecture')} that none beats in both{few}"),
-        (mark_key("star", "winner"), "winner, ± one standard deviation of its accuracy"),
-        *([(mark_key("diamond", "measured"), "winner as measured")] if material.result.measured else []),
+        (mark_key("star", "winner"), f"{_starred(material)}, ± one standard deviation of its accuracy"),
+        *([(mark_key("diamond", "measured"), "winner as measured")] if _measured(material) else []),
         *((mark_key(shape, "reference"), f"reference {clipped(name, 60)}") for shape, name, _ in _references(material)),
         (line_key("bound"), asked(material.result.latency_bound)),
     ]
@@ -110,13 +110,13 @@ def axes_of(
 
 def _axes(material: Material, front: Front) -> tuple[Axis, Axis]:
     result = material.result
-    winner = result.winner
+    winner = result.searched
     shown = list(zip(front.latency_ms.tolist(), front.accuracy.tolist(), strict=True))
     shown += [(network.latency_ms, network.accuracy) for network in (winner, *result.references.values())]
     shown += [(result.latency_bound, winner.accuracy)]
     shown += [(winner.latency_ms, winner.accuracy + sign * winner.accuracy_sigma) for sign in (-1, 1)]
-    if result.measured is not None:
-        shown.append((result.measured.measured_ms, winner.accuracy))
+    if (measured := _measured(material)) is not None:
+        shown.append((measured.measured_ms, winner.accuracy))
     return axes_of([material.latency_ms], [material.accuracy], shown, result.accuracy.title)
 
 
@@ -151,7 +151,7 @@ def density(counts: Cells) -> list[Markup]:
 
 def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Markup]:
     result = material.result
-    winner, measured = result.winner, result.measured
+    winner, measured = result.searched, _measured(material)
     if len(material.latency_ms) <= MOST_DOTS:
         for row, genotype in enumerate(material.genotypes(np.arange(len(material.latency_ms)))):
             at = (float(material.latency_ms[row]), float(material.accuracy[row]))
@@ -170,10 +170,19 @@ def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Marku
         winner.accuracy + winner.accuracy_sigma,
         "winner",
     )
-    yield _network(material, x, y, winner, ("star", "winner"), "winner")
+    yield _network(material, x, y, winner, ("star", "winner"), _starred(material))
     if measured is not None:
         tip = f"winner, measured: {milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
         yield mark(x, y, (measured.measured_ms, winner.accuracy), "diamond", "small measured", tip)
+
+
+def _measured(material: Material) -> Measured | None:
+    """The winner on its device, where it is in the chart."""
+    return material.result.measured if material.published is None else None
+
+
+def _starred(material: Material) -> str:
+    return "winner" if material.published is None else "best that was searched (a published network won)"
 
 
 def _references(material: Material) -> list[tuple[str, str, Found]]:

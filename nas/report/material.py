@@ -79,6 +79,8 @@ class Material:
     """The table as it was searched with; None where it is gone or has changed."""
     table_missing: str
     """Why there is no table."""
+    published: Architecture | None = None
+    """The winner, where a published network won the race."""
 
     @property
     def kind(self) -> str:
@@ -98,7 +100,7 @@ class Material:
     @property
     def architecture(self) -> Architecture:
         """The winner's network."""
-        return self.space.decode(self.genotype)
+        return self.space.decode(self.genotype) if self.published is None else self.published
 
     def genotypes(self, rows: NDArray[np.int64]) -> Population:
         """Those of some evaluations, `uint8[len(rows), D]`. Raises `SpaceError` where the space has no such option."""
@@ -106,8 +108,8 @@ class Material:
 
     @property
     def genotype(self) -> NDArray[np.uint8]:
-        """The winner's genotype, `uint8[D]`."""
-        return np.asarray(self.space.encode([self.result.winner.decisions])[0])
+        """The winner's genotype, `uint8[D]`; that of the best that was searched, where a published network won."""
+        return np.asarray(self.space.encode([self.result.searched.decisions])[0])
 
 
 def read_material(run: Run) -> Material:
@@ -139,6 +141,7 @@ def read_material(run: Run) -> Material:
         curves=_curves(run.path / "policy.csv") if request.learns else None,
         table=table,
         table_missing=missing,
+        published=None if result.winner.name is None else run.architecture,
     )
 
 

@@ -33,18 +33,20 @@ def overview(material: Material) -> Markup:
 def figures(material: Material) -> Markup:
     """The winner in six figures, and one for each further cost that was asked about."""
     result = material.result
-    winner, accuracy, measured = result.winner, result.accuracy, result.measured
+    winner, accuracy, measured = result.winner, result.winner_accuracy, result.measured
     bound = result.latency_bound
     cards = [
         card("asked", f"≤\u00a0{milliseconds(bound)}", "upper bound on latency", ""),
         card(
             "table",
-            milliseconds(winner.latency_ms),
-            f"estimated ± {result.winner.latency_error_pct:.0f} %",
-            _kept(result),
+            "—" if result.by_clock else milliseconds(winner.latency_ms),
+            "does not answer" if result.by_clock else f"estimated ± {result.winner.latency_error_pct:.0f} %",
+            "" if result.by_clock else _kept(result),
         ),
     ]
-    if measured is None:
+    if result.by_clock:
+        cards.append(card("measured", milliseconds(winner.latency_ms), "measured before the race", _kept(result)))
+    elif measured is None:
         cards.append(card("measured", "—", "not measured: the figure beside it is an estimate", ""))
     else:
         half = f"measured ± {milliseconds(measured.measured_halfwidth_ms)}"
@@ -55,8 +57,8 @@ def figures(material: Material) -> Markup:
         card(
             accuracy.label,
             uncertain(winner.accuracy, winner.accuracy_sigma, accuracy.unit),
-            LABELS.get(material.kind, ""),
-            "",
+            LABELS.get(material.kind, "") if result.race is None else "measured after the race's training",
+            "" if winner.name is None else f"a published network won: {winner.name}",
         ),
         *(
             card(by_key(key).words, amount(key, value), "counted", _bound(result, key))
@@ -106,7 +108,12 @@ def _asked(material: Material) -> Markup:
         ("controller", request.controller),
         ("accuracy", result.accuracy.provenance),
         *([] if result.chosen is None else [("chosen", f"{result.chosen.accuracy}: {result.chosen.why}")]),
-        ("latency", f"by table; {_covered(material)} (± {result.winner.latency_error_pct:.0f} %, estimated)"),
+        (
+            "latency",
+            "measured as a whole: the table does not answer for the winner"
+            if result.by_clock
+            else f"by table; {_covered(material)} (± {result.winner.latency_error_pct:.0f} %, estimated)",
+        ),
         ("budget", _budget(material)),
         ("seed", str(request.seed)),
         *([("data", request.data)] if request.data is not None else []),

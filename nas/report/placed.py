@@ -27,6 +27,9 @@ class Placed:
 
 def placed_layers(material: Material) -> list[Placed]:
     """All layers of the winner, first to last."""
+    if material.published is not None:
+        name = material.result.winner.name or ""
+        return [Placed(layer, name, number) for number, layer in enumerate(material.published.layers, 1)]
     space, genotype = material.space, material.genotype
     found = []
     for slot in space.slots:

@@ -17,6 +17,7 @@ from nas.report.options import options_section
 from nas.report.overview import overview
 from nas.report.page import page, section
 from nas.report.progress import progress_section
+from nas.report.race import race_section
 from nas.report.trained import read_trained
 from nas.report.training_report import training_report
 from nas.report.truth import truth_section
@@ -30,6 +31,7 @@ FILE = "report.html"
 
 PARTS = {
     "front": ("Accuracy against latency", front_section),
+    "race": ("The race", race_section),
     "progress": ("The search", progress_section),
     "truth": ("How true the table is", truth_section),
     "bars": ("The winner’s latency, layer by layer", bars_section),
@@ -91,9 +93,11 @@ def report(material: Material) -> str:
     target, name = material.result.target, material.path.resolve().name
     title = f"{material.space.name} on {clipped(target, 80)}"
     created = material.setup.created[:16].replace("T", " ")
-    parts = {name: section(name, heading, make(material)) for name, (heading, make) in PARTS.items()}
+    shown = {name: part for name, part in PARTS.items() if name != "race" or material.result.race is not None}
+    parts = {name: section(name, heading, make(material)) for name, (heading, make) in shown.items()}
     beside = element("div", parts.pop("bars"), parts.pop("drawing"), class_="pair winner")
-    order = [overview(material), *(parts.pop(name) for name in ("front", "progress", "truth")), beside, *parts.values()]
+    first = [parts.pop(name) for name in ("front", "race", "progress", "truth") if name in parts]
+    order = [overview(material), *first, beside, *parts.values()]
     return page(title, f"Search report of the run {clipped(name, 80)} · {created} UTC", order)
 
 

@@ -24,7 +24,7 @@ from nas.accuracy.prior import prior_of
 from nas.errors import RunError
 from nas.runs.plan import FILE, TUNE_SHARES, USUAL_SECONDS
 from nas.runs.problem import Subject
-from nas.runs.request import Request
+from nas.runs.request import RACE_SHARE, Request
 from nas.runs.result import Chosen
 from nas.runs.run import Run
 from nas.space.space import Space
@@ -97,7 +97,7 @@ class Costs:
 def chosen_for(run: Run, subject: Subject, team: Processes | None, workers: Workers, teller: Teller) -> Chosen | None:
     """What a run chose when it began, or chooses now; None where the accuracy was said, or is that of a trained
     network's weights or of a policy's. Raises `RunError` where setup.json has no such choice."""
-    request, setup = run.request, run.read(FILE)
+    request, setup = run.request.before_race, run.read(FILE)
     if setup is not None:  # of an older version it has none, and means what it meant
         try:
             return None if setup.get("chosen") is None else Chosen.model_validate(setup["chosen"])
@@ -167,7 +167,8 @@ def choose(
         return is_("train", min(MOST_TRAININGS, fit), "each network is trained by itself")
     if steps >= max(STEPS, EPOCHS * costs.epoch) and not spread:
         return shared
-    wanted = ceil(ENOUGH * costs.training / at_once / 60)
+    left = 1 - RACE_SHARE if request.raced else 1.0
+    wanted = ceil(ENOUGH * costs.training / at_once / left / 60)
     why = f"too few to learn a rank from, so that scores of untrained networks are taken; --budget {wanted}m would do"
     return is_("zero-cost", min(EVALUATORS["zero-cost"].budget, int(seconds / SCORE_S)), why)
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.accuracy.evaluator import Evaluator
 from nas.blocks.architecture import Architecture
-from nas.cost.cost import by_key
+from nas.cost.cost import COSTS, by_key
 from nas.cost.front import pareto_front
 from nas.cost.recount import differences
-from nas.formats.config import Pictures
 from nas.formats.winner import export
 from nas.runs.doubts import doubts
+from nas.runs.inheriting import Inheriting
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
-from nas.runs.result import Accuracy, Chosen, Found, Measured, NetworksError, Result, Winner
+from nas.runs.result import CLOCK, Accuracy, Chosen, Found, Measured, NetworksError, Result, Winner
 from nas.runs.run import Run
 from nas.runs.search_method import Searched
 from nas.runs.solver_search import prove
@@ -27,17 +28,8 @@ from nas.space.space import Population
 from nas.system.atomic import write_atomic
 from nas.system.teller import Teller
 
-
-@runtime_checkable
-class Inheriting(Protocol):
-    """An evaluator whose networks have weights to take along."""
-
-    @property
-    def pictures(self) -> Pictures:
-        """What the weights were made for."""
-
-    def weights(self, genotype: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Of a genotype `uint8[D]`, under the names of its network's state."""
+if TYPE_CHECKING:
+    from nas.runs.race import Course, Raced
 
 
 Verified = Callable[[Architecture], dict[str, Any]]
@@ -53,9 +45,11 @@ def conclude(
     teller: Teller,
     verified: Verified | None = None,
     chosen: Chosen | None = None,
+    course: Course | None = None,
 ) -> Result:
     """Write front.csv and winner/ from the ledger alone; returns the content of result.json. `evaluated` are new in
-    what was `searched` now; the winner is measured where `verified` is given; `chosen` is what accuracy it was by.
+    what was `searched` now; the winner is measured where `verified` is given; `chosen` is what accuracy it was by;
+    on a `course` the best are raced first, and the race has the winner.
 
     Raises `Unattainable` where nothing evaluated meets all bounds.
     """
@@ -67,37 +61,53 @@ def conclude(
         best, proof = prove(problem, run.request, best, teller)
         if proof is not None and proof.improved_by is not None:
             found = _found(problem, best[None], objective.accuracy(best[None]))[0]
-    architecture = space.decode(best)
-    estimate = problem.table.estimate(architecture)
-    winner = Winner(**found.model_dump(), coverage=estimate.coverage, latency_error_pct=estimate.error_pct)
-    measured = None if verified is None else verified(architecture)
+    raced = None
+    if course is None:
+        architecture, accuracy = space.decode(best), _accuracy(objective.accuracy)
+        estimate = problem.table.estimate(architecture)
+        winner = Winner(**found.model_dump(), coverage=estimate.coverage, latency_error_pct=estimate.error_pct)
+        estimated: dict[str, Any] = {}
+    else:
+        raced, own = _raced(course, problem, ledger, best)
+        architecture, shown = raced.architecture, own[raced.row or 0]
+        estimated = {"race": raced.race, "accuracy_check": raced.check, "estimated": shown}
+        accuracy = raced.race.accuracy
+        winner = _winner(problem, raced, shown)
+    answered = problem.table.answers(architecture.layers)  # a published network may be of other layers
+    measured = None if verified is None or not answered else verified(architecture)
     front = _recorded(problem, ledger, _front_rows(ledger))
     if proof is not None and proof.improved_by is not None:  # it is in no row of the ledger
         unbeaten = [p for p in front if p.latency_ms < found.latency_ms or p.accuracy > found.accuracy]
         front = sorted([*unbeaten, found], key=lambda point: point.latency_ms)
     write_atomic(run.path / "front.csv", _as_csv(front))
-    metrics = {
+    metrics: dict[str, Any] = {
         "latency": {
             "ms": winner.latency_ms,
             "asked_ms": objective.bounds["latency_ms"],
             "target": problem.table.name,
             "table": problem.table.fingerprint,
-            "coverage": estimate.coverage,
-            "error_pct": estimate.error_pct,
+            "coverage": winner.coverage,
+            "error_pct": winner.latency_error_pct,
             "measured": measured,
         },
         "accuracy": {
             "value": winner.accuracy,
-            "unit": objective.accuracy.unit,
+            "unit": accuracy.unit,
             "sigma": winner.accuracy_sigma,
-            "label": objective.accuracy.label,
-            "provenance": objective.accuracy.provenance,
+            "label": accuracy.label,
+            "provenance": accuracy.provenance,
         },
     }
+    if raced is not None and winner.name is not None:
+        metrics["scaled"] = {"from": winner.name, "width": raced.race.runners[0].width}
     shared = objective.accuracy if isinstance(objective.accuracy, Inheriting) else None
-    if shared is None:
+    if raced is not None:
+        notes = ["weights are the race's: nas train goes on from them", *differences(architecture)]
+        notes += [] if answered else [f"{problem.table.name} does not answer for this network: it is as measured"]
+        inherited: dict[str, Any] = {"weights": raced.weights, "weights_from": "trained", "pictures": raced.pictures}
+    elif shared is None:
         notes = ["model.onnx has random weights: it is untrained, for timing and for looking at"]
-        inherited: dict[str, Any] = {}
+        inherited = {}
     else:
         notes = ["weights are the supernet's, not yet trained on their own: nas train goes on from them"]
         notes += differences(architecture)  # imports torch, which such a run has done
@@ -105,8 +115,8 @@ def conclude(
     exported = export(
         architecture,
         run.path / "winner",
-        decisions=winner.decisions,
-        space=space.name,
+        decisions=None if winner.name is not None else winner.decisions,
+        space=None if winner.name is not None else space.name,
         metrics=metrics,
         seed=run.request.seed,
         skipped=notes.append,
@@ -127,11 +137,10 @@ def conclude(
         **further,
         attainable=list(problem.factors["latency_ms"].bounds()),
         bounds=dict(objective.bounds),
-        accuracy=Accuracy(
-            label=objective.accuracy.label, unit=objective.accuracy.unit, provenance=objective.accuracy.provenance
-        ),
+        accuracy=_accuracy(objective.accuracy),
         winner=winner,
-        doubts=doubts(problem, searched, winner),
+        **estimated,
+        doubts=doubts(problem, searched, estimated.get("estimated", winner)),
         measured=None if measured is None else Measured(**measured),
         references=dict(zip(space.references, references, strict=True)),
         front=front,
@@ -143,6 +152,39 @@ def conclude(
         proof=proof,
         policy=searched.policy,
     )
+
+
+def _accuracy(evaluator: Evaluator) -> Accuracy:
+    return Accuracy(label=evaluator.label, unit=evaluator.unit, provenance=evaluator.provenance)
+
+
+def _raced(course: Course, problem: Problem, ledger: Ledger, best: NDArray[np.uint8]) -> tuple[Raced, list[Found]]:
+    """The race, and its finalists with what the search has of them."""
+    from nas.runs.field import finalists
+
+    own = finalists(problem, ledger, best, course.request.raced)
+    found = _found(problem, own, problem.objective.accuracy(own))
+    return course.run(own, found), found
+
+
+def _winner(problem: Problem, raced: Raced, shown: Found) -> Winner:
+    """That of a race: a finalist, which is `shown`, or a published network."""
+    first = raced.race.runners[0]
+    coverage, error = {CLOCK: 1.0}, 0.0
+    if problem.table.answers(raced.architecture.layers):
+        estimate = problem.table.estimate(raced.architecture)
+        coverage, error = estimate.coverage, estimate.error_pct
+    its: dict[str, Any] = {
+        "latency_ms": first.latency_ms,
+        "accuracy": first.top1,
+        "accuracy_sigma": first.top1_sigma,
+        "coverage": coverage,
+        "latency_error_pct": error,
+    }
+    if raced.row is not None:
+        return Winner(**shown.model_dump() | its)
+    costs = {cost.key: cost.of(raced.architecture) for cost in COSTS.values() if cost.key in shown.costs}
+    return Winner.model_validate({"decisions": {}, "name": first.name, **costs, **its})
 
 
 def _found(problem: Problem, population: Population, accuracy: NDArray[np.float64]) -> list[Found]:

@@ -62,6 +62,13 @@ class Objective:
         total = np.maximum(over, 0).sum(axis=0)
         return np.asarray(np.where(total > 0, total, over.max(axis=0)), dtype=np.float64)
 
+    def worth(self, measures: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each is worth as the winner, `float64[N]`, minus infinity beyond a bound; and its violations of all."""
+        values, violations = self.judge(measures)
+        if self.form == "front":
+            violations = violations + np.maximum(measures["latency_ms"] / self.bounds["latency_ms"] - 1, 0)
+        return np.where(violations == 0, values[:, 0], -np.inf), violations
+
     def winner(self, stretches: Iterable[Mapping[str, NDArray[np.float64]]]) -> int:
         """Row of the largest first value within all bounds, the first of equals, of measures that come in stretches.
 
@@ -69,15 +76,12 @@ class Objective:
         """
         best, largest, closest, rows = -1, -np.inf, np.inf, 0
         for measures in stretches:
-            values, violations = self.judge(measures)
-            if self.form == "front":
-                violations = violations + np.maximum(measures["latency_ms"] / self.bounds["latency_ms"] - 1, 0)
-            worth = np.where(violations == 0, values[:, 0], -np.inf)
+            worth, violations = self.worth(measures)
             row = int(worth.argmax())
             if worth[row] > largest:
                 best, largest = rows + row, float(worth[row])
             closest = min(closest, float(violations.min()))
-            rows += len(values)
+            rows += len(worth)
         if best < 0:
             raise Unattainable(
                 f"None of {rows:,} architectures meets all bounds; the closest breaks them by "

@@ -38,7 +38,7 @@ _RESTS_ON = {
 def stages(request: Request, chosen: Chosen | None, network: bool = False) -> dict[str, float | None]:
     """The stages of a search, of a trained `network` or not, and about how long each takes, in seconds; None where it
     takes what it takes."""
-    given = request.seconds or (USUAL_SECONDS if chosen else None)
+    given = request.before_race.seconds or (USUAL_SECONDS if chosen else None)
     accuracy = (request if chosen is None else chosen.applied(request)).accuracy or ("supernet" if request.data else "")
     kind = accuracy.partition(":")[0]
     tuned = kind in TUNE_SHARES and accuracy != "prior:0" and not request.learns
@@ -49,6 +49,7 @@ def stages(request: Request, chosen: Chosen | None, network: bool = False) -> di
         **({} if device_name(request.target) is None else {"profile": None}),
         **({"tune": share * given if share and given else None} if tuned else {}),
         "search": None if given is None else (1 - share) * given,
+        **({"race": request.race_seconds} if request.raced else {}),
     }
 
 

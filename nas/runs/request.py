@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.accuracy import EVALUATORS
@@ -23,6 +23,11 @@ STRIDES: tuple[Strides, ...] = ("keep", "drop")
 
 DEFAULT_STEPS = 2_000
 """Training steps of a policy."""
+FINALISTS = 4
+"""Of a race on pictures, where nobody says."""
+MOST_FINALISTS = 64
+RACE_SHARE, PAST_RACE_SHARE = 0.5, 0.3
+"""Of a time that was given, for the race; the second where a trained network is searched, which is tuned first."""
 OWN_BUDGET = 150
 """Evaluations by default with an accuracy of one's own."""
 MAX_BUDGET = 10**9
@@ -72,6 +77,8 @@ class Request:
     """Of the pictures that a supernet is trained on; None is that of the deployed network."""
     skip_broken: bool = False
     """Leave broken pictures out."""
+    finalists: int | None = None
+    """How many are trained against published networks in a race at the end; 0 is no race, None is 4 with pictures."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -137,6 +144,13 @@ class Request:
                 )
             if self.goal != "bound" or self.prove:
                 raise NasError(f"The controller {self.controller!r} has the objective `bound`, and no proof.")
+        if self.finalists is not None:
+            if not (type(self.finalists) is int and 0 <= self.finalists <= MOST_FINALISTS):
+                raise NasError(
+                    f"A race has 0 to {MOST_FINALISTS} finalists, 0 is none of it, got --finalists {self.finalists!r}."
+                )
+            if self.finalists and self.data is None:
+                raise NasError("--finalists are raced on pictures: add --data, such as digits or imagefolder:PATH.")
         if self.data is None:
             if self.learns or (kind in EVALUATORS and EVALUATORS[kind].pictures):
                 what = f"controller {self.controller!r}" if self.learns else f"accuracy {kind!r}"
@@ -144,6 +158,26 @@ class Request:
             for name in ("proxy_resolution", "skip_broken"):
                 if getattr(self, name):
                     raise NasError(f"--{name.replace('_', '-')} is about pictures, and there is no --data.")
+
+    @property
+    def raced(self) -> int:
+        """Finalists of the race; 0 where there is none."""
+        if self.finalists is None:
+            return 0 if self.data is None else FINALISTS
+        return self.finalists
+
+    @property
+    def race_seconds(self) -> float | None:
+        """What the race may take of the time that was given; None where it has a number of epochs."""
+        if self.seconds is None or not self.raced:
+            return None
+        return self.seconds * (PAST_RACE_SHARE if self.space.startswith(ELASTIC) else RACE_SHARE)
+
+    @property
+    def before_race(self) -> Request:
+        """The request with the time that is left for all but the race."""
+        share = self.race_seconds
+        return self if self.seconds is None or share is None else replace(self, seconds=self.seconds - share)
 
     @property
     def learns(self) -> bool:
@@ -205,7 +239,9 @@ class Request:
     def from_json(cls, document: Any) -> Request:
         """The inverse of `to_json`. Raises `RunError` where the document is not a request."""
         try:
-            early = {} if document.get("resolution") is None else {"strides": "drop"}  # as version 0.1 had it
+            early: dict[str, Any] = {"finalists": 0}  # as version 0.1 had it
+            if document.get("resolution") is not None:
+                early["strides"] = "drop"
             request = cls(**early | document)
             if not all(type(value) is str for value in (request.space, request.target)):
                 raise NasError("space and target are text.")

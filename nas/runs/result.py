@@ -24,6 +24,10 @@ def _of_latency_too(bounds: dict[str, int | float]) -> dict[str, int | float]:
     return bounds
 
 
+CLOCK = "clock"
+"""In place of a table's provenances: the latency of a network that was measured as a whole."""
+
+
 class Part(BaseModel):
     """Of a result: figures are finite, and nothing is taken for a number that is none."""
 
@@ -67,6 +71,8 @@ class Winner(Found):
     """Shares of its latency by the provenance of the table's rows."""
     latency_error_pct: float
     """Error of its latency, by the table's error bands."""
+    name: str | None = None
+    """Of the published network, scaled to the bound, that won the race; it has no decisions then."""
 
 
 class Accuracy(Part):
@@ -115,6 +121,74 @@ class Measured(Part):
     def misses(self, bound_ms: float) -> bool:
         """Whether the winner is slower than a bound, as far as that can be told."""
         return self.too_busy is None and self.measured_ms > bound_ms
+
+
+class Runner(Part):
+    """A network that was trained in a race; see `nas.runs.race`."""
+
+    name: str
+    decisions: dict[str, Any] | None
+    """None of a published network."""
+    width: float | None
+    """By which a published network was scaled; None of a finalist."""
+    latency_ms: float
+    measured_ms: float | None
+    """On the device, where there is one and it was not too busy."""
+    macs: int
+    params: int
+    estimate: float | None
+    """By the accuracy that was searched by; None of a published network."""
+    estimate_sigma: float | None
+    inherited: bool
+    """Whether its training began with weights that it inherited, and not from scratch."""
+    epochs: int
+    """It was trained for, as long as it was in the race."""
+    top1: float
+    """Of the held-out pictures, in percent, at the end of its last round."""
+    top1_sigma: float
+
+
+class Race(Part):
+    """Finalists and published networks, trained alike on the pictures: the best is the winner."""
+
+    runners: Annotated[list[Runner], Field(min_length=1)]
+    """The winner first, then those that were in the race for longest."""
+    epochs: list[int]
+    """Of each round; after it the better half goes on."""
+    provenance: str
+    seconds: float
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """What kind of figure `top1` is."""
+        return Accuracy(label="race top-1", unit="%", provenance=self.provenance)
+
+
+class AccuracyCheck(Part):
+    """How far the accuracy that was searched by ranked the finalists of a race as the race did."""
+
+    finalists: int
+    kendall_tau: float | None
+    """None of fewer than two."""
+    low: float | None
+    high: float | None
+    """Of the interval that holds the true tau in 90 % of cases."""
+
+    @property
+    def better_than_chance(self) -> bool:
+        """Whether zero lies below the interval."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def told(self) -> str:
+        """In a sentence."""
+        if self.kendall_tau is None:
+            return "one finalist has no order that an estimate could be right about"
+        verdict = "" if self.better_than_chance else ": no better than chance"
+        return (
+            f"Kendall's tau of estimates and race {self.kendall_tau:+.2f}, 90 % interval {self.low:+.2f} … "
+            f"{self.high:+.2f}, over {self.finalists} finalists{verdict}"
+        )
 
 
 class NetworksError(Part):
@@ -192,6 +266,11 @@ class Result(Part):
     accuracy: Accuracy
     chosen: Chosen | None = None
     winner: Winner
+    """With a race its accuracy is that of the race, not what was searched by."""
+    race: Race | None = None
+    accuracy_check: AccuracyCheck | None = None
+    estimated: Found | None = None
+    """With a race: the winner by what was searched by; the best that was searched, where a published network won."""
     doubts: list[str] = []
     """Why the winner means little, a sentence each; see `nas.runs.doubts`."""
     measured: Measured | None = None
@@ -215,6 +294,21 @@ class Result(Part):
             first = problem.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))[:100]
             raise RunError(f"{file}: this is no result of nas (`{place}`: {first['msg']}).") from None
+
+    @property
+    def searched(self) -> Found:
+        """The winner among what was evaluated: with the accuracy that was searched by."""
+        return self.estimated or self.winner
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether the winner's latency is not the table's, which does not answer for it, but the device's."""
+        return self.winner.coverage == {CLOCK: 1.0}
+
+    @property
+    def winner_accuracy(self) -> Accuracy:
+        """What kind of figure the winner's accuracy is."""
+        return self.accuracy if self.race is None else self.race.accuracy
 
     @property
     def latency_bound(self) -> float:

@@ -33,6 +33,8 @@ from nas.workers import make_workers
 
 Clock = Callable[..., dict[str, Any]]
 """Measures a network beside its table: `nas.profiler.verify.verify` on a device."""
+Measure = Callable[..., Any]
+"""Measures several: `nas.profiler.verify.measure_networks` on a device."""
 
 
 def carry_out(
@@ -65,7 +67,7 @@ def carry_out(
 
 def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -> None:
     """Do this process's part of the search."""
-    request = run.request
+    request = run.request.before_race
     with ExitStack() as stack:
         team = stack.enter_context(together(request))
         opened = stack.enter_context(closing(make_workers(workers, teller)))
@@ -73,12 +75,13 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
             subject = Subject.load(request, teller)
             _check_method(request, subject.space)
             clock: Clock | None = None
+            several: Measure | None = None
 
             def table() -> LatencyTable:
                 """That of the target; of a device, which is held until the end, measured where there is none yet."""
-                nonlocal clock
+                nonlocal clock, several
                 if team is None or team.first:
-                    clock = stack.enter_context(_device(request, subject.space, teller))
+                    clock, several = stack.enter_context(_device(request, subject.space, teller))
                 return load_table(target_path(request.target, subject.space.name))
 
             chosen = None
@@ -105,8 +108,15 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 searched = method.search(plan, ledger)
                 evaluated = len(ledger) - before
                 verified = None if clock is None else partial(clock, table=problem.table)
-                result = conclude(run, problem, ledger, searched, evaluated, teller, verified, chosen)
+                course = None
+                if run.request.raced and subject.data is not None:
+                    from nas.runs.race import Course  # brings torch
+
+                    course = Course(run.request, problem, subject.data, run.path, opened, teller, several)
+                result = conclude(run, problem, ledger, searched, evaluated, teller, verified, chosen, course)
                 run.write("result.json", result.to_json())
+                if course is not None:
+                    course.clear()
         except RunError:
             run.check_present()  # where it is gone, that is what happened
             raise
@@ -132,14 +142,15 @@ def _method(request: Request, problem: Problem, progress: Progress, teller: Tell
 
 
 @contextmanager
-def _device(request: Request, space: Space, teller: Teller) -> Iterator[Clock | None]:
-    """Where the target is a device: hold it, measure what its table lacks of the space, and measure the winner on it in
-    the end. None where it is a table."""
+def _device(request: Request, space: Space, teller: Teller) -> Iterator[tuple[Clock | None, Measure | None]]:
+    """Where the target is a device: hold it, measure what its table lacks of the space, and who races and the winner on
+    it in the end. None where it is a table."""
     if device_name(request.target) is None:
-        yield None
+        yield None, None
         return
     from nas.profiler import bench  # only for devices: it imports what a table search has no use for
 
     with bench.attached(request.target) as device:
         bench.have_table(request.target, space, device, teller)
-        yield partial(bench.verify, device=device, teller=teller)
+        measure = partial(bench.measure_networks, device=device, teller=teller)
+        yield partial(bench.verify, device=device, teller=teller), measure

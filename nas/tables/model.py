@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.block import absent, columns_of, is_head
+from nas.blocks.block import absent, is_head, timed_columns
 from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
 from nas.errors import LatencyMissing, TableError
 
@@ -163,7 +163,7 @@ class Range:
         for name, value, options in allowed:
             if value not in options:
                 return f"`{name}` of a {where} is one of {', '.join(map(str, options))}, got {value}."
-        for name in columns_of(type(layer.block)).keys() - _COVERED:
+        for name in timed_columns(type(layer.block)).keys() - _COVERED:
             if getattr(layer, name) != absent(name):
                 return f"`{name}` of a {where} stays {absent(name)!r} for a block model, got {getattr(layer, name)!r}."
         limits = [("out_channels", layer.out_channels, self.classes if head else self.channels)]

@@ -89,7 +89,8 @@ def test_one_network_has_one_value_however_it_is_written(folder: Path, name: str
     assert np.ptp(found(canonical)) > 0
 
 
-SEARCH = ["search", "--space", "small.yaml", "--target", "board", "--latency", "0.025ms", "--data", "digits"]
+SEARCH = ["search", "--space", "small.yaml", "--target", "board", "--latency", "0.025ms", "--finalists", "0"]
+SEARCH += ["--data", "digits"]
 QUICK = ["--accuracy", "sensitivity:2,sandwich", "--controller", "exact"]
 
 

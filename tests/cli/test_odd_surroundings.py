@@ -65,7 +65,16 @@ def test_a_run_and_its_pictures_in_folders_that_are_no_text(here: Path) -> None:
         "stages:\n  - {name: stem, block: conv, width: 8, stride: 2, kernel: {choice: [3, 5]}}\nhead: {width: 16}\n"
     )
     words = ["search", "--space", f"s{NO_TEXT}.yaml", "--target", "fake", "--latency", "1ms", "--budget", "2"]
-    words += ["--data", f"imagefolder:p{NO_TEXT}", "--accuracy", "supernet:2", "--out", f"run{NO_TEXT}"]
+    words += [
+        "--data",
+        f"imagefolder:p{NO_TEXT}",
+        "--accuracy",
+        "supernet:2",
+        "--finalists",
+        "0",
+        "--out",
+        f"run{NO_TEXT}",
+    ]
     for command in (words, ["search", "--resume", "--out", words[-1]], ["report", words[-1], "--json"]):
         found = CliRunner().invoke(cli, command, standalone_mode=False)
         assert found.exception is None, found.exception

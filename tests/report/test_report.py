@@ -352,7 +352,9 @@ REQUESTS = [
         strides="drop",
         proxy_resolution=32,
         skip_broken=True,
+        finalists=2,
     ),
+    Request(space="mobile", target="cpu", data="digits", finalists=0),
 ]
 
 
@@ -371,7 +373,10 @@ def test_the_command_asks_for_the_same(request_: Request) -> None:
         controller=found["controller"] or "evolution",
         skip_broken=bool(found["skip_broken"]),
         prove=found["prove"],
-        **{n: found[n] for n in ("objective", "accuracy", "data", "resolution", "strides", "proxy_resolution", "seed")},
+        **{
+            n: found[n]
+            for n in ("objective", "accuracy", "data", "resolution", "strides", "proxy_resolution", "seed", "finalists")
+        },
         **budget,
     )
     assert again == request_

@@ -20,7 +20,7 @@ from nas.runs.request import Request
 from nas.runs.result import Chosen
 from nas.space.load import load_space
 
-ASKED = Request(space="mobile", target="pixel-cpu", data="digits", seconds=450.0)
+ASKED = Request(space="mobile", target="pixel-cpu", data="digits", seconds=450.0, finalists=0)
 COSTS = Costs(training=60.0, step=1.0, evaluation=2.0, rule="progressive", epoch=20)
 
 
@@ -55,6 +55,7 @@ def test_evaluations_that_were_asked_for_are_made() -> None:
 
 def test_what_too_little_time_says_is_how_much_would_do() -> None:
     assert "--budget 12m would do" in choose(ASKED, COSTS, prior=False).why
+    assert "--budget 24m would do" in choose(replace(ASKED, finalists=4), COSTS, prior=False).why
 
 
 def test_most_of_the_time_of_a_trained_network_is_for_tuning() -> None:
@@ -68,6 +69,9 @@ def test_stages_share_the_time() -> None:
     assert stages(ASKED, alone) == {"search": 450}
     assert stages(replace(ASKED, target="cpu", accuracy="train"), None) == {"profile": None, "search": 450}
     assert stages(replace(ASKED, data=None, seconds=None), None) == {"search": None}
+    raced = replace(ASKED, finalists=4)
+    assert stages(raced, alone) == {"search": 225, "race": 225}
+    assert stages(replace(raced, seconds=None, budget=9), None) == {"tune": None, "search": None, "race": None}
 
 
 @pytest.mark.parametrize(

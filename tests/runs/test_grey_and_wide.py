@@ -31,7 +31,7 @@ stages:
   - {name: body, block: mbconv, width: 8, stride: 2, kernel: {choice: [3, 5]}, expansion: 2}
 head: {width: 16}
 """
-SEARCH = ["search", "--target", "fake", "--latency", "50ms", "--data", "digits", "--space"]
+SEARCH = ["search", "--target", "fake", "--latency", "50ms", "--data", "digits", "--finalists", "0", "--space"]
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ def trained(tmp_path_factory) -> Path:
 
 def test_a_network_trained_on_these_pictures_is_shrunk(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    words = ("--network", str(trained), "--target", "fake", "--latency", "80%", "--data", "digits", "--budget", "6")
+    words = ("--network", str(trained), "--target", "fake", "--latency", "80%", "--data", "digits")
+    words += ("--finalists", "0", "--budget", "6")
     err = nas("search", *words, "--accuracy", "supernet:3", "--out", "r", cwd=tmp_path).stderr
     result = Run.load(tmp_path / "r").result
     whole = result.references["digits-net"]
@@ -43,7 +44,7 @@ def test_a_network_trained_on_these_pictures_is_shrunk(trained, tmp_path, monkey
 @pytest.mark.parametrize("how", [["--controller", "exact"], ["--controller", "netadapt", "--budget", "2k"]])
 def test_it_is_shrunk_by_what_each_option_costs_alone(trained, tmp_path, monkeypatch, how):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    words = ("--network", str(trained), "--target", "fake", "--latency", "80%", "--data", "digits")
+    words = ("--network", str(trained), "--target", "fake", "--latency", "80%", "--data", "digits", "--finalists", "0")
     nas("search", *words, "--accuracy", "sensitivity:3", *how, "--out", "r", cwd=tmp_path)
     result = Run.load(tmp_path / "r").result
     assert result.proof.proven

@@ -1,0 +1,256 @@
+"""The race: finalists of a search and published networks, trained alike on the pictures: the best is the winner.
+
+By successive halving (arXiv:1502.07943): in each round all that are left are trained, then the better half goes on for
+twice as long with the weights that it has; the learning rate rises and falls in every round (arXiv:1608.03983).
+
+race/  in the folder of a run until it is finished: who races and for how long (race.json), what each has reached
+(rounds.json), and its weights after each of its rounds
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.accuracy.short_training import GPU
+from nas.accuracy.trainings import Curve
+from nas.blocks.architecture import Architecture
+from nas.errors import Interrupted, RunError
+from nas.formats.config import Pictures
+from nas.formats.weights_file import Array, read_file, write_file
+from nas.runs.agreement import agreement
+from nas.runs.field import NETWORKS, Entry, Measure, entries, networks
+from nas.runs.heat import Heat, Lap
+from nas.runs.inheriting import Inheriting
+from nas.runs.problem import Problem
+from nas.runs.request import Request
+from nas.runs.result import AccuracyCheck, Found, Race, Runner
+from nas.space.space import Population
+from nas.system.atomic import write_atomic
+from nas.system.files import read_json
+from nas.system.teller import Teller, stage
+from nas.training.pace import picture_seconds
+from nas.training.score import standard_error
+from nas.workers import Workers
+
+if TYPE_CHECKING:
+    from nas.data.data import Data
+
+FOLDER, PLAN, ROUNDS = "race", "race.json", "rounds.json"
+EPOCHS = 3
+"""Of the first round, where no time was given."""
+MOST_EPOCHS = 64
+"""Of the first round, however much time there is."""
+HELD_OUT = 1 / 3
+"""Of a step of training a picture's score costs so much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raced:
+    """What a race came to."""
+
+    race: Race
+    check: AccuracyCheck
+    row: int | None
+    """Of the finalist that won; None is a published network."""
+    architecture: Architecture
+    weights: dict[str, Array]
+    pictures: Pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What a race needs beside its networks."""
+
+    request: Request
+    problem: Problem
+    data: Data
+    folder: Path
+    """Of the run."""
+    workers: Workers
+    teller: Teller
+    measure: Measure | None
+    """Where the target is a device."""
+
+    def run(self, own: Population, found: Sequence[Found]) -> Raced:
+        """Train finalists, `uint8[K, D]` with what the search has of them, against published networks, from wherever
+        the folder stands. Raises `Interrupted` after a signal, and `NasError` as a training does."""
+        stage(self.teller, "race")
+        began, folder = perf_counter(), self.folder / FOLDER
+        folder.mkdir(exist_ok=True)
+        field, epochs = self._plan(own)
+        raced = networks(field, self.problem, own, len(self.data.classes))
+        done = self._rounds(field, raced, epochs, own)
+        ran = [sum(f"{number}-{at}" in done for number in range(len(epochs))) for at in range(len(field))]
+        last = [done[f"{ran[at] - 1}-{at}"][-1] for at in range(len(field))]
+        order = sorted(range(len(field)), key=lambda at: (-ran[at], -last[at], field[at].latency_ms))
+        best, count = order[0], len(self.data.validation)
+        mine = [(entry.row, (ran[at], last[at])) for at, entry in enumerate(field) if entry.row is not None]
+        places = sorted({place for _, place in mine})
+
+        def runner(at: int) -> Runner:
+            entry, network = field[at], raced[at]
+            its = None if entry.row is None else found[entry.row]
+            return Runner(
+                name=entry.name,
+                decisions=None if its is None else its.decisions,
+                width=entry.width,
+                latency_ms=entry.latency_ms,
+                measured_ms=entry.measured_ms,
+                macs=network.macs,
+                params=network.params,
+                estimate=None if its is None else its.accuracy,
+                estimate_sigma=None if its is None else its.accuracy_sigma,
+                inherited=entry.row is not None and self._inherits,
+                epochs=sum(epochs[: ran[at]]),
+                top1=last[at],
+                top1_sigma=standard_error(last[at], count),
+            )
+
+        return Raced(
+            Race(
+                runners=[runner(at) for at in order],
+                epochs=epochs,
+                provenance=f"trained in a race of {len(order)} networks on {self.data.name} at {self.data.seen}, on "
+                f"{count:,} pictures held out, by which the winner was chosen",
+                seconds=perf_counter() - began,
+            ),
+            agreement([found[row].accuracy for row, _ in mine], [places.index(place) for _, place in mine]),
+            field[best].row,
+            raced[best],
+            read_file(folder / f"{ran[best] - 1}-{best}.safetensors", raced[best]),
+            Pictures(self.data.mean, self.data.std, self.data.classes),
+        )
+
+    def clear(self) -> None:
+        """Remove what was kept, when the run is finished."""
+        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
+
+    def _rounds(
+        self, field: Sequence[Entry], raced: Sequence[Architecture], epochs: Sequence[int], own: Population
+    ) -> dict[str, Curve]:
+        """Curves by round and place, `ROUND-PLACE`."""
+        folder = self.folder / FOLDER
+        done: dict[str, Any] = read_json(folder / ROUNDS, RunError) if (folder / ROUNDS).is_file() else {}
+        local = not self.workers.option
+        heat = Heat(self._sizes(raced), self.request.seed, folder if local else None, self.teller)
+        left = list(range(len(field)))
+        for number, long in enumerate(epochs):
+            size = f"{len(left)} network{'s' * (len(left) > 1)}, {long} epoch{'s' * (long > 1)} each"
+            self.teller.say(f"race, round {number + 1} of {len(epochs)}: {size}")
+            laps = []
+            for at in left:
+                if f"{number}-{at}" in done:
+                    continue
+                weights = self._start(field[at], own)
+                inherited = weights is not None
+                if number:
+                    weights = read_file(folder / f"{number - 1}-{at}.safetensors", raced[at])
+                laps.append(Lap(f"{number}-{at}", raced[at], weights, inherited, long, number))
+            before = len(left) - len(laps)
+            try:
+                with closing(self.workers.map(heat, laps, gpu=GPU)) as trained:
+                    for ended, (index, (curve, reached)) in enumerate(trained, 1):
+                        key = laps[index].key
+                        write_atomic(folder / f"{key}.safetensors", write_file(reached, "trained"))
+                        done[key] = curve
+                        write_atomic(folder / ROUNDS, json.dumps(done))
+                        shutil.rmtree(folder / key, ignore_errors=True)
+                        name = field[int(key.partition("-")[2])].name
+                        self.teller.say(f"race: {name} {curve[-1]:.1f} % of the held-out pictures")
+                        self.teller.progress(before + ended, len(left), "networks")
+            except Interrupted:
+                raise Interrupted(f"{len(done)} trainings of the race are kept.") from None
+            left.sort(key=lambda at: (-done[f"{number}-{at}"][-1], field[at].latency_ms))
+            left = left[: (len(left) + 1) // 2]
+        return done
+
+    def _plan(self, own: Population) -> tuple[list[Entry], list[int]]:
+        """Who races and the epochs of each round, settled once."""
+        file = self.folder / FOLDER / PLAN
+        if file.is_file():
+            document = read_json(file, RunError)
+            return [Entry(**entry) for entry in document["entries"]], document["epochs"]
+        began, classes = perf_counter(), len(self.data.classes)
+        field = entries(self.problem, own, NETWORKS, classes, self.measure, self.teller)
+        seconds = self.request.race_seconds
+        epochs = rounds(len(field), EPOCHS)
+        if seconds is not None:
+            largest = max(networks(field, self.problem, own, classes), key=lambda network: network.macs)
+            size, data = (largest.height, largest.width), self._sizes([largest])
+            picture = picture_seconds(largest, data[size], self.request.seed)
+            epoch = picture * (len(self.data.train) + HELD_OUT * len(self.data.validation))
+            at_once = self.workers.at_once(GPU) if self.workers.option else 1
+            epochs = fitting(len(field), (seconds - (perf_counter() - began)) * at_once / epoch)
+        write_atomic(file, json.dumps({"entries": [e.to_json() for e in field], "epochs": epochs}, indent=1) + "\n")
+        return field, epochs
+
+    @property
+    def _inherits(self) -> bool:
+        return isinstance(self.problem.objective.accuracy, Inheriting)
+
+    def _start(self, entry: Entry, own: Population) -> dict[str, NDArray[np.float32]] | None:
+        """What a network begins with: weights that it inherits, where there are any."""
+        accuracy = self.problem.objective.accuracy
+        if entry.row is None or not isinstance(accuracy, Inheriting):
+            return None
+        return accuracy.weights(own[entry.row])
+
+    def _sizes(self, raced: Sequence[Architecture]) -> dict[tuple[int, int], Data]:
+        """The pictures of networks, by the size that these are for; smaller in proportion where that was asked for."""
+        from nas.data import load_data
+
+        _, *whole = self.problem.space.picture
+        found = {}
+        for network in raced:
+            size = (network.height, network.width)
+            if size in found:
+                continue
+            if list(size) == whole:
+                found[size] = self.data
+                continue
+            high, wide = (
+                round(side * mine / largest) for side, mine, largest in zip(self.data.size, size, whole, strict=True)
+            )
+            request = self.request
+            other = load_data(
+                request.data or "",
+                (high, wide),
+                channels=len(self.data.mean),
+                skip_broken=request.skip_broken,
+                teller=self.teller,
+            )
+            found[size] = replace(other, mean=self.data.mean, std=self.data.std)
+        return found
+
+
+def rounds(count: int, first: int, double: bool = True) -> list[int]:
+    """Epochs of the rounds of so many networks: until one is left, each twice as long as the one before, or as long."""
+    epochs = [first]
+    while (count := (count + 1) // 2) > 1:
+        epochs.append(2 * epochs[-1] if double else first)
+    return epochs
+
+
+def fitting(count: int, most: float) -> list[int]:
+    """The rounds that fit into so many epochs of one network, all together: longer ones, else fewer, at least one."""
+    choices = [rounds(count, first) for first in range(MOST_EPOCHS, 0, -1)]
+    choices += [rounds(count, 1, double=False)[:length] for length in range(len(choices[-1]), 0, -1)]
+
+    def cost(epochs: Sequence[int]) -> int:
+        left, total = count, 0
+        for long in epochs:
+            total += left * long
+            left = (left + 1) // 2
+        return total
+
+    return next((epochs for epochs in choices if cost(epochs) <= most), choices[-1])
