@@ -29,6 +29,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     """A layer of this kind for an input of this shape."""
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
     activation = draw(st.sampled_from(ACTIVATIONS))
+    if activation == "evonorm" and (kind == "pooled_head" or height * width < 81):  # few values are near each other
+        activation = "relu"
     if kind in HEADS:
         mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
         if kind == "pooled_head":

@@ -32,7 +32,7 @@ from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
-Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "none"]
+Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "evonorm", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 GATES: tuple[str, ...] = get_args(Gate)

@@ -8,6 +8,7 @@ from functools import cache
 from math import prod
 from typing import ClassVar, Self
 
+from nas.blocks.evonorm import EVONORM, EvoNorm
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
@@ -132,6 +133,12 @@ class Conv(_Convolution):
     norm: bool = True
 
     module: ClassVar[str] = "nas.blocks.modules:Conv"
+
+    def steps(self) -> Mapping[str, Op]:
+        """See `Op`. EvoNorm is in place of normalisation and activation."""
+        if self.activation != EVONORM:
+            return {"": self}
+        return {"": replace(self, activation="none", norm=False), "_norm": EvoNorm(self.out_channels)}
 
     def weights(self) -> Mapping[str, Weight]:
         out = (self.out_channels,)

@@ -55,7 +55,7 @@ BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
 _COUNTS = frozenset({"gates", "operators"})
-_COVERED = frozenset({*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"})
+_COVERED = frozenset({*KEY_COLUMNS, "projection", "head_bias", "classifier_bias", "dfc", "n_div", "pooling"})
 """Columns that a range bounds, or whose work is in the features."""
 _OPTIONAL = frozenset({"grouped"})
 """Features that a model may lack: those before 2 had none of it."""

@@ -84,12 +84,11 @@ head: {width: 16}
 """,
     "ghosts": """
 input: {resolution: 16}
-activation: relu
+activation: {choice: [relu, evonorm]}
 stages:
-  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
-  - {name: body, block: ghost, width: {choice: [8, 11]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
-     expansion: {choice: [1, 2.2]}, dfc: {choice: [true, false], per: layer}}
-  - {name: top, block: ghost, width: 12, stride: 2, se: {choice: [0, 0.5]}}
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: ghost, width: {choice: [8, 11]}, expansion: {choice: [1, 2.2]}, dfc: {choice: [true, false]}}
+  - {name: top, block: ghost, width: 12, stride: 2, kernel: {choice: [3, 5]}, se: 0.5}
 head: {width: 16}
 """,
     "mixers": """
