@@ -61,7 +61,8 @@ class OnnxGraph(Protocol):
     def normalised(
         self, name: str, value: str, channels: int, fan_in: int, activated: bool, norm_eps: float = 1e-5
     ) -> str:
-        """Batch normalisation of a convolution over `fan_in` values, with the four weights `name`.*."""
+        """Batch normalisation of a convolution over `fan_in` values, 0 where there is none, with the four weights
+        `name`.*."""
 
 
 @dataclass(frozen=True)

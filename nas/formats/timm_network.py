@@ -14,7 +14,7 @@ from nas.blocks.block import is_head
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
-from nas.formats.weights_file import COUNTER
+from nas.formats.state_dict import COMPUTED
 from nas.system.lazy import load
 from nas.system.text import one_line, short
 
@@ -33,6 +33,14 @@ ACTIVATIONS = {
     "NoneType": "none",
 }
 """By the names of their classes."""
+READERS = {
+    "ByobNet": "nas.formats.timm_rep:from_byobnet",
+    "EfficientFormer": "nas.formats.timm_transformers:efficientformer",
+    "SHViT": "nas.formats.timm_transformers:shvit",
+    "GhostNet": "nas.formats.timm_ghostnet:from_ghostnet",
+    "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
+}
+"""Of other families, by the names of their classes: functions of the model and the size of its pictures."""
 
 
 def timm_model(name: str, pretrained: bool) -> Any:
@@ -96,40 +104,29 @@ def timm_pictures(model: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def timm_tensors(model: Any) -> dict[str, Any]:
     """The weights of a model as float32 arrays, by timm's names."""
     found = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return {name: array for name, array in found.items() if not name.endswith(COUNTER)}
+    return {name: array for name, array in found.items() if not name.endswith(COMPUTED)}
 
 
 def from_timm(model: Any, resolution: int | None = None) -> Architecture:
-    """The network of a timm model of one of `FAMILIES` (EfficientNet and MobileNetV3 hold MobileNetV2, MnasNet, FBNet
-    and the like), for square pictures: by default of the size that its configuration names.
+    """The network of a timm model of the families EfficientNet and MobileNetV3 (which hold MobileNetV2, MnasNet, FBNet
+    and the like), or of one of `READERS`, for square pictures: by default of the size that its configuration names.
 
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-    if family not in FAMILIES:
-        *others, last = FAMILIES
-        raise ArchitectureError(f"Networks of timm's {', '.join(others)} and {last} are read, this is a {family}.")
-    return load(FAMILIES[family])(model, size)  # type: ignore[no-any-return]
-
-
-FAMILIES = {
-    "EfficientNet": "nas.formats.timm_network:from_mobile",
-    "MobileNetV3": "nas.formats.timm_network:from_mobile",
-    "ByobNet": "nas.formats.timm_rep:from_byobnet",
-    "GhostNet": "nas.formats.timm_ghostnet:from_ghostnet",
-    "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
-}
-"""What reads a model for square pictures of a size in pixels, by the name of its class."""
-
-
-def from_mobile(model: Any, size: int) -> Architecture:
-    """The network of an `EfficientNet` or a `MobileNetV3`; raises as `from_timm` does."""
+    if family in READERS:
+        network: Architecture = load(READERS[family])(model, size)
+        return network
+    if family not in ("EfficientNet", "MobileNetV3"):
+        raise ArchitectureError(
+            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet and "
+            f"FasterNet are read, this is of {family}."
+        )
     parts: list[Part] = [("conv_stem", partial(_stem, model))]
     for stage, run in enumerate(model.blocks):
         parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
-    head = partial(_head, model, type(model).__name__ == "MobileNetV3")
-    return chained(model, size, [*parts, ("conv_head", head)])
+    return chained(model, size, [*parts, ("conv_head", partial(_head, model, family == "MobileNetV3"))])
 
 
 Part = tuple[str, Callable[[], dict[str, Any]]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.block import Column, block_class, columns_of, expands
+from nas.blocks.block import Column, block_class, columns_of, expands, inside
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
@@ -283,14 +283,15 @@ def _layer(
 ) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
     kind, same = block.kind, stride == 1 and into == out
+    base = out if inside(kind) else into
     given = {**DEFAULTS, "se_gate": file.se_gate, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
     if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
         kind = "sepconv"
-    mid = _rounded(given["expansion"] * into, file.round_to) if expands(kind) else into
+    mid = _rounded(given["expansion"] * base, file.round_to) if expands(kind) else into
     given |= {
         "out_channels": out,
         "mid_channels": mid,
-        "se_channels": _squeezed(file, given["se"], into, mid),
+        "se_channels": _squeezed(file, given["se"], base, mid),
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }

@@ -73,6 +73,22 @@ stages:
      residual: {choice: [true, false], per: layer}}
 head: {width: 16}
 """,
+    "attention": """
+input: {resolution: 16}
+activation: gelu
+blocks:
+  two: {kind: mhsa, heads: 2, key_channels: 4, value_channels: 4, positions: offset, window: 4}
+  four: {kind: mhsa, heads: 4, key_channels: 4, value_channels: 6, positions: offset}
+  mixed: {kind: moat, heads: 2, key_channels: 4, value_channels: 4, positions: distance, kernel: 3}
+  part: {kind: shsa, part_channels: 4, key_channels: 4}
+  pool: {kind: poolformer, layer_scale: true}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [two, four, mixed, part, pool], per: layer}, width: {choice: [8, 12]},
+     depth: {choice: [1, 2]}, expansion: {choice: [1, 2]}}
+  - {name: top, block: {choice: [mixed, moat]}, width: 16, stride: 2, expansion: 2}
+head: {width: 16}
+""",
     "narrowing": """
 input: {resolution: 16}
 activation: relu
@@ -105,6 +121,18 @@ stages:
      depth: {choice: [1, 2]}}
   - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [2, 3]}}
 head: {width: 16}
+""",
+    "branches": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  dense: {kind: rep, branches: 2}
+  mobileone: {kind: rep, depthwise: true, small_kernel: 3}
+stages:
+  - {name: stem, block: rep, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [dense, mobileone]}, width: {choice: [8, 12]}, depth: {choice: [1, 2]},
+     kernel: {choice: [3, 13], per: layer}, se: {choice: [0, 0.5]}, identity: {choice: [true, false]}}
+head: {width: 0}
 """,
     "residuals": """
 input: {resolution: 16}
