@@ -120,8 +120,8 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
         return network
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(
-            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet and "
-            f"FasterNet are read, this is of {family}."
+            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet "
+            f"and FasterNet are read, this is of {family}."
         )
     parts: list[Part] = [("conv_stem", partial(_stem, model))]
     for stage, run in enumerate(model.blocks):
