@@ -23,7 +23,7 @@ CONVENTIONS = st.fixed_dictionaries(
 )
 WIDTHS = st.integers(1, 12)
 ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
-PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
 BLOCKS = (*PLAIN, *ATTENTION)
 HEADS = ("head", "pooled_head", "norm_head")
 HEADS_OF = {
@@ -55,7 +55,8 @@ def _attending(kind: str, out: int) -> st.SearchStrategy[dict[str, Any]]:
 def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -> Layer:
     """A layer of this kind for an input of this shape."""
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
-    activation = draw(st.sampled_from(ACTIVATIONS))
+    evolved = kind not in ("pooled_head", "rep", *ATTENTION) and height * width > 80  # a few values are near each other
+    activation = draw(st.sampled_from([name for name in ACTIVATIONS if evolved or name != "evonorm"]))
     if kind == "norm_head":
         words = {"head_norm": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
         return Layer(**shape, **words, out_channels=draw(WIDTHS), classifiers=draw(st.integers(1, 3)))
@@ -67,8 +68,14 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
-    if kind == "identity":
+    if kind in ("identity", "patch"):
         return Layer(**shape)
+    if kind == "pconv":
+        stride = shape.pop("stride")
+        residual = stride == 1 and out == channels and draw(st.booleans())
+        n_div = draw(st.integers(1, min(channels, 4)))
+        shape |= {"kernel": draw(st.sampled_from((1, 3, 5))), "n_div": n_div, "mid_channels": draw(WIDTHS)}
+        return Layer(**shape, activation=activation, residual=residual)
     if kind in ATTENTION:
         return Layer(**shape, **draw(_attending(kind, out)), activation=activation)
     if kind == "rep":
@@ -85,7 +92,14 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         shape["se_gate"] = draw(st.sampled_from(GATES))
     if kind == "sepconv":
         return Layer(**shape, mid_channels=channels)
-    if kind == "fused":
+    if kind == "ghost":
+        shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
+    if kind == "pool":
+        shape["pooling"] = draw(st.sampled_from(("max", "average")))
+    if kind == "shift":
+        shape["kernel"] = draw(st.sampled_from((3, 5)))
+        return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
+    if kind in ("fused", "ghost", "pool"):
         return Layer(**shape, mid_channels=draw(WIDTHS))
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 

@@ -3,7 +3,7 @@
 `PROXIES` is where they are registered: each is a function of an `Untrained` network, larger is better.
 
 Binary codes (NASWOT) are taken where an activation module has its input: the bit of a unit is 1 where that input is
-positive, for ReLU, ReLU6, hard-swish and swish alike. ReLU6's upper bound makes no third region, and the ReLU inside
+positive, for all activations alike. ReLU6's upper bound makes no third region, and the ReLU inside
 squeeze-and-excitation, which sees one pixel, is not counted. A block is a Layer; one that computes nothing (a skip
 between equal shapes) is passed over, and the head counts for NASWOT, synflow and ZiCo only.
 """
@@ -26,8 +26,9 @@ from nas.blocks import modules
 from nas.blocks.architecture import Architecture
 from nas.blocks.attention_modules import Attention, LayerNorm
 from nas.blocks.build import build
+from nas.blocks.evonorm_module import EvoNorm
 
-_ACTIVATIONS = tuple(modules.ACTIVATIONS.values())
+_ACTIVATIONS = (*modules.ACTIVATIONS.values(), EvoNorm)
 
 
 def measure(

@@ -211,31 +211,3 @@ class LayerScale(Op):
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         return graph.node("Mul", [*values, graph.weight(f"{name}.gamma", self.channels, 1, 1)])
-
-
-@dataclass(frozen=True)
-class Slice(Op):
-    """Some of its input's channels, from one place up to another."""
-
-    start: int
-    stop: int
-
-    module: ClassVar[str] = "nas.blocks.attention_modules:Slice"
-
-    @property
-    def keeps(self) -> bool:
-        """By its place a channel is chosen."""
-        return False
-
-    def shape(self, *inputs: Shape) -> Shape:
-        ((channels, *size),) = inputs
-        if not 0 <= self.start < self.stop <= channels:
-            raise ArchitectureError(f"There are channels 0 to {channels}, got a slice {self.start} to {self.stop}.")
-        return (self.stop - self.start, *size)
-
-    def work(self, *inputs: Shape) -> Mapping[str, int]:
-        return {"operators": 1, "traffic": 2 * prod(self.shape(*inputs))}
-
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        bounds = (("start", self.start), ("stop", self.stop), ("axis", 1))
-        return graph.node("Slice", [*values, *(graph.integers(f"{name}.{what}", [at]) for what, at in bounds)])

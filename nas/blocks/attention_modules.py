@@ -102,14 +102,3 @@ class AveragePool(nn.AvgPool2d):
 
     def __init__(self, kernel: int, stride: int = 1) -> None:
         super().__init__(kernel, stride, kernel // 2 if stride == 1 else 0, ceil_mode=True, count_include_pad=False)
-
-
-class Slice(nn.Module):
-    """Some of its input's channels."""
-
-    def __init__(self, start: int, stop: int) -> None:
-        super().__init__()
-        self.start, self.stop = start, stop
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[:, self.start : self.stop]

@@ -32,7 +32,7 @@ from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
-Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "none"]
+Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "evonorm", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 GATES: tuple[str, ...] = get_args(Gate)
@@ -67,6 +67,11 @@ BLOCKS: dict[str, Any] = {
     "moat": "nas.blocks.moat:Moat",
     "shsa": "nas.blocks.shsa:Shsa",
     "poolformer": "nas.blocks.poolformer:PoolFormer",
+    "ghost": "nas.blocks.ghost:Ghost",
+    "pconv": "nas.blocks.pconv:PConv",
+    "patch": "nas.blocks.pconv:Patch",
+    "pool": "nas.blocks.parameter_free:PoolBlock",
+    "shift": "nas.blocks.parameter_free:ShiftBlock",
     "identity": "nas.blocks.plain:Identity",
     "rep": "nas.blocks.rep:Rep",
     "head": "nas.blocks.heads:Head",

@@ -83,6 +83,10 @@ class Op(ABC):
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """Add its nodes to a graph, for values of these shapes; its weights are called `name`.*."""
 
+    def steps(self) -> Mapping[str, Op]:
+        """The ops that a graph has for it, one behind the other, by what their names end in: as a rule itself."""
+        return {"": self}
+
     def weights(self) -> Mapping[str, Weight]:
         """Its tensors by their names in its torch module's `state_dict`, in order."""
         return {}

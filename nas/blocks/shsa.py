@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.blocks.attention import Attention, LayerNorm, Slice
+from nas.blocks.attention import Attention, LayerNorm
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
 from nas.blocks.elementwise import Activate
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.join import Add, Concat
+from nas.blocks.mixing import Slice
 from nas.errors import ArchitectureError
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from nas.blocks.architecture import Architecture
+from nas.blocks.block import is_head
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
@@ -34,6 +37,8 @@ READERS = {
     "ByobNet": "nas.formats.timm_rep:from_byobnet",
     "EfficientFormer": "nas.formats.timm_transformers:efficientformer",
     "SHViT": "nas.formats.timm_transformers:shvit",
+    "GhostNet": "nas.formats.timm_ghostnet:from_ghostnet",
+    "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
 }
 """Of other families, by the names of their classes: functions of the model and the size of its pictures."""
 
@@ -115,31 +120,33 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
         return network
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(
-            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer and SHViT are "
-            f"read, this is of {family}."
+            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet "
+            f"and FasterNet are read, this is of {family}."
         )
-    shape: tuple[int, ...] = (model.conv_stem.in_channels, size, size)
-    parts: list[tuple[str, Any]] = [("conv_stem", model)]
-    parts += [
-        (f"blocks.{stage}.{place}", block) for stage, run in enumerate(model.blocks) for place, block in enumerate(run)
-    ]
+    parts: list[Part] = [("conv_stem", partial(_stem, model))]
+    for stage, run in enumerate(model.blocks):
+        parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
+    return chained(model, size, [*parts, ("conv_head", partial(_head, model, family == "MobileNetV3"))])
+
+
+Part = tuple[str, Callable[[], dict[str, Any]]]
+"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
+
+
+def chained(model: Any, size: int, parts: Iterable[Part]) -> Architecture:
+    """The network of these layers, with the conventions of the model; raises as `from_timm` does."""
+    colours = next(module.in_channels for module in model.modules() if hasattr(module, "in_channels"))
+    shape: tuple[int, ...] = (colours, size, size)
     conventions = _conventions(model)
     layers: list[Layer] = []
-    for name, module in [*parts, ("conv_head", model)]:
+    for name, read in parts:
+        channels, height, width = shape
         try:
-            if name == "conv_stem":
-                settings = _stem(module)
-            elif name == "conv_head":
-                settings = _head(module, family == "MobileNetV3")
-            else:
-                settings = _block(module)
-            channels, height, width = shape
-            layers.append(Layer(in_channels=channels, height=height, width=width, **settings, **conventions))
-        except _OtherModuleError as problem:
+            layers.append(Layer(in_channels=channels, height=height, width=width, **read(), **conventions))
+            shape = shape if is_head(layers[-1].kind) else layers[-1].output
+        except (_OtherModuleError, ArchitectureError) as problem:
             raise ArchitectureError(f"{name} of this timm network: {problem}") from None
-        if name != "conv_head":
-            shape = layers[-1].output
-    return Architecture(model.conv_stem.in_channels, size, size, tuple(layers))
+    return Architecture(colours, size, size, tuple(layers))
 
 
 class _OtherModuleError(Exception):

@@ -32,7 +32,7 @@ OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
 """Of settings; of all others the default is the block's own."""
-OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
+OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}, "ghost": {"projection": True}}
 """Defaults of single kinds."""
 
 
@@ -197,6 +197,11 @@ class _Expansion:
         """Whether the settings of a stage are those of its blocks."""
         _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
         for name, block in blocks.items():
+            if stage.stride > 1 and "stride" not in columns_of(block_class(block.kind)):
+                raise SpaceError(
+                    f"{place}.stride: a {block.kind} block has none, got {stage.stride}. A stage before it can, "
+                    "of patch or conv blocks."
+                )
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")

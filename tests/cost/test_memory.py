@@ -43,16 +43,18 @@ def graph_of(architecture: Architecture) -> onnx.ModelProto:
         if tensor.name in shapes.known or tensor.data_type == onnx.TensorProto.FLOAT:
             tensor.ClearField("raw_data")
             tensor.dims[:] = shapes.known.get(tensor.name, tensor.dims)
-    return onnx.shape_inference.infer_shapes(model)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
 def simulated(model: onnx.ModelProto, further: tuple[str, ...] = ()) -> int:
     """Most bytes held at once by a runtime that makes each value when its operator runs and gives it back after the
     last operator that takes it; `further` operators need no memory of their own."""
     graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
+    weights = {tensor.name for tensor in graph.initializer} | {""}  # an input that is left out
     sizes = {
         value.name: 4 * prod(axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        else 0  # a shape
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     for node in graph.node:  # what follows from weights alone is computed when the model is loaded
@@ -81,7 +83,12 @@ def test_two_hundred_networks_of_mobile_at_96_px() -> None:
     assert costs.tolist() == [simulated(graph_of(space.decode(genotype))) for genotype in population]
 
 
-@given(architectures(PLAIN, HEADS[:2]))
+def without_evonorm(architecture: Architecture) -> bool:
+    """EvoNorm is many nodes, some of them in place."""
+    return all(layer.activation != "evonorm" for layer in architecture.layers)
+
+
+@given(architectures(PLAIN, HEADS[:2]).filter(without_evonorm))
 @settings(max_examples=60, deadline=None)
 def test_any_chain_of_layers(architecture: Architecture) -> None:
     held = peak_of(architecture)
