@@ -80,8 +80,11 @@ class Attention(Op):
 
     def held(self, *inputs: Shape) -> int:
         """See `Op`. Scores are there, with softmax done in place, beside what was taken apart, or beside values and
-        their sums."""
-        return self._scores + max(prod(inputs[0]), 2 * prod(self.shape(*inputs)))
+        their sums; of windows both maps are there before, as they came and cut, and after."""
+        rows, columns, down, right = self._sides
+        pixels = self.heads * rows * columns * down * right
+        taken, given = pixels * (2 * self.key + self.value), pixels * self.value
+        return max(2 * taken, self._scores + max(taken, 2 * given))
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         """Maps are taken apart, turned and put together around two products and a softmax."""
