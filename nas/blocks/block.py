@@ -32,7 +32,7 @@ from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
-Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "none"]
+Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "evonorm", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
 AntiAlias = Literal["none", "average", "blur"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
@@ -45,11 +45,13 @@ class Block(Protocol):
     `family`  kinds of one family share weights in a superkernel where their ops have one name; by default the kind
     `head`    True for what only the end of a network is made of
     `expands` False where `mid_channels` is the width of the input, not a choice
+    `inside`  True where inner widths are multiples of the output's width; as a rule they are of the input's
+    `parts`   names of fields that are parts of the output's width, and keep their share where it changes
     `untimed` names of fields that its time does not depend on: no columns of a table
 
-    A block that is trained in another form than it is deployed in has a method `write_training` beside `write`. Instead
-    of a `BiasConv` called X it has branches called X_1, X_2, … (`branch`): `Conv` and `Norm` of the same input, whose sum the one
-    convolution computes (`nas.formats.merged`). All other ops are alike, and have the same names.
+    A block that is trained in another form than it is used in has a method `write_training` beside `write`. Instead of
+    a `BiasConv` called X it then has branches called X_1, X_2, … (`branch`): `Conv` and `Norm` of one input. Their sum
+    is what the one convolution computes (`nas.formats.merged`). All other ops are the same, by the same names.
     """
 
     def write(self, g: Graph, x: Wire, /) -> Wire:
@@ -67,10 +69,20 @@ BLOCKS: dict[str, Any] = {
     "mqa": "nas.blocks.multi_query:MultiQueryAttention",
     "mixconv": "nas.blocks.mixed:MixConv",
     "s2d": "nas.blocks.space_to_depth:SpaceToDepth",
+    "mhsa": "nas.blocks.mhsa:Mhsa",
+    "moat": "nas.blocks.moat:Moat",
+    "shsa": "nas.blocks.shsa:Shsa",
+    "poolformer": "nas.blocks.poolformer:PoolFormer",
+    "ghost": "nas.blocks.ghost:Ghost",
+    "pconv": "nas.blocks.pconv:PConv",
+    "patch": "nas.blocks.pconv:Patch",
+    "pool": "nas.blocks.parameter_free:PoolBlock",
+    "shift": "nas.blocks.parameter_free:ShiftBlock",
     "identity": "nas.blocks.plain:Identity",
     "rep": "nas.blocks.rep:Rep",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",
+    "norm_head": "nas.blocks.heads:NormHead",
 }
 
 
@@ -93,6 +105,11 @@ def expands(kind: str) -> bool:
     """Whether a space chooses its `mid_channels`, as a multiple of the input's width."""
     found = block_class(kind)
     return "mid_channels" in columns_of(found) and bool(getattr(found, "expands", True))
+
+
+def inside(kind: str) -> bool:
+    """Whether a space's `expansion` and `se` of it are relative to its output's width."""
+    return bool(getattr(block_class(kind), "inside", False))
 
 
 def family_of(kind: str) -> str:

@@ -8,6 +8,7 @@ from functools import cache
 from math import prod
 from typing import ClassVar, Self
 
+from nas.blocks.evonorm import EVONORM, EvoNorm
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
@@ -126,14 +127,23 @@ def _taps(size: int, kernel: int, stride: int, before: int) -> int:
 
 @dataclass(frozen=True)
 class Conv(_Convolution):
-    """Convolution without bias, then batch normalisation and an activation."""
+    """Convolution without bias, then batch normalisation unless there is no `norm`, and an activation."""
 
     norm_eps: float = 1e-5
+    norm: bool = True
 
     module: ClassVar[str] = "nas.blocks.modules:Conv"
 
+    def steps(self) -> Mapping[str, Op]:
+        """See `Op`. EvoNorm is in place of normalisation and activation."""
+        if self.activation != EVONORM:
+            return {"": self}
+        return {"": replace(self, activation="none", norm=False), "_norm": EvoNorm(self.out_channels)}
+
     def weights(self) -> Mapping[str, Weight]:
         out = (self.out_channels,)
+        if not self.norm:
+            return {"conv.weight": self._kernel(masked="ok")}
         return {
             "conv.weight": self._kernel(masked="k"),
             "norm.weight": Weight(out, "o", start=1.0, masked="o"),
@@ -144,13 +154,15 @@ class Conv(_Convolution):
 
     def deployed(self) -> Mapping[str, tuple[int, ...]]:
         """See `Op`. Normalisation is folded: what is left of it is a bias."""
-        return {"conv.weight": self._kernel("").shape, "conv.bias": (self.out_channels,)}
+        kernel = {"conv.weight": self._kernel("").shape}
+        return kernel | {"conv.bias": (self.out_channels,)} if self.norm else kernel
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         kernel = self._kernel("")
         value = self._node(graph, values, [graph.weight(f"{name}.conv.weight", *kernel.shape)], shapes)
-        activated = self.activation != "none"
-        value = graph.normalised(f"{name}.norm", value, self.out_channels, kernel.fan_in, activated, self.norm_eps)
+        if self.norm:
+            activated = self.activation != "none"
+            value = graph.normalised(f"{name}.norm", value, self.out_channels, kernel.fan_in, activated, self.norm_eps)
         return graph.activation(self.activation, value)
 
 

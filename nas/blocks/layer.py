@@ -19,6 +19,7 @@ from nas.blocks.block import (
     further_columns,
     timed_columns,
 )
+from nas.blocks.evonorm import EVONORM
 from nas.blocks.graph import Graph
 from nas.blocks.op import Shape
 from nas.errors import ArchitectureError
@@ -42,7 +43,7 @@ def key_columns() -> tuple[str, ...]:
 _SIZE = {name: Column(name, MISSING, least=1) for name in ("in_channels", "height", "width")}
 _PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
 _PADDING = Column("padding", PADDINGS[0], PADDINGS)
-_SE_ACTIVATION = Column("se_activation", "relu", ACTIVATIONS)
+_SE_ACTIVATION = Column("se_activation", "relu", tuple(name for name in ACTIVATIONS if name not in (EVONORM, "none")))
 _BRANCHED = Column("branched", False, flag=True)
 _USUAL = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
 """Conventions of whole networks, which change what a layer computes and not its time."""

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
-from typing import ClassVar
 
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.inverted import Inverted
+from nas.blocks.inverted import Filtered
 from nas.blocks.join import Concat
-from nas.blocks.op import OnnxGraph, Op, Shape
+from nas.blocks.mixing import Slice
 from nas.errors import ArchitectureError
 
 
-@dataclass(frozen=True)
-class Slice(Op):
-    """Some of its input's channels, from one place up to another."""
-
-    start: int
-    stop: int
-
-    module: ClassVar[str] = "nas.blocks.pointwise_modules:Slice"
-
-    def shape(self, *inputs: Shape) -> Shape:
-        ((channels, *size),) = inputs
-        if not 0 <= self.start < self.stop <= channels:
-            raise ArchitectureError(f"There are channels 0 to {channels}, got a slice {self.start} to {self.stop}.")
-        return (self.stop - self.start, *size)
-
-    def work(self, *inputs: Shape) -> Mapping[str, int]:
-        return {"operators": 1, "traffic": 2 * prod(self.shape(*inputs))}
-
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        bounds = (("start", self.start), ("stop", self.stop), ("axis", 1))
-        return graph.node("Slice", [*values, *(graph.integers(f"{name}.{what}", [at]) for what, at in bounds)])
-
-
 @dataclass(frozen=True, kw_only=True)
-class MixConv(Inverted):
+class MixConv(Filtered):
     """An inverted bottleneck whose depthwise convolution has several kernels, each for an equal share of the channels
     (MixNet, arXiv:1907.09595, section 3): the largest is `kernel`, the others are 2, 4, … smaller. The first has the
     channels that are left over."""
@@ -72,8 +46,8 @@ class MixConv(Inverted):
                 kernel = self.kernel - 2 * (count - 1 - place)
                 parts.append(self._depthwise(g, f"depthwise{place}", kernel, part))
             y = g.add("join", Concat(), *parts)
-        return self.added(g, x, self.projected(g, y, self.project_groups))
+        return self._end(g, x, y, self.project_groups)
 
     def _depthwise(self, g: Graph, name: str, kernel: int, y: Wire) -> Wire:
         op = Conv(y.channels, y.channels, kernel, self.stride, y.channels, self.activation)
-        return self.filtered(g, name, op, y)
+        return self._filtered(g, name, op, y)

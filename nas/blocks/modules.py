@@ -25,7 +25,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, batch normalisation, activation."""
+    """Convolution without bias, batch normalisation unless there is no `norm`, activation."""
 
     def __init__(
         self,
@@ -37,13 +37,15 @@ class Conv(nn.Sequential):
         activation: str = "none",
         norm_eps: float = 1e-5,
         padding: str = "symmetric",
+        norm: bool = True,
     ) -> None:
         super().__init__()
         if padding == "same":
             self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
         else:
             self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels, norm_eps)
+        if norm:
+            self.norm = nn.BatchNorm2d(out_channels, norm_eps)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()
 
@@ -71,11 +73,14 @@ class BiasConv(nn.Sequential):
 
 
 class Norm(nn.Sequential):
-    """Batch normalisation."""
+    """Batch normalisation: N,C,H,W or N,C."""
 
     def __init__(self, channels: int, norm_eps: float = 1e-5) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, norm_eps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x) if x.dim() == 4 else self.norm(x[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
 
 
 class Activate(nn.Sequential):
@@ -133,6 +138,20 @@ class Add(nn.Module):
         for value in inputs[1:]:
             total = total + value
         return total
+
+
+class Subtract(nn.Module):
+    """The first of two inputs less the other."""
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return x - other
+
+
+class Mean(nn.Module):
+    """The mean of its inputs, value by value."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.stack(inputs).mean(0)
 
 
 class Multiply(nn.Module):

@@ -19,6 +19,7 @@ from nas.blocks.elementwise import Norm
 from nas.blocks.graph import Graph, Node
 
 Array = NDArray[np.float32]
+Tensors = Mapping[str, Array]
 
 
 def merged(trained: Architecture, weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -40,10 +41,10 @@ def merged(trained: Architecture, weights: Mapping[str, Array]) -> dict[str, Arr
     return found
 
 
-def _merged(branched: Graph, graph: Graph, weights: Mapping[int, Mapping[str, Array]]) -> dict[int, Mapping[str, Array]]:
+def _merged(branched: Graph, graph: Graph, weights: Mapping[int, Tensors]) -> dict[int, Tensors]:
     """Of a block in both of its forms: see `nas.blocks.block.Block`."""
     places = {node.name: place for place, node in enumerate(branched.nodes)}
-    found: dict[int, Mapping[str, Array]] = {}
+    found: dict[int, Tensors] = {}
     for place, node in enumerate(graph.nodes):
         if isinstance(node.op, BiasConv) and node.name not in places:
             names = (branch(node.name, number) for number in range(1, len(places) + 1))
@@ -54,7 +55,7 @@ def _merged(branched: Graph, graph: Graph, weights: Mapping[int, Mapping[str, Ar
     return found
 
 
-def _sum(node: Node, parts: Sequence[tuple[Any, Mapping[str, Array]]]) -> dict[str, Array]:
+def _sum(node: Node, parts: Sequence[tuple[Any, Tensors]]) -> dict[str, Array]:
     op: Any = node.op
     ((_, *size),) = node.shapes
     kernel, bias = (np.zeros(weight.shape, np.float64) for weight in op.weights().values())

@@ -75,8 +75,8 @@ class StageStrings:
             kernel = layer.kernel if layer.key_stride > 1 else 3
             skips = [] if layer.residual or layer.in_channels != layer.out_channels else ["noskip"]
             return ["mqa", "r1", f"k{kernel}", "s1", *heads, f"c{layer.out_channels}", *skips]
-        if layer.activation == "none":
-            raise Inexpressible(f"every block has an activation, got a {layer.kind} without")
+        if layer.activation in ("none", "evonorm"):
+            raise Inexpressible(f"every block has an activation of timm's, got a {layer.kind} with {layer.activation}")
         if layer.stride > 2:
             raise Inexpressible(f"strides are 1 or 2, got {layer.stride}")
         if layer.projection:

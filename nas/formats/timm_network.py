@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from nas.blocks.architecture import Architecture
+from nas.blocks.block import is_head
 from nas.blocks.layer import NORM_EPS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
-from nas.formats.weights_file import COUNTER
+from nas.formats.state_dict import COMPUTED
+from nas.system.lazy import load
 from nas.system.text import one_line, short
 
 ACTIVATIONS = {
@@ -32,6 +36,14 @@ ACTIVATIONS = {
 CONVOLUTIONS = ("Conv2d", "Conv2dSame")
 MIXED = "MixedConv2d"
 """timm's class of convolutions with several kernels."""
+READERS = {
+    "ByobNet": "nas.formats.timm_rep:from_byobnet",
+    "EfficientFormer": "nas.formats.timm_transformers:efficientformer",
+    "SHViT": "nas.formats.timm_transformers:shvit",
+    "GhostNet": "nas.formats.timm_ghostnet:from_ghostnet",
+    "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
+}
+"""Of other families, by the names of their classes: functions of the model and the size of its pictures."""
 
 
 def timm_model(name: str, pretrained: bool) -> Any:
@@ -95,47 +107,49 @@ def timm_pictures(model: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def timm_tensors(model: Any) -> dict[str, Any]:
     """The weights of a model as float32 arrays, by timm's names."""
     found = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return {name: array for name, array in found.items() if not name.endswith(COUNTER)}
+    return {name: array for name, array in found.items() if not name.endswith(COMPUTED)}
 
 
 def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     """The network of a timm model of the families EfficientNet and MobileNetV3 (which hold MobileNetV2, MnasNet, FBNet
-    and the like), and RepVGG and MobileOne, for square pictures: by default of the size that its configuration names.
+    and the like), or of one of `READERS`, for square pictures: by default of the size that its configuration names.
 
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-    if family == "ByobNet":
-        from nas.formats.timm_rep import from_byobnet
-
-        return from_byobnet(model, size)
+    if family in READERS:
+        network: Architecture = load(READERS[family])(model, size)
+        return network
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(
-            f"Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne are read, this is a {family}."
+            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet "
+            f"and FasterNet are read, this is of {family}."
         )
-    shape: tuple[int, ...] = (model.conv_stem.in_channels, size, size)
-    parts: list[tuple[str, Any]] = [("conv_stem", model)]
-    parts += [
-        (f"blocks.{stage}.{place}", block) for stage, run in enumerate(model.blocks) for place, block in enumerate(run)
-    ]
+    parts: list[Part] = [("conv_stem", partial(_stem, model))]
+    for stage, run in enumerate(model.blocks):
+        parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
+    return chained(model, size, [*parts, ("conv_head", partial(_head, model, family == "MobileNetV3"))])
+
+
+Part = tuple[str, Callable[[], dict[str, Any]]]
+"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
+
+
+def chained(model: Any, size: int, parts: Iterable[Part]) -> Architecture:
+    """The network of these layers, with the conventions of the model; raises as `from_timm` does."""
+    colours = next(module.in_channels for module in model.modules() if hasattr(module, "in_channels"))
+    shape: tuple[int, ...] = (colours, size, size)
     conventions = _conventions(model)
     layers: list[Layer] = []
-    for name, module in [*parts, ("conv_head", model)]:
+    for name, read in parts:
+        channels, height, width = shape
         try:
-            if name == "conv_stem":
-                settings = _stem(module)
-            elif name == "conv_head":
-                settings = _head(module, family == "MobileNetV3")
-            else:
-                settings = _block(module)
-            channels, height, width = shape
-            layers.append(Layer(in_channels=channels, height=height, width=width, **settings, **conventions))
-        except _OtherModuleError as problem:
+            layers.append(Layer(in_channels=channels, height=height, width=width, **read(), **conventions))
+            shape = shape if is_head(layers[-1].kind) else layers[-1].output
+        except (_OtherModuleError, ArchitectureError) as problem:
             raise ArchitectureError(f"{name} of this timm network: {problem}") from None
-        if name != "conv_head":
-            shape = layers[-1].output
-    return Architecture(model.conv_stem.in_channels, size, size, tuple(layers))
+    return Architecture(colours, size, size, tuple(layers))
 
 
 class _OtherModuleError(Exception):
@@ -320,7 +334,7 @@ def _conventions(model: Any) -> dict[str, Any]:
     padded = {type(m).__name__ == "Conv2dSame" for m in strided if m.kernel_size != (2, 2)}  # those are of s2d
     found: dict[str, set[Any]] = {
         "norm_eps": {float(module.eps) for module in modules if hasattr(module, "running_var")} or {NORM_EPS},
-        "padding": {"same" if same else "symmetric" for same in padded},
+        "padding": {"same" if same else "symmetric" for same in padded or {False}},
     }
     for name, values in found.items():
         if len(values) != 1:

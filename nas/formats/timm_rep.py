@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.layer import Layer
+from nas.blocks.layer import NORM_EPS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.timm_network import ACTIVATIONS
 
@@ -14,16 +14,19 @@ def from_byobnet(model: Any, size: int) -> Architecture:
     """The network, merged, for square pictures of `size` pixels. Raises `ArchitectureError` as `from_timm` does."""
     blocks = [("stem", model.stem)]
     blocks += [(f"stages.{n}.{place}", block) for n, run in enumerate(model.stages) for place, block in enumerate(run)]
-    _only("final_conv", type(model.final_conv).__name__, "Identity")
-    _only("head", type(model.head).__name__, "ClassifierHead")
-    _only("head.global_pool", model.head.global_pool.pool_type, "avg")
-    _only("head.fc", type(model.head.fc).__name__, "Linear")
-    (norm_eps,) = {float(module.eps) for module in model.modules() if hasattr(module, "running_var")} or {1e-5}
+    epsilons = {float(module.eps) for module in model.modules() if hasattr(module, "running_var")} or {NORM_EPS}
+    if len(epsilons) > 1:
+        raise ArchitectureError(f"Layers of a network share one `norm_eps`, this timm network has {sorted(epsilons)}.")
+    (norm_eps,) = epsilons
     layers: list[Layer] = []
     for name, block in blocks:
         channels, height, width = layers[-1].output if layers else (model.in_chans, size, size)
         settings = _block(name, block, norm_eps)
         layers.append(Layer(in_channels=channels, height=height, width=width, **settings))
+    _only("final_conv", type(model.final_conv).__name__, "Identity")
+    _only("head", type(model.head).__name__, "ClassifierHead")
+    _only("head.global_pool", model.head.global_pool.pool_type, "avg")
+    _only("head.fc", type(model.head.fc).__name__, "Linear")
     channels, height, width = layers[-1].output
     head = {"out_channels": model.head.fc.out_features, "mid_channels": 0, "height": height, "width": width}
     layers.append(Layer(kind="head", in_channels=channels, classifier_bias=model.head.fc.bias is not None, **head))
@@ -34,9 +37,10 @@ def _block(name: str, block: Any, norm_eps: float) -> dict[str, Any]:
     kind = type(block).__name__
     if kind not in ("MobileOneBlock", "RepVggBlock"):
         raise ArchitectureError(f"{name} of this timm network: no block of nas is a {kind} of ByobNet.")
-    several = kind == "MobileOneBlock"
-    first = block.conv_kxk[0] if several else block.conv_kxk
-    conv = first.conv
+    conv, branches = block.reparam_conv, 1
+    if conv is None:
+        alike = block.conv_kxk if kind == "MobileOneBlock" else [block.conv_kxk]
+        conv, branches = alike[0].conv, len(alike)
     if type(conv).__name__ != "Conv2d" or conv.kernel_size[0] != conv.kernel_size[1] or conv.dilation != (1, 1):
         raise ArchitectureError(f"{name} of this timm network: a kernel is square and not dilated, got {conv}.")
     found = {
@@ -46,7 +50,7 @@ def _block(name: str, block: Any, norm_eps: float) -> dict[str, Any]:
         "stride": conv.stride[0],
         "groups": conv.groups,
         "activation": ACTIVATIONS.get(type(block.act).__name__, type(block.act).__name__),
-        "branches": len(block.conv_kxk) if several else 1,
+        "branches": branches,
         "norm_eps": norm_eps,
     }
     if type(block.attn).__name__ == "Identity":

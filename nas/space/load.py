@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.block import Column, block_class, columns_of, expands
+from nas.blocks.block import Column, block_class, columns_of, expands, inside
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
@@ -32,7 +32,11 @@ OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
 """Of settings; of all others the default is the block's own."""
-OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}, "dsa": {"residual": False}}
+OWN_DEFAULTS: dict[str, dict[str, Option]] = {
+    "conv": {"residual": False},
+    "dsa": {"residual": False},
+    "ghost": {"projection": True},
+}
 """Defaults of single kinds."""
 
 
@@ -197,6 +201,11 @@ class _Expansion:
         """Whether the settings of a stage are those of its blocks."""
         _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
         for name, block in blocks.items():
+            if stage.stride > 1 and "stride" not in columns_of(block_class(block.kind)):
+                raise SpaceError(
+                    f"{place}.stride: a {block.kind} block has none, got {stage.stride}. A stage before it can, "
+                    "of patch or conv blocks."
+                )
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")
@@ -279,14 +288,15 @@ def _layer(
 ) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
     kind, same = block.kind, stride == 1 and into == out
+    base = out if inside(kind) else into
     given = {**DEFAULTS, "se_gate": file.se_gate, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
     if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
         kind = "sepconv"
-    mid = _rounded(given["expansion"] * into, file.round_to) if expands(kind) else into
+    mid = _rounded(given["expansion"] * base, file.round_to) if expands(kind) else into
     given |= {
         "out_channels": out,
         "mid_channels": mid,
-        "se_channels": _squeezed(file, given["se"], into, mid),
+        "se_channels": _squeezed(file, given["se"], base, mid),
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }

@@ -90,6 +90,22 @@ head: {width: 16}
 input: {resolution: 16}
 activation: gelu
 blocks:
+  two: {kind: mhsa, heads: 2, key_channels: 4, value_channels: 4, positions: offset, window: 4}
+  four: {kind: mhsa, heads: 4, key_channels: 4, value_channels: 6, positions: offset}
+  mixed: {kind: moat, heads: 2, key_channels: 4, value_channels: 4, positions: distance, kernel: 3}
+  part: {kind: shsa, part_channels: 4, key_channels: 4}
+  pool: {kind: poolformer, layer_scale: true}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [two, four, mixed, part, pool], per: layer}, width: {choice: [8, 12]},
+     depth: {choice: [1, 2]}, expansion: {choice: [1, 2]}}
+  - {name: top, block: {choice: [mixed, moat]}, width: 16, stride: 2, expansion: 2}
+head: {width: 16}
+""",
+    "queries": """
+input: {resolution: 16}
+activation: gelu
+blocks:
   attend: {kind: mqa, heads: 2, key_dim: 4}
   fewer: {kind: mqa, heads: 4, key_dim: 4, key_stride: 2, layer_scale: true}
   separable: {kind: dsa, kernel: 5, se: 0.5}
@@ -108,6 +124,42 @@ stages:
   - {name: body, block: {choice: [fused, identity]}, width: 8}
   - {name: top, block: conv, width: 10, kernel: 3}
 head: {width: 16}
+""",
+    "ghosts": """
+input: {resolution: 16}
+activation: {choice: [relu, evonorm]}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: ghost, width: {choice: [8, 11]}, expansion: {choice: [1, 2.2]}, dfc: {choice: [true, false]}}
+  - {name: top, block: ghost, width: 12, stride: 2, kernel: {choice: [3, 5]}, se: 0.5}
+head: {width: 16}
+""",
+    "mixers": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  partial: {kind: pconv, expansion: 2}
+  largest: {kind: pool, kernel: 3, expansion: 2}
+  average: {kind: pool, kernel: 5, expansion: 3, pooling: average}
+  shifted: {kind: shift, kernel: 3, expansion: 3}
+stages:
+  - {name: stem, block: patch, width: {choice: [8, 12]}, stride: 2}
+  - {name: body, block: {choice: [partial, largest, average, shifted], per: layer}, width: {choice: [8, 12]},
+     depth: {choice: [1, 2]}}
+  - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [2, 3]}}
+head: {width: 16}
+""",
+    "branches": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  dense: {kind: rep, branches: 2}
+  mobileone: {kind: rep, depthwise: true, small_kernel: 3, identity: false}
+stages:
+  - {name: stem, block: rep, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [dense, mobileone]}, width: {choice: [8, 12]}, depth: {choice: [1, 2]},
+     kernel: {choice: [3, 13]}, se: {choice: [0, 0.5], per: layer}}
+head: {width: 0}
 """,
     "residuals": """
 input: {resolution: 16}

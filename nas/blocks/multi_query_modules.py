@@ -1,21 +1,9 @@
-"""Torch modules of what is done to each pixel, and of attention over all of them. This file imports nothing but torch:
-model.py has copies of them."""
+"""Torch modules of multi-query attention. This file imports nothing but torch: model.py has copies of them."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-
-
-class Scale(nn.Module):
-    """Each channel times a weight of its own."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((channels,), 1e-5))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
-        return x * self.gamma[:, None, None]
 
 
 class Projection(nn.Conv2d):
@@ -39,14 +27,3 @@ class Attend(nn.Module):
         given = shares @ value.flatten(2).transpose(1, 2)
         columns = given.reshape(count, self.heads, -1, self.key_dim).transpose(2, 3)
         return columns.reshape(count, self.heads * self.key_dim, height, width)
-
-
-class Slice(nn.Module):
-    """Some of its input's channels."""
-
-    def __init__(self, start: int, stop: int) -> None:
-        super().__init__()
-        self.start, self.stop = start, stop
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[:, self.start : self.stop]
