@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard-swish": nn.Hardswish, "swish": nn.SiLU}
+ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard-swish": nn.Hardswish, "swish": nn.SiLU, "gelu": nn.GELU}
 GATES = {"sigmoid": nn.Sigmoid, "hard-sigmoid": nn.Hardsigmoid}
 
 
@@ -25,7 +25,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, batch normalisation, activation."""
+    """Convolution without bias, batch normalisation unless there is no `norm`, activation."""
 
     def __init__(
         self,
@@ -37,15 +37,58 @@ class Conv(nn.Sequential):
         activation: str = "none",
         norm_eps: float = 1e-5,
         padding: str = "symmetric",
+        norm: bool = True,
     ) -> None:
         super().__init__()
         if padding == "same":
             self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
         else:
             self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels, norm_eps)
+        if norm:
+            self.norm = nn.BatchNorm2d(out_channels, norm_eps)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()
+
+
+class BiasConv(nn.Sequential):
+    """Convolution with bias, activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str = "none",
+        padding: str = "symmetric",
+    ) -> None:
+        super().__init__()
+        if padding == "same":
+            self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups)
+        if activation != "none":
+            self.act = ACTIVATIONS[activation]()
+
+
+class Norm(nn.Sequential):
+    """Batch normalisation: N,C,H,W or N,C."""
+
+    def __init__(self, channels: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, norm_eps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x) if x.dim() == 4 else self.norm(x[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
+
+
+class Activate(nn.Sequential):
+    """An activation."""
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.act = ACTIVATIONS[activation]()
 
 
 class SqueezeExcite(nn.Module):
@@ -67,10 +110,14 @@ class SqueezeExcite(nn.Module):
 
 
 class Pool(nn.Module):
-    """Global average pooling: N,C,H,W to N,C."""
+    """Global average pooling: N,C,H,W to N,C, or to N,C,1,1 where it is not flat."""
+
+    def __init__(self, flat: bool = True) -> None:
+        super().__init__()
+        self.flat = flat
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean((2, 3))
+        return x.mean((2, 3), keepdim=not self.flat)
 
 
 class Linear(nn.Sequential):
@@ -91,6 +138,20 @@ class Add(nn.Module):
         for value in inputs[1:]:
             total = total + value
         return total
+
+
+class Subtract(nn.Module):
+    """The first of two inputs less the other."""
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return x - other
+
+
+class Mean(nn.Module):
+    """The mean of its inputs, value by value."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.stack(inputs).mean(0)
 
 
 class Multiply(nn.Module):

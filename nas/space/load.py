@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, expands
+from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, expands, inside
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
@@ -32,7 +32,11 @@ OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
 """Of settings; of all others the default is the block's own."""
-OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
+OWN_DEFAULTS: dict[str, dict[str, Option]] = {
+    "conv": {"residual": False},
+    "dsa": {"residual": False},
+    "ghost": {"projection": True},
+}
 """Defaults of single kinds."""
 
 
@@ -218,6 +222,11 @@ class _Expansion:
         """Whether the settings of a stage are those of its blocks."""
         _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
         for name, block in blocks.items():
+            if stage.stride > 1 and "stride" not in columns_of(block_class(block.kind)):
+                raise SpaceError(
+                    f"{place}.stride: a {block.kind} block has none, got {stage.stride}. A stage before it can, "
+                    "of patch or conv blocks."
+                )
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")
@@ -234,7 +243,8 @@ class _Expansion:
 
     def head(self, in_width: _Source, shrink: int) -> None:
         head, resolution = self.file.head, self.resolution
-        ending = Ending(self.file.head_after_pool, self.file.head_bias, self.file.classifier_bias)
+        file = self.file
+        ending = Ending(file.head_after_pool, file.head_bias, file.classifier_bias, file.head_norm)
         ending.check(head.width.choice)
         mid = self.width(head.width, "head.width")
         activation = self.activation if head.activation is None else _Source(head.activation)
@@ -299,20 +309,25 @@ def _layer(
 ) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
     kind, same = block.kind, stride == 1 and into == out
+    base = out if inside(kind) else into
     given = {**DEFAULTS, "se_gate": file.se_gate, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
     if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
         kind = "sepconv"
-    mid = _rounded(given["expansion"] * into, file.round_to) if expands(kind) else into
+    mid = _rounded(given["expansion"] * base, file.round_to) if expands(kind) else into
     given |= {
         "out_channels": out,
         "mid_channels": mid,
-        "se_channels": _squeezed(file, given["se"], into, mid),
+        "se_channels": _squeezed(file, given["se"], base, mid),
         "rank_channels": _rounded(given.get("rank", 0) * out, file.round_to),
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }
     if not given["se_channels"]:
         given.pop("se_gate", None)
+    if stride == 1:
+        given.pop("anti_alias", None)
+    if kind == "mqa" and given.get("key_stride", 1) == 1:
+        given["kernel"] = 1
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
     return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 

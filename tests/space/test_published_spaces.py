@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,16 @@ ARCHDEFS = ROOT / "search_spaces" / "networks"
 
 shipped = cache(load_space)
 """One of each for all tests: what its slots can be is worked out once."""
+
+
+def test_networks_with_attention_have_the_blocks_of_their_papers() -> None:
+    """EfficientFormer-L1 in timm has 1,291,284,736 MACs, 448,000 of them of a second classifier; tiny-MOAT-0 0.8 G."""
+    former, moat = (reference("hybrid", name) for name in ("efficientformer-l1", "tiny-moat-0"))
+    assert former.macs == 1_291_284_736 - 448_000
+    assert Counter(layer.kind for layer in former.layers) == {"conv": 1, "poolformer": 14, "mhsa": 1, "head": 1}
+    stem = 112**2 * 9 * 32**2  # the second convolution
+    assert round((moat.macs + stem) / 1e8) == 8
+    assert Counter(layer.kind for layer in moat.layers) == {"conv": 1, "moat": 14, "head": 1}
 
 
 def reference(space: str, name: str) -> Architecture:
@@ -51,13 +62,17 @@ def reference(space: str, name: str) -> Architecture:
         ("ofa-mbv3", 25 * 2 * 3**5 * (3 * 3) ** 20),  # 25 resolutions, two supernets; five stages of up to four layers
         # resolutions, nine widths and the convolution before the pooling, depths, kernels, expansions
         ("attentive", 4 * (2 * 2 * 2 * 2 * 2 * 3 * 4 * 2 * 2 * 2) * (2 * 3 * 4 * 4 * 6 * 6 * 2) * 2**7 * 3**4),
+        # forms of 21 layers and of two more in two, expansions of 21; widths; depths
+        ("mobilenetv4", (2 * 2 * 9 * 10 * 8 * 9**7 * 8 * 9**10) * 4**21 * (2 * 2 * 3**6) * (5 * 6)),
         # resolutions, multipliers, widths of two stages; depths; kernels and expansions of 21 layers; two heads
         ("mcunet", 12 * 10 * 2 * 2 * 3**5 * (3 * 4) ** 21 * 2),
         # stem, eight widths; candidates of block 1, of 19 layers of eight and 4 of nine; kernels, SE, two activations
         (
             "mobiledets",
-            (6 * 4 * 6 * 7 * 8 * 8 * 8 * 8 * 7) * (5 * 9**4 * 8**17) * 2**22 * 2**8 * 2,
+            (6 * 4 * 6 * 7 * 8 * 8 * 8 * 6 * 7) * (5 * 9**4 * 8**17) * 2**22 * 2**8 * 2,
         ),
+        # five widths, four depths and expansions; blocks of two stages and eleven layers; windows of one stage
+        ("hybrid", 2**5 * (3 * 3 * 4 * 4) * 2**4 * 4**2 * 5**7 * 7**4 * 2),
     ],
 )
 def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:
@@ -88,7 +103,7 @@ def test_canonical_forms_are_networks(name: str) -> None:
     assert len(set(networks)) == len(np.unique(canonical, axis=0))
 
 
-@pytest.mark.parametrize("space", ["attentive", "mcunet", "mobiledets", "mobilenetv3", "ofa-mbv3"])
+@pytest.mark.parametrize("space", ["attentive", "mcunet", "mobiledets", "mobilenetv3", "mobilenetv4", "ofa-mbv3"])
 def test_references_are_networks_that_a_config_holds(space: str) -> None:
     for name in shipped(space).references:
         network = reference(space, name)
@@ -134,6 +149,8 @@ def test_published_networks_decode_to_their_layers_and_macs(space: str, name: st
             ("attentive", f"attentive-a{n}", macs, "")
             for n, macs in enumerate(("203", "279", "317", "357", "444", "491", "709"))
         ),
+        ("mobilenetv4", "mobilenetv4-conv-small", "186.005568", "3.774024"),
+        ("mobilenetv4", "mobilenetv4-conv-medium", "", "9.715512"),
         ("mcunet", "mcunet-320kb", "81.8", "0.74"),
         ("mcunet", "mcunet-256kb", "67.3", "0.73"),
         ("mcunet", "mcunet-512kb", "125.9", "1.73"),
