@@ -93,6 +93,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
+    if kind == "tucker":
+        return Layer(**shape, mid_channels=draw(WIDTHS), rank_channels=draw(WIDTHS))
     if shape["stride"] == 2 and kind not in ("ghost", "pool", "shift"):
         odd = min(height, width) == 1 or shape.get("projection")  # an average drops the last of odd sides
         shape["anti_alias"] = draw(st.sampled_from(("none", "blur") if odd else ("none", "blur", "average")))
@@ -100,8 +102,6 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     groups = draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
     if kind == "conv":
         return Layer(**shape, groups=groups)
-    if kind == "tucker":
-        return Layer(**shape, mid_channels=draw(WIDTHS), rank_channels=draw(WIDTHS))
     shape["se_channels"] = draw(st.integers(0, 3))
     if shape["se_channels"]:
         shape["se_gate"] = draw(st.sampled_from(GATES))

@@ -189,6 +189,8 @@ def _layer(layer: Layer, given: tuple[int, ...], width: float, in_eights: bool) 
         if layer.se_channels:
             kept = round(mid * (layer.se_channels / layer.mid_channels))
             changes["se_channels"] = make_divisible(mid / 4) if in_eights else max(1, kept)
+    if "rank_channels" in columns:
+        changes["rank_channels"] = _times(layer.rank_channels, changes["out_channels"] / layer.out_channels)
     for name in getattr(layer.block, "parts", ()):
         part, whole = getattr(layer, name), changes["out_channels"]
         changes[name] = min(whole - 1, max(1, round(part * whole / layer.out_channels))) if part else 0
