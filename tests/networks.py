@@ -22,9 +22,10 @@ CONVENTIONS = st.fixed_dictionaries(
     }
 )
 WIDTHS = st.integers(1, 12)
-ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
-PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
-BLOCKS = (*PLAIN, *ATTENTION)
+ATTENTION = ("mhsa", "mqa", "moat", "shsa", "poolformer")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "dsa", "uir", "mixconv", "s2d", "rep")
+CHEAP = ("ghost", "pconv", "patch", "pool", "shift")
+BLOCKS = (*PLAIN, *CHEAP, *ATTENTION)
 HEADS = ("head", "pooled_head", "norm_head")
 HEADS_OF = {
     "heads": st.integers(1, 3),
@@ -58,14 +59,23 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     evolved = kind not in ("pooled_head", "rep", *ATTENTION) and height * width > 80  # a few values are near each other
     activation = draw(st.sampled_from([name for name in ACTIVATIONS if evolved or name != "evonorm"]))
     if kind == "norm_head":
-        words = {"head_norm": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
+        words = {"norm_kind": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
         return Layer(**shape, **words, out_channels=draw(WIDTHS), classifiers=draw(st.integers(1, 3)))
     if kind in HEADS:
         mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
         if kind == "pooled_head":
-            shape["head_bias"] = draw(st.booleans())
+            shape |= draw(st.sampled_from(({}, {"head_bias": False}, {"head_norm": True})))
         shape |= {"mid_channels": mid, "activation": activation if mid else "relu"}
         return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
+    if kind == "s2d":
+        own = {"out_channels": draw(WIDTHS), "mid_channels": draw(WIDTHS), "kernel": draw(st.sampled_from((3, 5)))}
+        return Layer(**shape, **own, stride=2, activation=activation, projection=draw(st.booleans()))
+    if kind == "mqa":
+        shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
+        down = {"key_stride": draw(st.integers(2, 3)), "kernel": draw(st.sampled_from((1, 3, 5)))}
+        own = {"heads": draw(st.integers(1, 3)), "key_dim": draw(st.integers(1, 5)), "layer_scale": draw(st.booleans())}
+        residual = out == channels and draw(st.booleans())
+        return Layer(**shape, **own, **(down if draw(st.booleans()) else {}), residual=residual)
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
     if kind in ("identity", "patch"):
@@ -83,6 +93,9 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
+    if shape["stride"] == 2 and kind not in CHEAP:
+        odd = min(height, width) == 1 or shape.get("projection")  # an average drops the last of odd sides
+        shape["anti_alias"] = draw(st.sampled_from(("none", "blur") if odd else ("none", "blur", "average")))
     common = gcd(channels, out)
     groups = draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
     if kind == "conv":
@@ -90,7 +103,7 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape["se_channels"] = draw(st.integers(0, 3))
     if shape["se_channels"]:
         shape["se_gate"] = draw(st.sampled_from(GATES))
-    if kind == "sepconv":
+    if kind in ("sepconv", "dsa"):
         return Layer(**shape, mid_channels=channels)
     if kind == "ghost":
         shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
@@ -99,8 +112,24 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     if kind == "shift":
         shape["kernel"] = draw(st.sampled_from((3, 5)))
         return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
-    if kind in ("fused", "ghost", "pool"):
+    if kind in ("ghost", "pool"):
         return Layer(**shape, mid_channels=draw(WIDTHS))
+    if kind == "fused":
+        return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
+    if kind == "uir":
+        inside = shape["stride"] > 1 or draw(st.booleans())
+        shape["kernel"] *= inside
+        start, scaled = draw(st.sampled_from((0, 1, 3, 5))), draw(st.booleans())
+        if start and shape["stride"] > 1 and draw(st.booleans()):
+            shape["kernel"] = 0  # the stride is then of the first
+        return Layer(**shape, mid_channels=draw(WIDTHS), start_kernel=start, layer_scale=scaled)
+    if kind == "mixconv":
+        kernels = draw(st.integers(1, min(4, shape["kernel"] // 2 + 1)))
+        ends = {"groups": groups, "project_groups": 1}
+        if kernels == 1 and groups == 1:
+            return Layer(**shape | {"kind": "mbconv"}, mid_channels=draw(WIDTHS))
+        mid = groups * draw(st.integers(-(-kernels // groups), 4))
+        return Layer(**shape, mid_channels=mid, kernels=kernels, **ends)
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 
 
