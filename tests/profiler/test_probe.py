@@ -36,6 +36,10 @@ LAYERS = {
     "poolformer": Layer(kind="poolformer", **BLOCK, layer_scale=True, conv_bias=True),
     "identity": Layer(kind="identity", in_channels=8, out_channels=16, stride=2, height=14, width=14),
     "identity of nothing": Layer(kind="identity", in_channels=8, out_channels=8, height=14, width=14),
+    "rep": Layer(kind="rep", in_channels=8, out_channels=8, kernel=13, height=14, width=14),
+    "rep gated": Layer(
+        kind="rep", in_channels=8, out_channels=16, kernel=3, depthwise=True, se_channels=4, height=14, width=14
+    ),
     "head": Layer(kind="head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
     "pooled_head": Layer(kind="pooled_head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
     "norm_head": Layer(kind="norm_head", in_channels=8, out_channels=10, classifiers=2, height=7, width=7),
@@ -162,7 +166,7 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 
 def test_every_kind_is_among_the_layers() -> None:
     attention = {"mhsa", "moat", "shsa", "poolformer", "norm_head"}
-    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "head", "pooled_head", *attention}
+    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "rep", "head", "pooled_head", *attention}
     assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 
@@ -186,6 +190,12 @@ def test_whole_networks_compute_finite_values(name: str, weights: Path) -> None:
         assert np.isfinite(output).all()
         assert 1e-3 < np.abs(output).mean() < 10
         assert output.std() > 1e-3  # and are not all alike
+
+
+def test_values_do_not_fade_where_nothing_normalises(weights: Path) -> None:
+    layer = Layer(kind="rep", in_channels=16, out_channels=16, kernel=3, depthwise=True, height=4, width=4)
+    output = computed([layer] * 100, weights)
+    assert 1e-3 < np.abs(output).mean() < 1e3
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "moat"])  # which normalises what comes in
