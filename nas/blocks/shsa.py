@@ -17,8 +17,8 @@ from nas.errors import ArchitectureError
 
 @dataclass(frozen=True, kw_only=True)
 class Shsa:
-    """SHViT's block (arXiv:2401.16456, section 3.3): a depthwise convolution, attention of one head on the first
-    `part_channels` (section 3.2), whose rest joins it for the projection, and two pointwise convolutions; each is added
+    """SHViT's block (arXiv:2401.16456, figure 5): a depthwise convolution, attention of one head on the first
+    `part_channels`, whose rest joins it for the projection, and two pointwise convolutions; each is added
     to what comes in. Where stride or width change, a 3×3 convolution with batch normalisation comes first.
     """
 
