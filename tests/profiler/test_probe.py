@@ -29,6 +29,13 @@ LAYERS = {
     "mbconv": Layer(kind="mbconv", **BLOCK, groups=2, activation="hard-swish", residual=True),
     "mbconv gated": Layer(kind="mbconv", **BLOCK, se_channels=4, se_gate="hard-sigmoid", activation="swish"),
     "fused": Layer(kind="fused", **BLOCK, activation="relu6"),
+    "mbconv of EvoNorm": Layer(kind="mbconv", **BLOCK, activation="evonorm", residual=True),
+    "ghost": Layer(kind="ghost", **BLOCK, stride=2, projection=True),
+    "ghost gated": Layer(kind="ghost", **BLOCK | {"mid_channels": 23}, dfc=True, residual=True),
+    "pconv": Layer(kind="pconv", **BLOCK, activation="gelu", residual=True),
+    "patch": Layer(kind="patch", in_channels=3, out_channels=8, stride=4, height=14, width=14),
+    "pool": Layer(kind="pool", **BLOCK, pooling="average"),
+    "shift": Layer(kind="shift", **BLOCK, stride=2),
     "mhsa": Layer(kind="mhsa", **HEADS, out_channels=16, mid_channels=32, positions="distance", layer_scale=True),
     "mhsa in windows": Layer(kind="mhsa", **HEADS, out_channels=8, mid_channels=16, window=4, activation="gelu"),
     "moat": Layer(kind="moat", **HEADS, out_channels=16, mid_channels=64, stride=2, positions="offset"),
@@ -166,7 +173,8 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 
 def test_every_kind_is_among_the_layers() -> None:
     attention = {"mhsa", "moat", "shsa", "poolformer", "norm_head"}
-    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "rep", "head", "pooled_head", *attention}
+    cheap = {"ghost", "pconv", "patch", "pool", "shift"}
+    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "rep", "head", "pooled_head", *attention, *cheap}
     assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 
