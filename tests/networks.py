@@ -59,7 +59,7 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     evolved = kind not in ("pooled_head", "rep", *ATTENTION) and height * width > 80  # a few values are near each other
     activation = draw(st.sampled_from([name for name in ACTIVATIONS if evolved or name != "evonorm"]))
     if kind == "norm_head":
-        words = {"head_norm": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
+        words = {"norm_kind": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
         return Layer(**shape, **words, out_channels=draw(WIDTHS), classifiers=draw(st.integers(1, 3)))
     if kind in HEADS:
         mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))

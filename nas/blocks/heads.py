@@ -71,7 +71,7 @@ class NormHead:
     arXiv:2210.01820)."""
 
     out_channels: int
-    head_norm: Literal["layer", "batch"] = "layer"
+    norm_kind: Literal["layer", "batch"] = "layer"
     pool_first: bool = False
     """Whether what is pooled is normalised, not each pixel."""
     classifiers: int = 1
@@ -81,7 +81,7 @@ class NormHead:
     head: ClassVar[bool] = True
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        norm = LayerNorm(x.channels) if self.head_norm == "layer" else Norm(x.channels)
+        norm = LayerNorm(x.channels) if self.norm_kind == "layer" else Norm(x.channels)
         x = g.add("pool", Pool(), x) if self.pool_first else g.add("norm", norm, x)
         x = g.add("norm", norm, x) if self.pool_first else g.add("pool", Pool(), x)
         answers = []

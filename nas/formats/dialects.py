@@ -352,7 +352,7 @@ def _alike(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
     """Whether a tensor is another way of writing one: a fully connected layer as a 1×1 convolution, a factor for each
     channel without sides, a table of positions in one row."""
     flat = (ours[0], prod(ours[1:]))
-    squeezed = [shape[:-2] if shape[-2:] == (1, 1) else shape for shape in (theirs, ours)]
+    squeezed = [shape[:-2] if len(shape) > 2 and shape[-2:] == (1, 1) else shape for shape in (theirs, ours)]
     return squeezed[0] == squeezed[1] or (len(ours) == 3 and theirs == flat)
 
 

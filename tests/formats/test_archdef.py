@@ -272,6 +272,7 @@ MALFORMED = {
     "several kernels of a uir": (archdef(["uir_r1_a0_k3.5_s1_e2_c16"]), "`k` is one whole number, got 3.5"),
     "attention with a stride": (archdef(["mqa_r1_k3_h4_s2_d8_c16"]), "attention has no stride (`s` is 1), got 2"),
     "attention without heads": (archdef(["mqa_r1_k3_s1_d8_c16"]), "`mqa` needs `h`"),
+    "keys of too few pixels": (archdef(["mqa_r1_k3_h4_v3_s1_d8_c16"]), "`v` is 1 or 2, got 3"),
     "activated attention": (archdef(["mqa_r1_k3_h4_s1_d8_c16_nhs"]), "`mqa` has neither an activation nor"),
     "an expanded dsa": (archdef(["dsa_r1_k3_s1_e6_c16"]), "`dsa` has no expansion"),
     "kernels with a gap": (archdef(["ir_r1_k3.7_s1_e2_c16"]), "several kernels grow by 2, such as k3.5.7"),
