@@ -217,3 +217,9 @@ def absent(name: str) -> Any:
     """What a column holds for a layer of a kind that has no such field. Raises `KeyError` for an unknown column."""
     column = _STANDARD.get(name)
     return (column or further_columns(columns_of)[name]).absent
+
+
+def least(name: str) -> int:
+    """The least number that a column holds: for some kind the least that it may have, for others what is absent."""
+    kinds = [columns_of(block_class(kind)) for kind in BLOCKS]
+    return int(min(columns[name].least if name in columns else absent(name) for columns in kinds))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, further_columns, timed_columns
+from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, further_columns, least, timed_columns
 from nas.blocks.layer import PRECISIONS, key_columns
 from nas.errors import TableError
 from nas.system.files import lines
@@ -122,7 +122,7 @@ class Rows:
             return list(self._integers(name, values, 0, 1).astype(np.bool_).tolist())
         if name == "in_channels" and any("+" in value for value in values):
             return [self._several(row, value) for row, value in enumerate(values)]
-        return list(self._integers(name, values, column.least if column else 1, MAX_DIMENSION).tolist())
+        return list(self._integers(name, values, least(name) if column else 1, MAX_DIMENSION).tolist())
 
     def _several(self, row: int, value: str) -> int | tuple[int, ...]:
         """Channels of a layer of several inputs, written 16+32."""

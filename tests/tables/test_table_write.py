@@ -266,3 +266,17 @@ def test_kinds_with_columns_of_one_name_have_each_their_own_values(
         folder = tmp_path / chosen[-1].kind / str(len(list(tmp_path.rglob("table.csv"))))
         write_table(folder, header(), rows)
         assert list(load_table(folder).rows()) == rows
+
+
+def test_what_a_column_lacks_in_one_kind_it_may_hold_in_another(
+    tmp_path: Path, header: Callable[..., TableHeader]
+) -> None:
+    """A uir has kernels of 0, and only a tucker has a rank."""
+    shape = {"in_channels": 8, "out_channels": 8, "mid_channels": 16, "height": 8, "width": 8}
+    mixed = [
+        Layer(kind="uir", kernel=0, start_kernel=0, **shape),
+        Layer(kind="tucker", kernel=3, rank_channels=4, **shape),
+        Layer(kind="mbconv", kernel=3, **shape),
+    ]
+    write_table(tmp_path / "table", header(), [Row(layer, 1.0, 0.1, 3, "measured") for layer in mixed])
+    assert [row.layer for row in load_table(tmp_path / "table").rows()] == mixed
