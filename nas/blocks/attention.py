@@ -198,7 +198,7 @@ class LayerNorm(Op):
 
 @dataclass(frozen=True)
 class LayerScale(Op):
-    """A learned factor for each channel, small at first, of what a block adds (arXiv:2103.17239, section 2.2)."""
+    """A learned factor for each channel, small at first, of what a block adds (arXiv:2103.17239, section 2)."""
 
     channels: int
 
