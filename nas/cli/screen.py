@@ -84,7 +84,7 @@ def scale_summary(result: Mapping[str, Any]) -> str:
         latency.append(f"measured {figure} ms {on}{busy}")
     if ms is not None:
         latency.append(f"table {_ms(ms)} ms {on} (± {result['latency_error_pct']:.0f} %)")
-    more = "" if result["by"] == "width" else f", {result['layers']} layers, {result['resolution']} pixels"
+    more = "" if result["by"] == "width" else f", {result['layers']} layers, {_pixels(result)} pixels"
     return _table(
         [
             ("network", f"{result['network']} · {result['width']:g} times as wide{more} · weights are random"),
@@ -117,8 +117,14 @@ def _member(member: Mapping[str, Any]) -> tuple[str, ...]:
     clock = measured and f"{_ms(measured['measured_ms'])} ± {measured['measured_halfwidth_ms']:.2f} ms"
     busy = " (busy)" if measured and measured.get("too_busy") else ""
     sizes = (COSTS[name].amount(member[name]) for name in ("macs", "params"))
-    scale = (f"{member['width']:g}", str(member["layers"]), str(member["resolution"]))
+    scale = (f"{member['width']:g}", str(member["layers"]), _pixels(member))
     return (asked, table, f"{clock or ''}{busy}", *scale, *sizes, member["written"])
+
+
+def _pixels(result: Mapping[str, Any]) -> str:
+    """Sides of a network's pictures: one of square ones, else height × width."""
+    sides = result["resolution"]
+    return "×".join(map(str, sides)) if isinstance(sides, list) else str(sides)
 
 
 def table_line(table: LatencyTable) -> str:

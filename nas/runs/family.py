@@ -117,7 +117,7 @@ class Family:
             **known,
             "width": width,
             "depth": depth,
-            "resolution": network.height,
+            "resolution": network.height if network.height == network.width else [network.height, network.width],
             "layers": len(network.layers),
             **{COSTS[name].key: COSTS[name].of(network) for name in counted()},
             "written": str(folder / CONFIG.name),

@@ -27,6 +27,8 @@ WIDTHS = tuple(hundredths / 100 for hundredths in range(5, 201))
 """Of `scalings`; published networks are scaled by 0.1 to 2."""
 AT_ONCE = 5
 """Networks whose latency is asked for together: on a device they share what the warming up costs."""
+MUCH = 6
+"""Times the work of a network that others may do at first: what does more is slow to measure, and seldom asked for."""
 TRIES = 4
 """Of networks that are measured once more on a device."""
 
@@ -45,10 +47,12 @@ def scaled_to(
     """
     found = among or scalings(architecture)
     networks, widths = list(found), np.array(list(found.values()))
-    best, low, high = -1, -1, len(networks)
-    least, told = -1, COSTS["latency"].told
-    while high - low > 1:
-        places = _between(widths, low, high)
+    best, low, high = -1, -1, sum(network.macs <= MUCH * architecture.macs for network in networks)
+    least, told, top = -1, COSTS["latency"].told, high
+    while high - low > 1 or (best == top - 1 and top < len(networks)):
+        if high - low == 1:  # even the largest of these is fast enough
+            top = high = len(networks)
+        places = _between(widths[:top], low, high)
         ms = latency_of([networks[place] for place in places])
         fast, known = places[ms <= bound_ms], places[np.isfinite(ms)]
         if len(fast):

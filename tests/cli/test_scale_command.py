@@ -11,6 +11,7 @@ import pytest
 from small_run import nas
 
 from nas.errors import Interrupted
+from nas.formats.config import to_config
 from nas.runs.network import find_network
 from nas.runs.proportions import WAYS
 from nas.runs.scaling import measured_to
@@ -88,6 +89,15 @@ def test_a_person_reads_a_line_for_each_member_also_where_there_is_none(place: P
     told = r"No network for 0\.009ms\. Scaled to 0\.06 of its width, 48 pixels and 5 layers, the network still takes"
     assert re.search(told, done.stderr)
     assert sorted(path.name for path in (place / "out").iterdir()) == ["10ms", "2ms", "5ms", "9ms"]
+
+
+def test_pictures_that_are_not_square_stay_so(place: Path) -> None:
+    config = to_config(find_network(place / "small.json").config.architecture.resized(64, 96))
+    (place / "wide.json").write_text(json.dumps(config))
+    words = ("scale", "wide.json", "--target", "pixel3", "--latency", "3ms,8ms", "--by", "compound", "--out", "out")
+    found = json.loads(nas(*words, "--json", cwd=place).stdout)["members"]
+    assert [member["resolution"] for member in found] == [[56, 80], [64, 96]]
+    assert "64×96" in nas(*words, cwd=place).stdout
 
 
 def test_a_table_of_one_picture_size_keeps_members_to_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from nas.devices.fake import Fake
 from nas.errors import ArchitectureError, LatencyMissing, NasError, Unattainable
 from nas.runs.network import find_network
 from nas.runs.proportions import scaled
-from nas.runs.scaling import AT_ONCE, WIDTHS, by_clock, by_table, measured_to, scaled_to, scalings
+from nas.runs.scaling import AT_ONCE, MUCH, WIDTHS, by_clock, by_table, measured_to, scaled_to, scalings
 from nas.system.places import network_names
 from nas.system.teller import Silent
 from nas.tables.table import load_table
@@ -103,6 +103,20 @@ def test_the_widest_within_a_bound_is_found_by_asking_about_few(bound: float, de
     assert len(clock.asked) <= 4
     best = max(n.macs for n in scalings(SMALL) if Clock()([n])[0] <= bound)
     assert found.macs == best if not deviation else found.macs > 0.8 * best
+
+
+@pytest.mark.parametrize(("bound", "most"), [(300.0, MUCH), (20_000.0, 400)])
+def test_networks_of_much_work_are_asked_about_only_where_the_others_are_fast_enough(bound: float, most: float) -> None:
+    """On a device one of them may take a minute."""
+    work: list[float] = []
+
+    def latency_of(networks: Sequence[Architecture]) -> NDArray[np.float64]:
+        work.extend(network.macs for network in networks)
+        return Clock()(networks)
+
+    found = scaled_to(SMALL, bound, latency_of, scalings(SMALL, "compound"))
+    assert 0.8 * bound < found.macs / 1e6 <= bound
+    assert 1 < max(work) / SMALL.macs <= most
 
 
 def test_a_bound_of_a_table_is_met() -> None:
