@@ -99,7 +99,7 @@ def test_pictures_are_as_even_as_those_of_the_network_and_leave_two_pixels() -> 
 
 def inverted(into: int, out: int, mid: int, side: int, **settings: Any) -> Layer:
     shape = {"in_channels": into, "out_channels": out, "mid_channels": mid, "height": side, "width": side}
-    return Layer(kind="mbconv", kernel=3, **shape, **settings)
+    return Layer(**{"kind": "mbconv", "kernel": 3, **shape, **settings})
 
 
 BRANCHED = Architecture(
