@@ -29,7 +29,7 @@ class Blur(Op):
         return 9 * prod(self.shape(*inputs))
 
     def held(self, *inputs: Shape) -> int:
-        """See `Op`. What the first average gives is a pixel larger than its input, which is then gone."""
+        """See `Op`. What is averaged once is a pixel larger each way than what comes in."""
         ((channels, height, width),) = inputs
         return channels * (height + 1) * (width + 1)
 
