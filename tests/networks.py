@@ -20,7 +20,7 @@ CONVENTIONS = st.fixed_dictionaries(
     }
 )
 WIDTHS = st.integers(1, 12)
-BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity")
+BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity", "ghost", "pconv", "patch", "pool", "shift")
 HEADS = ("head", "pooled_head")
 
 
@@ -37,8 +37,14 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
-    if kind == "identity":
+    if kind in ("identity", "patch"):
         return Layer(**shape)
+    if kind == "pconv":
+        stride = shape.pop("stride")
+        residual = stride == 1 and out == channels and draw(st.booleans())
+        n_div = draw(st.integers(1, min(channels, 4)))
+        shape |= {"kernel": draw(st.sampled_from((1, 3, 5))), "n_div": n_div, "mid_channels": draw(WIDTHS)}
+        return Layer(**shape, activation=activation, residual=residual)
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
@@ -51,8 +57,14 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         shape["se_gate"] = draw(st.sampled_from(GATES))
     if kind == "sepconv":
         return Layer(**shape, mid_channels=channels)
-    if kind == "fused":
-        return Layer(**shape, mid_channels=draw(WIDTHS))
+    if kind == "ghost":
+        shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
+        if shape["stride"] == 1 and not shape.get("projection"):
+            del shape["kernel"]
+    if kind == "pool":
+        shape["pooling"] = draw(st.sampled_from(("max", "average")))
+    if kind in ("fused", "ghost", "pool", "shift"):
+        return Layer(**shape, mid_channels=draw(st.integers(1, 30) if kind == "shift" else WIDTHS))
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 
 

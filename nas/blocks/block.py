@@ -32,7 +32,7 @@ from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
-Activation = Literal["relu", "relu6", "hard-swish", "swish", "none"]
+Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 GATES: tuple[str, ...] = get_args(Gate)
@@ -56,6 +56,11 @@ BLOCKS: dict[str, Any] = {
     "sepconv": "nas.blocks.inverted:SepConv",
     "mbconv": "nas.blocks.inverted:MBConv",
     "fused": "nas.blocks.inverted:FusedMBConv",
+    "ghost": "nas.blocks.ghost:Ghost",
+    "pconv": "nas.blocks.pconv:PConv",
+    "patch": "nas.blocks.pconv:Patch",
+    "pool": "nas.blocks.parameter_free:PoolBlock",
+    "shift": "nas.blocks.parameter_free:ShiftBlock",
     "identity": "nas.blocks.plain:Identity",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",

@@ -14,7 +14,7 @@ from nas.errors import ArchitectureError
 
 @dataclass(frozen=True)
 class Conv(Op):
-    """Convolution without bias, then batch normalisation and an activation.
+    """Convolution without bias, then batch normalisation unless there is no `norm`, and an activation.
 
     It is padded by kernel // 2 on each side (`symmetric`), or, as TensorFlow does it (`same`), by as much as the output
     needs, an odd pixel below and at the right.
@@ -28,6 +28,7 @@ class Conv(Op):
     activation: str = "none"
     norm_eps: float = 1e-5
     padding: str = "symmetric"
+    norm: bool = True
 
     module: ClassVar[str] = "nas.blocks.modules:Conv"
     sizes: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "kernel")
@@ -57,8 +58,11 @@ class Conv(Op):
         kernel = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
         axes = "oikk" if self.groups == 1 else "o.kk" if self.depthwise else "..kk"
         out = (self.out_channels,)
+        gain = 1.0 if self.activation == "none" else 2.0
+        if not self.norm:
+            return {"conv.weight": Weight(kernel, axes, gain=gain, masked="ko")}
         return {
-            "conv.weight": Weight(kernel, axes, gain=1.0 if self.activation == "none" else 2.0, masked="k"),
+            "conv.weight": Weight(kernel, axes, gain=gain, masked="k"),
             "norm.weight": Weight(out, "o", start=1.0, masked="o"),
             "norm.bias": Weight(out, "o", masked="o"),
             "norm.running_mean": Weight(out, "o", trained=False),
@@ -67,7 +71,8 @@ class Conv(Op):
 
     def deployed(self) -> Mapping[str, tuple[int, ...]]:
         """See `Op`. Normalisation is folded: what is left of it is a bias."""
-        return {"conv.weight": self.weights()["conv.weight"].shape, "conv.bias": (self.out_channels,)}
+        kernel = {"conv.weight": self.weights()["conv.weight"].shape}
+        return kernel | {"conv.bias": (self.out_channels,)} if self.norm else kernel
 
     def macs(self, *inputs: Shape) -> int:
         """Normalisation counts nothing, as it folds away."""
@@ -109,8 +114,9 @@ class Conv(Op):
             pads=[pads[end] for end in (0, 1) for pads in (self._pads(height), self._pads(width))],
             group=self.groups,
         )
-        activated = self.activation != "none"
-        value = graph.normalised(f"{name}.norm", value, self.out_channels, prod(shape[1:]), activated, self.norm_eps)
+        if self.norm:
+            activated, fan_in = self.activation != "none", prod(shape[1:])
+            value = graph.normalised(f"{name}.norm", value, self.out_channels, fan_in, activated, self.norm_eps)
         return graph.activation(self.activation, value)
 
     def larger(self, other: Op) -> Conv | None:

@@ -13,7 +13,7 @@ from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inverted:
+class Inverted:
     """What all of them have."""
 
     out_channels: int
@@ -29,18 +29,22 @@ class _Inverted:
     projection: bool = False
     """Whether what comes in is added by a convolution of its own, where stride or width change."""
 
-    def _end(self, g: Graph, x: Wire, y: Wire, groups: int = 1) -> Wire:
-        """Excite, project, and add what came in."""
+    def _excited(self, g: Graph, y: Wire) -> Wire:
         if self.se_channels:
-            y = g.add("excite", SqueezeExcite(y.channels, self.se_channels, self.se_gate), y)
-        elif self.se_gate != "sigmoid":
+            return g.add("excite", SqueezeExcite(y.channels, self.se_channels, self.se_gate), y)
+        if self.se_gate != "sigmoid":
             raise ArchitectureError(f"Without `se_channels`, `se_gate` stays 'sigmoid', got {self.se_gate!r}.")
-        y = g.add("project", Conv(y.channels, self.out_channels, groups=groups), y)
+        return y
+
+    def _end(self, g: Graph, x: Wire, y: Wire, groups: int = 1, stride: int = 1) -> Wire:
+        """Excite, project, and add what came in. The `stride` is of the projection."""
+        y = self._excited(g, y)
+        y = g.add("project", Conv(y.channels, self.out_channels, 1, stride, groups), y)
         return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SepConv(_Inverted):
+class SepConv(Inverted):
     """Depthwise then linear pointwise convolution (arXiv:1801.04381, t = 1): also MBConv with expansion 1."""
 
     family: ClassVar[str] = "inverted bottleneck"
@@ -57,7 +61,7 @@ class SepConv(_Inverted):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MBConv(_Inverted):
+class MBConv(Inverted):
     """Inverted bottleneck (arXiv:1801.04381, section 3.3)."""
 
     groups: int = 1
@@ -72,7 +76,7 @@ class MBConv(_Inverted):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusedMBConv(_Inverted):
+class FusedMBConv(Inverted):
     """Fused inverted bottleneck (arXiv:2003.02838, section 3.1): one full convolution expands."""
 
     def write(self, g: Graph, x: Wire) -> Wire:

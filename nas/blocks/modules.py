@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard-swish": nn.Hardswish, "swish": nn.SiLU}
+ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard-swish": nn.Hardswish, "swish": nn.SiLU, "gelu": nn.GELU}
 GATES = {"sigmoid": nn.Sigmoid, "hard-sigmoid": nn.Hardsigmoid}
 
 
@@ -25,7 +25,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, batch normalisation, activation."""
+    """Convolution without bias, batch normalisation unless there is no `norm`, activation."""
 
     def __init__(
         self,
@@ -37,13 +37,15 @@ class Conv(nn.Sequential):
         activation: str = "none",
         norm_eps: float = 1e-5,
         padding: str = "symmetric",
+        norm: bool = True,
     ) -> None:
         super().__init__()
         if padding == "same":
             self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
         else:
             self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels, norm_eps)
+        if norm:
+            self.norm = nn.BatchNorm2d(out_channels, norm_eps)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()
 

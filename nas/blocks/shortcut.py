@@ -8,9 +8,10 @@ from nas.blocks.join import Add
 from nas.errors import ArchitectureError
 
 
-def added(g: Graph, x: Wire, y: Wire, *, residual: bool, projection: bool, stride: int) -> Wire:
+def added(g: Graph, x: Wire, y: Wire, *, residual: bool, projection: bool, stride: int, depthwise: int = 0) -> Wire:
     """What a block of this stride gives: `y`; with a `residual` the input `x` is added as it came, with a `projection`
-    by a 1×1 convolution and batch normalisation. Raises `ArchitectureError` where `x` needs no projection.
+    by a 1×1 convolution and batch normalisation, behind a `depthwise` one of that kernel unless it is 0. Raises
+    `ArchitectureError` where `x` needs no projection.
     """
     if not projection:
         return g.add("add", Add(), x, y) if residual else y
@@ -18,4 +19,6 @@ def added(g: Graph, x: Wire, y: Wire, *, residual: bool, projection: bool, strid
         raise ArchitectureError(
             "A `projection` is where stride or width change; where they do not, `residual` adds the input as it is."
         )
+    if depthwise:
+        x, stride = g.add("shortcut_depthwise", Conv(x.channels, x.channels, depthwise, stride, x.channels), x), 1
     return g.add("add", Add(), g.add("shortcut", Conv(x.channels, y.channels, 1, stride), x), y)

@@ -71,6 +71,7 @@ _SPELLINGS = {
     "hard-swish": "hard-swish",
     "hard_swish": "hard-swish",
     "hswish": "hard-swish",
+    "gelu": "gelu",
     "sigmoid": "sigmoid",
     "hard-sigmoid": "hard-sigmoid",
     "hard_sigmoid": "hard-sigmoid",

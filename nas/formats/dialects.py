@@ -83,6 +83,7 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 _MOBILE = ("inverted_bottleneck.conv?", "inverted_bottleneck.bn?", "depth_conv.conv", "depth_conv.bn")
+_GHOST = ("primary_conv.0", "primary_conv.1", "cheap_operation.0", "cheap_operation.1")
 _SQUEEZE = ("depth_conv.se.fc.reduce?", "depth_conv.se.fc.expand?")
 DIALECTS = (
     Dialect(
@@ -102,7 +103,24 @@ DIALECTS = (
             ("conv_dw", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pw", "bn2"),
             ("conv_exp", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn2"),
             ("conv", "bn1"),
+            (
+                *(f"ghost1.{part}" for part in _GHOST),
+                *(f"ghost1.short_conv.{place}?" for place in range(6)),
+                *("conv_dw?", "bn_dw?", "se.conv_reduce?", "se.conv_expand?"),
+                *(f"ghost2.{part}" for part in _GHOST),
+                *(f"shortcut.{place}?" for place in range(4)),
+            ),
         ),
+    ),
+    Dialect(
+        "timm",
+        ("patch_embed", "stages", "conv_head", "classifier"),
+        (
+            ("proj", "norm"),
+            ("downsample.reduction", "downsample.norm"),
+            ("spatial_mixing.partial_conv3", "mlp.0", "mlp.1", "mlp.3"),
+        ),
+        passed=r"(?<=\d)\.blocks(?=\.)",
     ),
     Dialect(
         "efficientnet-pytorch",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any, Protocol
 
 import numpy as np
@@ -130,6 +131,10 @@ class _Graph:
             return value
         if kind == "relu6":
             return self.node("Clip", [value, self.scalar("zero", 0.0), self.scalar("six", 6.0)])
+        if kind == "gelu":  # in the nodes that runtimes join into one
+            error = self.node("Erf", [self.node("Div", [value, self.scalar("sqrt2", sqrt(2))])])
+            both = self.node("Mul", [value, self.node("Add", [error, self.scalar("one", 1.0)])])
+            return self.node("Mul", [both, self.scalar("half", 0.5)])
         if kind == "swish":
             return self.node("Mul", [value, self.node("Sigmoid", [value])])
         operator, attributes = _UNARY[kind]

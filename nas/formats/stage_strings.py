@@ -91,7 +91,10 @@ class StageStrings:
         if layer.se_channels:
             parts.append(f"se{self.ratio(layer, float(expansion))}")
         if layer.activation != self.activation:
-            parts.append("n" + next(letter for letter, name in ACTIVATIONS.items() if name == layer.activation))
+            letter = next((letter for letter, name in ACTIVATIONS.items() if name == layer.activation), None)
+            if letter is None:
+                raise Inexpressible(f"only whole networks have {layer.activation}, got a {layer.kind} with it")
+            parts.append(f"n{letter}")
         if layer.stride == 1 and layer.in_channels == layer.out_channels and layer.residual == (kind == "cn"):
             parts.append("skip" if layer.residual else "noskip")
         return parts

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from nas.blocks.architecture import Architecture
+from nas.blocks.block import is_head
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
 from nas.formats.weights_file import COUNTER
+from nas.system.lazy import load
 from nas.system.text import one_line, short
 
 ACTIVATIONS = {
@@ -22,6 +26,7 @@ ACTIVATIONS = {
     "Identity": "none",
     "Hardswish": "hard-swish",
     "HardSwish": "hard-swish",
+    "GELU": "gelu",
     "Sigmoid": "sigmoid",
     "Hardsigmoid": "hard-sigmoid",
     "HardSigmoid": "hard-sigmoid",
@@ -95,37 +100,48 @@ def timm_tensors(model: Any) -> dict[str, Any]:
 
 
 def from_timm(model: Any, resolution: int | None = None) -> Architecture:
-    """The network of a timm model of the families EfficientNet and MobileNetV3 (which hold MobileNetV2, MnasNet, FBNet
+    """The network of a timm model of one of `FAMILIES` (EfficientNet and MobileNetV3 hold MobileNetV2, MnasNet, FBNet
     and the like), for square pictures: by default of the size that its configuration names.
 
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
-    if family not in ("EfficientNet", "MobileNetV3"):
-        raise ArchitectureError(f"Networks of timm's EfficientNet and MobileNetV3 are read, this is a {family}.")
+    if family not in FAMILIES:
+        *others, last = FAMILIES
+        raise ArchitectureError(f"Networks of timm's {', '.join(others)} and {last} are read, this is a {family}.")
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-    shape: tuple[int, ...] = (model.conv_stem.in_channels, size, size)
-    parts: list[tuple[str, Any]] = [("conv_stem", model)]
-    parts += [
-        (f"blocks.{stage}.{place}", block) for stage, run in enumerate(model.blocks) for place, block in enumerate(run)
-    ]
+    colours = next(module.in_channels for module in model.modules() if hasattr(module, "in_channels"))
+    shape: tuple[int, ...] = (colours, size, size)
     conventions = _conventions(model)
     layers: list[Layer] = []
-    for name, module in [*parts, ("conv_head", model)]:
+    for name, read in load(FAMILIES[family])(model, size):
+        channels, height, width = shape
         try:
-            if name == "conv_stem":
-                settings = _stem(module)
-            elif name == "conv_head":
-                settings = _head(module, family == "MobileNetV3")
-            else:
-                settings = _block(module)
-            channels, height, width = shape
-            layers.append(Layer(in_channels=channels, height=height, width=width, **settings, **conventions))
-        except _OtherModuleError as problem:
+            layers.append(Layer(in_channels=channels, height=height, width=width, **read(), **conventions))
+            shape = shape if is_head(layers[-1].kind) else layers[-1].output
+        except (_OtherModuleError, ArchitectureError) as problem:
             raise ArchitectureError(f"{name} of this timm network: {problem}") from None
-        if name != "conv_head":
-            shape = layers[-1].output
-    return Architecture(model.conv_stem.in_channels, size, size, tuple(layers))
+    return Architecture(colours, size, size, tuple(layers))
+
+
+Part = tuple[str, Callable[[], dict[str, Any]]]
+"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
+FAMILIES = {
+    "EfficientNet": "nas.formats.timm_network:parts",
+    "MobileNetV3": "nas.formats.timm_network:parts",
+    "GhostNet": "nas.formats.timm_ghostnet:parts",
+    "FasterNet": "nas.formats.timm_fasternet:parts",
+}
+"""What gives the parts of a model for square pictures of a size, by the name of its class."""
+
+
+def parts(model: Any, size: int) -> Iterator[Part]:
+    """Those of an `EfficientNet` or a `MobileNetV3`, in order."""
+    yield "conv_stem", partial(_stem, model)
+    for stage, run in enumerate(model.blocks):
+        for place, block in enumerate(run):
+            yield f"blocks.{stage}.{place}", partial(_block, block)
+    yield "conv_head", partial(_head, model, type(model).__name__ == "MobileNetV3")
 
 
 class _OtherModuleError(Exception):

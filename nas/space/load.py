@@ -32,7 +32,7 @@ OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
 """Of settings; of all others the default is the block's own."""
-OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}}
+OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}, "ghost": {"projection": True}}
 """Defaults of single kinds."""
 
 
@@ -291,6 +291,8 @@ def _layer(
     }
     if not given["se_channels"]:
         given.pop("se_gate", None)
+    if kind == "ghost" and stride == 1 and not given["projection"]:  # no convolution that it would be of
+        given.pop("kernel")
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
     return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 

@@ -48,7 +48,7 @@ def hold_statistics(network: nn.Module) -> None:
     and what normalisation gives is computed again.
     """
     for module in network.modules():
-        if isinstance(module, Conv):
+        if isinstance(module, Conv) and hasattr(module, "norm"):
             if module.norm.weight.requires_grad and not module.conv.weight.requires_grad:
                 module.conv._conv_forward = partial(_through, module.conv)  # type: ignore[method-assign]
                 module.forward = partial(_recomputed, module)  # type: ignore[method-assign]

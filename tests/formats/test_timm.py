@@ -112,7 +112,7 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "resolution": draw(st.integers(1, 24)),
         "stem": draw(st.integers(1, 24)),
         "head": draw(st.integers(int(pooled), 24)),
-        "activation": draw(st.sampled_from(("relu", "relu6", "swish", "hard_swish"))),
+        "activation": draw(st.sampled_from(("relu", "relu6", "swish", "hard_swish", "gelu"))),
         "num_classes": draw(st.integers(1, 9)),
         "blocks": stages,
         "in_channels": draw(st.integers(1, 4)),

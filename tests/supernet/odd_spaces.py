@@ -82,6 +82,31 @@ stages:
   - {name: top, block: conv, width: 10, kernel: 3}
 head: {width: 16}
 """,
+    "ghosts": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: ghost, width: {choice: [8, 11]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
+     expansion: {choice: [1, 2.2]}, dfc: {choice: [true, false], per: layer}}
+  - {name: top, block: ghost, width: 12, stride: 2, se: {choice: [0, 0.5]}}
+head: {width: 16}
+""",
+    "mixers": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  partial: {kind: pconv, expansion: 2}
+  largest: {kind: pool, kernel: 3, expansion: 2}
+  average: {kind: pool, kernel: 5, expansion: 3, pooling: average}
+  shifted: {kind: shift, kernel: 3, expansion: 3}
+stages:
+  - {name: stem, block: patch, width: {choice: [8, 12]}, stride: 2}
+  - {name: body, block: {choice: [partial, largest, average, shifted], per: layer}, width: {choice: [8, 12]},
+     depth: {choice: [1, 2]}}
+  - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [1, 2]}}
+head: {width: 16}
+""",
     "residuals": """
 input: {resolution: 16}
 activation: relu

@@ -1,0 +1,62 @@
+"""Ghost bottlenecks: half of the channels are made by cheap operations of the other half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.blocks.convolution import Conv
+from nas.blocks.graph import Graph, Wire
+from nas.blocks.inverted import Inverted
+from nas.blocks.join import Concat
+from nas.blocks.mixing import Gated, LineConv, LocalPool, Slice
+from nas.blocks.shortcut import added
+from nas.errors import ArchitectureError
+
+CHEAP = 3
+"""Kernel of the cheap operations, as published."""
+LINE = 5
+"""Reach of long-range attention along each axis, on half the pixels, as published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ghost(Inverted):
+    """Ghost bottleneck of GhostNet (arXiv:1911.11907, section 3.2), and of GhostNetV2 with `dfc`.
+
+    Two ghost modules, one that expands and a linear one, with a depthwise convolution between them where the stride is
+    above 1. `projection` is the published shortcut: a depthwise convolution of the same kernel, then a pointwise one.
+    """
+
+    kernel: int = 3
+    """Of the depthwise convolutions, which are there with a stride or a projection."""
+    dfc: bool = False
+    """Whether the first module is gated by decoupled fully connected attention: averages of 2×2 pixels, weighed along
+    rows, then along columns (arXiv:2211.12905, section 4)."""
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        into, width = x.channels, self.mid_channels
+        y = _ghosts(g, "expand", x, width, self.activation)
+        if self.dfc:
+            gate = g.add("gate_pool", LocalPool(2, 2, "average", edges=False), x)
+            gate = g.add("gate_conv", Conv(into, width), gate)
+            gate = g.add("gate_rows", LineConv(width, LINE), gate)
+            gate = g.add("gate_columns", LineConv(width, LINE, vertical=True), gate)
+            y = g.add("gate", Gated(), y, gate)
+        if self.stride > 1:
+            y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width), y)
+        elif not self.projection and self.kernel != CHEAP:
+            raise ArchitectureError(
+                "A ghost layer without stride or projection has no depthwise convolution, so `kernel` stays "
+                f"{CHEAP}, got {self.kernel}."
+            )
+        y = _ghosts(g, "project", self._excited(g, y), self.out_channels, "none")
+        shortcut = {"residual": self.residual, "projection": self.projection, "stride": self.stride}
+        return added(g, x, y, **shortcut, depthwise=self.kernel)
+
+
+def _ghosts(g: Graph, name: str, x: Wire, width: int, activation: str) -> Wire:
+    """A ghost module: a pointwise convolution to half of the width, and for each of its channels a depthwise one."""
+    half = -(-width // 2)
+    first = g.add(name, Conv(x.channels, half, activation=activation), x)
+    second = g.add(f"{name}_cheap", Conv(half, half, CHEAP, 1, half, activation), first)
+    y = g.add(f"{name}_join", Concat(), first, second)
+    return g.add(f"{name}_cut", Slice(0, width), y) if width % 2 else y

@@ -1,0 +1,196 @@
+"""Cheap ways to mix pixels and channels: pools, shifts, lines, and parts of a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from nas.blocks.op import OnnxGraph, Op, Shape, Weight
+from nas.errors import ArchitectureError
+
+
+@dataclass(frozen=True)
+class LocalPool(Op):
+    """The largest value or the average over a window of kernel×kernel pixels, by channel.
+
+    Windows reach kernel // 2 over the edges, where there is nothing to count (`edges`), or lie within the picture.
+    """
+
+    kernel: int
+    stride: int = 1
+    pooling: str = "max"
+    edges: bool = True
+
+    module: ClassVar[str] = "nas.blocks.mixing_modules:LocalPool"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        ((channels, height, width),) = inputs
+        if not self.edges and min(height, width) < self.kernel:
+            raise ArchitectureError(
+                f"Pooling of {self.kernel}×{self.kernel} pixels needs as many at least, got {height}×{width}."
+            )
+        reach = self.kernel // 2 if self.edges else 0
+        high, wide = ((size + 2 * reach - self.kernel) // self.stride + 1 for size in (height, width))
+        return channels, high, wide
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        kind, extra = ("MaxPool", {}) if self.pooling == "max" else ("AveragePool", {"count_include_pad": 0})
+        window = {"kernel_shape": [self.kernel] * 2, "strides": [self.stride] * 2}
+        pads = [self.kernel // 2 if self.edges else 0] * 4
+        return graph.node(kind, [*values], **window, pads=pads, **extra)
+
+
+@dataclass(frozen=True)
+class Shift(Op):
+    """Channels moved by a pixel or more, zeros behind them (arXiv:1711.08141, section 3.1): as many groups of channels
+    as a kernel×kernel window has places, each moved to one of them; channels that are left over stay."""
+
+    channels: int
+    kernel: int = 3
+
+    module: ClassVar[str] = "nas.blocks.mixing_modules:Shift"
+
+    @property
+    def keeps(self) -> bool:
+        """By its place a channel is moved."""
+        return False
+
+    @property
+    def group(self) -> int:
+        """Channels that are moved alike; 0 where none is moved."""
+        return self.channels // self.kernel**2 if self.kernel > 1 else 0
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        return shape
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        ((channels, height, width),) = shapes
+        reach, group = self.kernel // 2, self.group
+        if not group:
+            return values[0]
+        pads = graph.integers(f"{name}.pads", [0, 0, reach, reach] * 2)
+        padded = graph.node("Pad", [*values, pads])
+        axes = graph.integers(f"{name}.axes", [1, 2, 3])
+        parts = []
+        for place in range(self.kernel**2):
+            down, right = divmod(place, self.kernel)
+            starts = [place * group, down, right]
+            ends = [(place + 1) * group, down + height, right + width]
+            bounds = [graph.integers(f"{name}.{end}{place}", at) for end, at in (("from", starts), ("to", ends))]
+            parts.append(graph.node("Slice", [padded, *bounds, axes]))
+        if left := channels % self.kernel**2:
+            bounds = [
+                graph.integers(f"{name}.{end}", [at]) for end, at in (("from", channels - left), ("to", channels))
+            ]
+            parts.append(graph.node("Slice", [*values, *bounds, graph.integers(f"{name}.axis", [1])]))
+        return graph.node("Concat", parts, axis=1)
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        """Every group is copied twice, by a call of its own and when groups are joined."""
+        if not self.group:
+            return {}
+        return {"operators": self.kernel**2 + 2, "traffic": 4 * prod(inputs[0])}
+
+
+@dataclass(frozen=True)
+class Slice(Op):
+    """Some of its input's channels, from one place up to another."""
+
+    start: int
+    stop: int
+
+    module: ClassVar[str] = "nas.blocks.mixing_modules:Slice"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        ((channels, *size),) = inputs
+        if not 0 <= self.start < self.stop <= channels:
+            raise ArchitectureError(f"There are channels 0 to {channels}, got a slice {self.start} to {self.stop}.")
+        return (self.stop - self.start, *size)
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        return {"operators": 1, "traffic": 2 * prod(self.shape(*inputs))}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        bounds = (("start", self.start), ("stop", self.stop), ("axis", 1))
+        return graph.node("Slice", [*values, *(graph.integers(f"{name}.{what}", [at]) for what, at in bounds)])
+
+
+@dataclass(frozen=True)
+class LineConv(Op):
+    """Depthwise convolution along one axis, without bias, then batch normalisation."""
+
+    channels: int
+    kernel: int
+    vertical: bool = False
+    norm_eps: float = 1e-5
+
+    module: ClassVar[str] = "nas.blocks.mixing_modules:LineConv"
+    sizes: ClassVar[tuple[str, ...]] = ("channels",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        return shape
+
+    def weights(self) -> Mapping[str, Weight]:
+        out, kernel = (self.channels,), (self.kernel, 1) if self.vertical else (1, self.kernel)
+        return {
+            "conv.weight": Weight((self.channels, 1, *kernel), "o...", gain=1.0),
+            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
+            "norm.bias": Weight(out, "o", masked="o"),
+            "norm.running_mean": Weight(out, "o", trained=False),
+            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
+        }
+
+    def deployed(self) -> Mapping[str, tuple[int, ...]]:
+        """See `Op`. Normalisation is folded: what is left of it is a bias."""
+        return {"conv.weight": self.weights()["conv.weight"].shape, "conv.bias": (self.channels,)}
+
+    def macs(self, *inputs: Shape) -> int:
+        return prod(inputs[0]) * self.kernel
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        values = prod(inputs[0])
+        features = {"operators": 1, "weights": self.channels * self.kernel, "traffic": 2 * values}
+        return features | {f"depthwise{self.kernel}": self.macs(*inputs)}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        shape = self.weights()["conv.weight"].shape
+        reach = [size // 2 for size in shape[2:]]
+        inputs = [*values, graph.weight(f"{name}.conv.weight", *shape)]
+        value = graph.node(
+            "Conv", inputs, kernel_shape=[*shape[2:]], strides=[1, 1], pads=[*reach, *reach], group=self.channels
+        )
+        return graph.normalised(f"{name}.norm", value, self.channels, self.kernel, False, self.norm_eps)
+
+
+@dataclass(frozen=True)
+class Gated(Op):
+    """The first input times the sigmoid of the second, which may be smaller: its nearest pixel counts."""
+
+    module: ClassVar[str] = "nas.blocks.mixing_modules:Gated"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        value, gate = inputs
+        if value[0] != gate[0]:
+            raise ArchitectureError(f"A gate has the channels of its value, got {gate[0]} for {value[0]}.")
+        return value
+
+    def held(self, *inputs: Shape) -> int:
+        """See `Op`. The gate in its full size is there when the product is."""
+        return 2 * prod(inputs[0])
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        value, gate = map(prod, inputs)
+        return {"operators": 3, "traffic": 2 * gate + gate + value + 3 * value}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        value, gate = values
+        gate = graph.node("Sigmoid", [gate])
+        if shapes[0] != shapes[1]:
+            sizes = [graph.node("Shape", [gate], end=2), graph.node("Shape", [value], start=2)]
+            nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            gate = graph.node("Resize", [gate, "", "", graph.node("Concat", sizes, axis=0)], **nearest)
+        return graph.node("Mul", [value, gate])
