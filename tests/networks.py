@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nas.blocks import Architecture, Layer
+from nas.blocks.cell import EDGES, MOST_NODES, edges
 from nas.blocks.layer import ACTIVATIONS, GATES, PADDINGS
 
 CONVENTIONS = st.fixed_dictionaries(
@@ -21,6 +22,7 @@ CONVENTIONS = st.fixed_dictionaries(
 )
 WIDTHS = st.integers(1, 12)
 BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity", "ghost", "pconv", "patch", "pool", "shift")
+BLOCKS += ("cell", "preact", "norm")
 HEADS = ("head", "pooled_head")
 
 
@@ -35,7 +37,15 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
             shape["head_bias"] = draw(st.booleans())
         shape |= {"mid_channels": mid, "activation": activation if mid else "relu"}
         return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
+    if kind in ("cell", "norm"):
+        nodes = draw(st.integers(2, MOST_NODES)) if kind == "cell" else 0
+        own = {edge: draw(st.sampled_from(EDGES)) for edge in edges(nodes)} | ({"nodes": nodes} if nodes else {})
+        return Layer(**shape, **own, out_channels=channels, activation=activation)
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
+    if kind == "preact":
+        whole = height % shape["stride"] == width % shape["stride"] == 0
+        shape["stride"], kernel = (shape["stride"] if whole else 1), draw(st.sampled_from((1, 3)))
+        return Layer(**shape, out_channels=draw(WIDTHS), kernel=kernel, activation=activation)
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
     if kind in ("identity", "patch"):
         return Layer(**shape)

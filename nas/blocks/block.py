@@ -62,6 +62,9 @@ BLOCKS: dict[str, Any] = {
     "pool": "nas.blocks.parameter_free:PoolBlock",
     "shift": "nas.blocks.parameter_free:ShiftBlock",
     "identity": "nas.blocks.plain:Identity",
+    "cell": "nas.blocks.cell:Cell",
+    "preact": "nas.blocks.preactivation:Preact",
+    "norm": "nas.blocks.preactivation:NormAct",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",
 }

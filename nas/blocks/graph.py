@@ -52,7 +52,7 @@ class Graph:
         """An op that takes these values. Raises `ArchitectureError` where they do not fit, or for a name used twice."""
         if any(node.name == name for node in self.nodes):
             raise ArchitectureError(f"Ops of a block have different names, got {name!r} twice.")
-        if shared := {field.name for field in fields(op)} & self._conventions.keys():
+        if self._conventions and (shared := {field.name for field in fields(op)} & self._conventions.keys()):
             op = replace(op, **{name: self._conventions[name] for name in shared})
         shapes = tuple(wire.shape for wire in takes)
         shape = op.shape(*shapes)

@@ -50,6 +50,22 @@ class Conv(nn.Sequential):
             self.act = ACTIVATIONS[activation]()
 
 
+class Norm(nn.Sequential):
+    """Batch normalisation."""
+
+    def __init__(self, channels: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, norm_eps)
+
+
+class Activate(nn.Sequential):
+    """An activation."""
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.act = ACTIVATIONS[activation]()
+
+
 class SqueezeExcite(nn.Module):
     """Channel attention: pool, squeeze, activation, excite, gate, product."""
 
@@ -110,6 +126,13 @@ class Concat(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return torch.cat(inputs, 1)
+
+
+class Zero(nn.Module):
+    """Zeros in the shape of its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0
 
 
 class Wired(nn.Sequential):

@@ -7,6 +7,8 @@ quantisation needs it done before.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -14,12 +16,14 @@ from onnx import helper, numpy_helper
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a model of `nas.formats.onnx_graph` in which no batch normalisation follows a convolution."""
+    """A copy of a model of `nas.formats.onnx_graph` in which no batch normalisation follows a convolution
+    whose value nothing else takes."""
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
     graph = folded.graph
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    makers = {node.output[0]: node for node in graph.node if node.op_type == "Conv"}
+    uses = Counter(name for node in graph.node for name in node.input)
+    makers = {n.output[0]: n for n in graph.node if n.op_type == "Conv" and uses[n.output[0]] == 1}
     kept = []
     for node in graph.node:
         before = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
