@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import gcd
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,16 +23,46 @@ CONVENTIONS = st.fixed_dictionaries(
     }
 )
 WIDTHS = st.integers(1, 12)
-BLOCKS = ("conv", "sepconv", "mbconv", "fused", "identity", "ghost", "pconv", "patch", "pool", "shift")
-BLOCKS += ("cell", "preact", "norm")
-HEADS = ("head", "pooled_head")
+ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
+BLOCKS = (*PLAIN, *ATTENTION, "cell", "preact", "norm")
+HEADS = ("head", "pooled_head", "norm_head")
+HEADS_OF = {
+    "heads": st.integers(1, 3),
+    "key_channels": st.integers(1, 5),
+    "value_channels": st.integers(1, 5),
+    "window": st.integers(0, 4),
+    "positions": st.sampled_from(("none", "distance", "offset")),
+}
+
+
+def _attending(kind: str, out: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Settings of a block with attention, or with pooling in its place, for an output of this width."""
+    common: dict[str, st.SearchStrategy[Any]] = {"mid_channels": WIDTHS}
+    if kind == "mhsa":
+        return st.fixed_dictionaries({**common, **HEADS_OF, "layer_scale": st.booleans()})
+    common["kernel"] = st.sampled_from((1, 3, 5, 7))
+    if kind == "poolformer":
+        return st.fixed_dictionaries({**common, "layer_scale": st.booleans(), "conv_bias": st.booleans()})
+    if kind == "moat":
+        common["se_channels"] = st.integers(0, 3)
+    if kind == "shsa" and out < 3:  # one value by itself is normalised to nothing but its rounding
+        return st.fixed_dictionaries(common)
+    some = HEADS_OF if kind == "moat" else {"part_channels": st.integers(2, out - 1), "key_channels": WIDTHS}
+    return st.fixed_dictionaries({**common, **some}) | st.fixed_dictionaries(common)
 
 
 @st.composite
 def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -> Layer:
     """A layer of this kind for an input of this shape."""
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
-    activation = draw(st.sampled_from(ACTIVATIONS))
+    evolved = (
+        kind not in ("pooled_head", "rep", "cell", "preact", "norm", *ATTENTION) and height * width > 80
+    )  # a few values are near each other
+    activation = draw(st.sampled_from([name for name in ACTIVATIONS if evolved or name != "evonorm"]))
+    if kind == "norm_head":
+        words = {"head_norm": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
+        return Layer(**shape, **words, out_channels=draw(WIDTHS), classifiers=draw(st.integers(1, 3)))
     if kind in HEADS:
         mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
         if kind == "pooled_head":
@@ -55,6 +87,10 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         n_div = draw(st.integers(1, min(channels, 4)))
         shape |= {"kernel": draw(st.sampled_from((1, 3, 5))), "n_div": n_div, "mid_channels": draw(WIDTHS)}
         return Layer(**shape, activation=activation, residual=residual)
+    if kind in ATTENTION:
+        return Layer(**shape, **draw(_attending(kind, out)), activation=activation)
+    if kind == "rep":
+        return draw(reps(shape))
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
@@ -69,21 +105,42 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         return Layer(**shape, mid_channels=channels)
     if kind == "ghost":
         shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
-        if shape["stride"] == 1 and not shape.get("projection"):
-            del shape["kernel"]
     if kind == "pool":
         shape["pooling"] = draw(st.sampled_from(("max", "average")))
-    if kind in ("fused", "ghost", "pool", "shift"):
-        return Layer(**shape, mid_channels=draw(st.integers(1, 30) if kind == "shift" else WIDTHS))
+    if kind == "shift":
+        shape["kernel"] = draw(st.sampled_from((3, 5)))
+        return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
+    if kind in ("fused", "ghost", "pool"):
+        return Layer(**shape, mid_channels=draw(WIDTHS))
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 
 
 @st.composite
-def architectures(draw: st.DrawFn) -> Architecture:
-    """A chain of one to five layers of any kinds, with or without a head."""
+def reps(draw: st.DrawFn, shape: dict[str, Any]) -> Layer:
+    """A re-parameterized layer of this input, width and stride."""
+    depthwise, squeezed = draw(st.booleans()), draw(st.integers(0, 2))
+    common = gcd(shape["in_channels"], shape["out_channels"])
+    groups = 1 if depthwise else draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
+    return Layer(
+        **shape,
+        kernel=draw(st.sampled_from(range(1, 14, 2))),
+        groups=groups,
+        depthwise=depthwise,
+        se_channels=squeezed,
+        se_gate=draw(st.sampled_from(GATES)) if squeezed else "sigmoid",
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        branches=draw(st.integers(1, 3)),
+        small_kernel=draw(st.sampled_from((1, 3, 5))),
+        identity=draw(st.booleans()),
+    )
+
+
+@st.composite
+def architectures(draw: st.DrawFn, within: Sequence[str] = BLOCKS, heads: Sequence[str] = HEADS) -> Architecture:
+    """A chain of one to five layers of these kinds, with or without a head."""
     start = draw(WIDTHS), draw(st.integers(1, 11)), draw(st.integers(1, 11))
-    kinds = draw(st.lists(st.sampled_from(BLOCKS), max_size=4))
-    kinds += draw(st.lists(st.sampled_from(HEADS), min_size=0 if kinds else 1, max_size=1))
+    kinds = draw(st.lists(st.sampled_from(within), max_size=4))
+    kinds += draw(st.lists(st.sampled_from(heads), min_size=0 if kinds else 1, max_size=1))
     chain: list[Layer] = []
     for kind in kinds:
         chain.append(draw(layers(kind, *(chain[-1].output if chain else start))))

@@ -3,7 +3,7 @@
 `PROXIES` is where they are registered: each is a function of an `Untrained` network, larger is better.
 
 Binary codes (NASWOT) are taken where an activation module has its input: the bit of a unit is 1 where that input is
-positive, for ReLU, ReLU6, hard-swish and swish alike. ReLU6's upper bound makes no third region, and the ReLU inside
+positive, for all activations alike. ReLU6's upper bound makes no third region, and the ReLU inside
 squeeze-and-excitation, which sees one pixel, is not counted. A block is a Layer; one that computes nothing (a skip
 between equal shapes) is passed over, and the head counts for NASWOT, synflow and ZiCo only.
 """
@@ -24,9 +24,11 @@ from torch.nn.functional import cross_entropy, interpolate, pad, pixel_unshuffle
 from nas.accuracy.one_thread import one_thread
 from nas.blocks import modules
 from nas.blocks.architecture import Architecture
+from nas.blocks.attention_modules import Attention, LayerNorm
 from nas.blocks.build import build
+from nas.blocks.evonorm_module import EvoNorm
 
-_ACTIVATIONS = tuple(modules.ACTIVATIONS.values())
+_ACTIVATIONS = (*modules.ACTIVATIONS.values(), EvoNorm)
 
 
 def measure(
@@ -56,7 +58,7 @@ class Untrained:
         self.inputs = inputs.expand(-1, architecture.channels, -1, -1)  # N,C,H,W
         self.labels = labels % architecture.num_classes  # N
         with torch.device("meta"):
-            network = build(architecture)
+            network = build(architecture.for_training())
         self.network = network.to_empty(device="cpu").train().requires_grad_(False)
         self.weights = []
         for module in self.network.modules():
@@ -65,7 +67,7 @@ class Untrained:
                 self.weights.append(module.weight)
                 if module.bias is not None:
                     module.bias.zero_()
-            elif isinstance(module, nn.BatchNorm2d):
+            elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()
 
     @cached_property
@@ -113,13 +115,16 @@ def naswot(network: Untrained) -> float:
 def synflow(network: Untrained) -> float:
     """log of the sum of θ ∂R/∂θ over all weights, R the sum of outputs for an input of ones (arXiv:2006.05467, eq. 1).
 
-    Weights are absolute values, there is no batch normalisation (arXiv:2101.08134, section 3.2) and no activation:
-    what flows is positive, where they are the identity or close to it. In float64, which holds about 300 layers.
+    Weights are absolute values, there is no normalisation (arXiv:2101.08134, section 3.2) and no activation: what flows
+    is positive, where they are the identity or close to it. Attention is to all pixels alike, so that it is linear. In
+    float64, which holds about 300 layers.
     """
     linear = copy.deepcopy(network.network).double()
     for module in linear.modules():
+        if isinstance(module, Attention):
+            module.scale = 0.0
         for name, child in list(module.named_children()):
-            if isinstance(child, (nn.BatchNorm2d, *_ACTIVATIONS)):
+            if isinstance(child, (nn.BatchNorm2d, LayerNorm, *_ACTIVATIONS)):
                 setattr(module, name, nn.Identity())
     for parameter in linear.parameters():
         parameter.abs_()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nas.data.batches import picture_tensor
 from nas.data.data import Split
 from nas.formats.config import Pictures
+from nas.formats.merged import merged
 from nas.formats.weights_file import plain_weights
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population
@@ -82,7 +83,8 @@ class Shared:
 
     def weights(self, genotype: Genotype) -> dict[str, NDArray[np.float32]]:
         """The state of that network, by the names of `nas.blocks.build.build(architecture).state_dict()`."""
-        return plain_weights(self.network(genotype).state_dict())
+        weights = plain_weights(self.network(genotype).state_dict())
+        return merged(self.shared.trained.decode(genotype), weights)
 
     def _scores(self, population: Population) -> list[Score]:
         canonical = self.space.canonical(population)

@@ -23,12 +23,11 @@ from nas.accuracy.trainings import FILE, Curve, Trainings
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data
 from nas.errors import Interrupted, NasError
-from nas.formats.weights import random_weights
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
 from nas.training.fit import fit
 from nas.training.history import Epoch
-from nas.training.network import network_of
+from nas.training.network import untrained
 from nas.training.recipe import Recipe
 from nas.training.score import standard_error
 from nas.workers import Workers
@@ -54,7 +53,7 @@ class Training:
 
     def __call__(self, architecture: Architecture, watch: Callable[[Epoch], object] = lambda epoch: None) -> Curve:
         """`watch` is called with every epoch that ends. Raises `NasError` as `fit` does."""
-        network = network_of(architecture, random_weights(architecture, self.seed))
+        network = untrained(architecture, self.seed)
         with nullcontext() if torch.cuda.is_available() else one_thread():
             fitted = fit(network, self.data, self.recipe, seed=self.seed, teller=self.teller, watch=watch)
         return tuple(top1_of(epoch) for epoch in fitted.history)

@@ -86,6 +86,10 @@ class Architecture:
             sizes[index] = layers[-1].output
         return replace(self, height=resolution, width=resolution, layers=tuple(layers))
 
+    def for_training(self) -> Architecture:
+        """The network as it is trained from random weights: see `Layer.for_training`."""
+        return replace(self, layers=tuple(layer.for_training() for layer in self.layers))
+
     def classified(self, classes: int) -> Architecture:
         """The same network with a head for so many classes. Raises `ArchitectureError` where it ends in none."""
         *layers, last = self.layers

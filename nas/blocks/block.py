@@ -21,7 +21,7 @@ A block is a frozen dataclass of whole numbers, words and flags, with a method `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
@@ -32,7 +32,7 @@ from nas.system.lazy import load
 
 MAX_DIMENSION = 65_536
 
-Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "none"]
+Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "evonorm", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 GATES: tuple[str, ...] = get_args(Gate)
@@ -44,6 +44,13 @@ class Block(Protocol):
     `family`  kinds of one family share weights in a superkernel where their ops have one name; by default the kind
     `head`    True for what only the end of a network is made of
     `expands` False where `mid_channels` is the width of the input, not a choice
+    `inside`  True where inner widths are multiples of the output's width; as a rule they are of the input's
+    `parts`   names of fields that are parts of the output's width, and keep their share where it changes
+    `untimed` names of fields that its time does not depend on: no columns of a table
+
+    A block that is trained in another form than it is used in has a method `write_training` beside `write`. Instead of
+    a `BiasConv` called X it then has branches called X_1, X_2, … (`branch`): `Conv` and `Norm` of one input. Their sum
+    is what the one convolution computes (`nas.formats.merged`). All other ops are the same, by the same names.
     """
 
     def write(self, g: Graph, x: Wire, /) -> Wire:
@@ -56,6 +63,10 @@ BLOCKS: dict[str, Any] = {
     "sepconv": "nas.blocks.inverted:SepConv",
     "mbconv": "nas.blocks.inverted:MBConv",
     "fused": "nas.blocks.inverted:FusedMBConv",
+    "mhsa": "nas.blocks.mhsa:Mhsa",
+    "moat": "nas.blocks.moat:Moat",
+    "shsa": "nas.blocks.shsa:Shsa",
+    "poolformer": "nas.blocks.poolformer:PoolFormer",
     "ghost": "nas.blocks.ghost:Ghost",
     "pconv": "nas.blocks.pconv:PConv",
     "patch": "nas.blocks.pconv:Patch",
@@ -65,8 +76,10 @@ BLOCKS: dict[str, Any] = {
     "cell": "nas.blocks.cell:Cell",
     "preact": "nas.blocks.preactivation:Preact",
     "norm": "nas.blocks.preactivation:NormAct",
+    "rep": "nas.blocks.rep:Rep",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",
+    "norm_head": "nas.blocks.heads:NormHead",
 }
 
 
@@ -91,6 +104,11 @@ def expands(kind: str) -> bool:
     return "mid_channels" in columns_of(found) and bool(getattr(found, "expands", True))
 
 
+def inside(kind: str) -> bool:
+    """Whether a space's `expansion` and `se` of it are relative to its output's width."""
+    return bool(getattr(block_class(kind), "inside", False))
+
+
 def family_of(kind: str) -> str:
     """Name of the family of a kind of layer."""
     return str(getattr(block_class(kind), "family", kind))
@@ -108,6 +126,8 @@ class Column:
     flag: bool = False
     least: int = 0
     """Of a number."""
+    timed: bool = True
+    """Whether a layer's time depends on it."""
 
     @property
     def absent(self) -> Any:
@@ -164,15 +184,22 @@ def columns_of(block: Any) -> Mapping[str, Column]:
         standard = _STANDARD.get(field.name)
         least = standard.least if standard else min(1, default) if isinstance(default, int) else 1
         least = 1 if default is MISSING else least  # what has no default is needed
-        found[field.name] = Column(field.name, default, words, hint is bool, least)
+        timed = field.name not in getattr(block, "untimed", ())
+        found[field.name] = Column(field.name, default, words, hint is bool, least, timed)
     return found
 
 
-def further_columns() -> dict[str, Column]:
+@cache
+def timed_columns(block: Any) -> Mapping[str, Column]:
+    """Those of them that a layer's time depends on: the ones that a table has."""
+    return {name: column for name, column in columns_of(block).items() if column.timed}
+
+
+def further_columns(of: Callable[[Any], Mapping[str, Column]] = timed_columns) -> dict[str, Column]:
     """Columns of registered kinds that are not among the standard ones, in the order of the kinds."""
     found: dict[str, Column] = {}
     for kind in BLOCKS:
-        for name, column in columns_of(block_class(kind)).items():
+        for name, column in of(block_class(kind)).items():
             if name not in _STANDARD:
                 found.setdefault(name, column)
     return found
@@ -181,4 +208,4 @@ def further_columns() -> dict[str, Column]:
 def absent(name: str) -> Any:
     """What a column holds for a layer of a kind that has no such field. Raises `KeyError` for an unknown column."""
     column = _STANDARD.get(name)
-    return (column or further_columns()[name]).absent
+    return (column or further_columns(columns_of)[name]).absent

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from nas.blocks.evonorm import EVONORM, EvoNorm
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True)
-class Conv(Op):
-    """Convolution without bias, then batch normalisation unless there is no `norm`, and an activation.
+class _Convolution(Op):
+    """What all convolutions have.
 
-    It is padded by kernel // 2 on each side (`symmetric`), or, as TensorFlow does it (`same`), by as much as the output
-    needs, an odd pixel below and at the right.
+    They are padded by kernel // 2 on each side (`symmetric`), or, as TensorFlow does it (`same`), by as much as the
+    output needs, an odd pixel below and at the right.
     """
 
     in_channels: int
@@ -26,11 +27,8 @@ class Conv(Op):
     stride: int = 1
     groups: int = 1
     activation: str = "none"
-    norm_eps: float = 1e-5
     padding: str = "symmetric"
-    norm: bool = True
 
-    module: ClassVar[str] = "nas.blocks.modules:Conv"
     sizes: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "kernel")
 
     @property
@@ -53,29 +51,8 @@ class Conv(Op):
             )
         return self.out_channels, -(-height // self.stride), -(-width // self.stride)
 
-    def weights(self) -> Mapping[str, Weight]:
-        """A depthwise convolution has no input channels to choose among; one in groups has no slices."""
-        kernel = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
-        axes = "oikk" if self.groups == 1 else "o.kk" if self.depthwise else "..kk"
-        out = (self.out_channels,)
-        gain = 1.0 if self.activation == "none" else 2.0
-        if not self.norm:
-            return {"conv.weight": Weight(kernel, axes, gain=gain, masked="ko")}
-        return {
-            "conv.weight": Weight(kernel, axes, gain=gain, masked="k"),
-            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
-            "norm.bias": Weight(out, "o", masked="o"),
-            "norm.running_mean": Weight(out, "o", trained=False),
-            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
-        }
-
-    def deployed(self) -> Mapping[str, tuple[int, ...]]:
-        """See `Op`. Normalisation is folded: what is left of it is a bias."""
-        kernel = {"conv.weight": self.weights()["conv.weight"].shape}
-        return kernel | {"conv.bias": (self.out_channels,)} if self.norm else kernel
-
     def macs(self, *inputs: Shape) -> int:
-        """Normalisation counts nothing, as it folds away."""
+        """Normalisation counts nothing, as it folds away; nor does a bias."""
         _, height, width = self.shape(*inputs)
         return height * width * self.out_channels * (self.in_channels // self.groups) * self.kernel**2
 
@@ -103,33 +80,34 @@ class Conv(Op):
         }
         return found | {"grouped": taken + given} if self.groups > 1 else found
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        shape = self.weights()["conv.weight"].shape
+    def _kernel(self, masked: str) -> Weight:
+        """A depthwise convolution has no input channels to choose among; one in groups has no slices."""
+        shape = self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
+        axes = "oikk" if self.groups == 1 else "o.kk" if self.depthwise else "..kk"
+        return Weight(shape, axes, gain=1.0 if self.activation == "none" else 2.0, masked=masked)
+
+    def _node(self, graph: OnnxGraph, values: tuple[str, ...], weights: list[str], shapes: tuple[Shape, ...]) -> str:
         _, height, width = shapes[0]
-        value = graph.node(
+        return graph.node(
             "Conv",
-            [*values, graph.weight(f"{name}.conv.weight", *shape)],
+            [*values, *weights],
             kernel_shape=[self.kernel, self.kernel],
             strides=[self.stride, self.stride],
-            pads=[pads[end] for end in (0, 1) for pads in (self._pads(height), self._pads(width))],
+            pads=[pads[end] for end in (0, 1) for pads in (self.pads(height), self.pads(width))],
             group=self.groups,
         )
-        if self.norm:
-            activated, fan_in = self.activation != "none", prod(shape[1:])
-            value = graph.normalised(f"{name}.norm", value, self.out_channels, fan_in, activated, self.norm_eps)
-        return graph.activation(self.activation, value)
 
-    def larger(self, other: Op) -> Conv | None:
+    def larger(self, other: Op) -> Self | None:
         """Depthwise ones have as many groups as channels; others in groups are no slices."""
-        if isinstance(other, Conv) and self.depthwise and other.depthwise:
+        if isinstance(other, _Convolution) and self.depthwise and other.depthwise:
             widest = max(self.groups, other.groups)
             one, another = (replace(op, in_channels=widest, out_channels=widest, groups=widest) for op in (self, other))
-            return super(Conv, one).larger(another)
-        if self.groups > 1 and (not isinstance(other, Conv) or replace(self, kernel=other.kernel) != other):
+            return super(_Convolution, one).larger(another)
+        if self.groups > 1 and (not isinstance(other, _Convolution) or replace(self, kernel=other.kernel) != other):
             return None
         return super().larger(other)
 
-    def _pads(self, size: int) -> tuple[int, int]:
+    def pads(self, size: int) -> tuple[int, int]:
         """Pixels before and behind an axis of `size`."""
         if self.padding == "symmetric":
             return self.kernel // 2, self.kernel // 2
@@ -138,13 +116,73 @@ class Conv(Op):
 
     def _taps(self, size: int) -> int:
         """Kernel taps that fall on the picture along one axis, over all outputs."""
-        return _taps(size, self.kernel, self.stride, self._pads(size)[0])
+        return _taps(size, self.kernel, self.stride, self.pads(size)[0])
 
 
 @cache
 def _taps(size: int, kernel: int, stride: int, before: int) -> int:
     firsts = range(-before, size - before, stride)
     return sum(min(first + kernel, size) - max(first, 0) for first in firsts)
+
+
+@dataclass(frozen=True)
+class Conv(_Convolution):
+    """Convolution without bias, then batch normalisation unless there is no `norm`, and an activation."""
+
+    norm_eps: float = 1e-5
+    norm: bool = True
+
+    module: ClassVar[str] = "nas.blocks.modules:Conv"
+
+    def steps(self) -> Mapping[str, Op]:
+        """See `Op`. EvoNorm is in place of normalisation and activation."""
+        if self.activation != EVONORM:
+            return {"": self}
+        return {"": replace(self, activation="none", norm=False), "_norm": EvoNorm(self.out_channels)}
+
+    def weights(self) -> Mapping[str, Weight]:
+        out = (self.out_channels,)
+        if not self.norm:
+            return {"conv.weight": self._kernel(masked="ok")}
+        return {
+            "conv.weight": self._kernel(masked="k"),
+            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
+            "norm.bias": Weight(out, "o", masked="o"),
+            "norm.running_mean": Weight(out, "o", trained=False),
+            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
+        }
+
+    def deployed(self) -> Mapping[str, tuple[int, ...]]:
+        """See `Op`. Normalisation is folded: what is left of it is a bias."""
+        kernel = {"conv.weight": self._kernel("").shape}
+        return kernel | {"conv.bias": (self.out_channels,)} if self.norm else kernel
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        kernel = self._kernel("")
+        value = self._node(graph, values, [graph.weight(f"{name}.conv.weight", *kernel.shape)], shapes)
+        if self.norm:
+            activated = self.activation != "none"
+            value = graph.normalised(f"{name}.norm", value, self.out_channels, kernel.fan_in, activated, self.norm_eps)
+        return graph.activation(self.activation, value)
+
+
+@dataclass(frozen=True)
+class BiasConv(_Convolution):
+    """Convolution with a bias, then an activation: what branches with batch normalisation become."""
+
+    module: ClassVar[str] = "nas.blocks.modules:BiasConv"
+
+    def weights(self) -> Mapping[str, Weight]:
+        return {"conv.weight": self._kernel(masked="ok"), "conv.bias": Weight((self.out_channels,), "o", masked="o")}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        weights = [graph.weight(f"{name}.{part}", *weight.shape) for part, weight in self.weights().items()]
+        return graph.activation(self.activation, self._node(graph, values, weights, shapes))
+
+
+def branch(name: str, number: int) -> str:
+    """What branch 1, 2, … of a `BiasConv` is called that is called `name` once they are merged."""
+    return f"{name}_{number}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nas.blocks.convolution import BiasConv, Conv
+from nas.blocks.graph import Graph, Wire
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
@@ -26,6 +28,10 @@ class Norm(Op):
             raise ArchitectureError(f"A normalisation of {self.channels} channels does not take {shape[0]}.")
         return shape
 
+    def held(self, *inputs: Shape) -> int:
+        """See `Op`. It is done in place."""
+        return 0
+
     def weights(self) -> Mapping[str, Weight]:
         out = (self.channels,)
         return {
@@ -37,7 +43,7 @@ class Norm(Op):
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (value,) = values
-        return graph.normalised(f"{name}.norm", value, self.channels, 1, False, self.norm_eps)
+        return graph.normalised(f"{name}.norm", value, self.channels, 0, False, self.norm_eps)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,19 @@ class Activate(Op):
         (shape,) = inputs
         return shape
 
+    def held(self, *inputs: Shape) -> int:
+        """See `Op`. It is done in place."""
+        return 0
+
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (value,) = values
         return graph.activation(self.activation, value)
+
+
+def normalised(g: Graph, name: str, x: Wire, op: Conv, bias: bool) -> Wire:
+    """A convolution with its normalisation and activation, with or without a `bias` that normalisation folds away."""
+    if not bias:
+        return g.add(name, op, x)
+    y = g.add(name, BiasConv(op.in_channels, op.out_channels, op.kernel, op.stride, op.groups), x)
+    y = g.add(f"{name}_norm", Norm(op.out_channels), y)
+    return y if op.activation == "none" else g.add(f"{name}_act", Activate(op.activation), y)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.inverted import Inverted
-from nas.blocks.join import Concat
-from nas.blocks.mixing import Gated, LineConv, LocalPool, Slice
+from nas.blocks.join import Concat, Multiply
+from nas.blocks.mixing import Gate, LineConv, LocalPool, Slice
 from nas.blocks.shortcut import added
-from nas.errors import ArchitectureError
 
 CHEAP = 3
 """Kernel of the cheap operations, as published."""
@@ -27,10 +26,14 @@ class Ghost(Inverted):
     """
 
     kernel: int = 3
-    """Of the depthwise convolutions, which are there with a stride or a projection."""
+    """Of the depthwise convolutions. A layer without stride and projection has none, and is one for all kernels: 3."""
     dfc: bool = False
     """Whether the first module is gated by decoupled fully connected attention: averages of 2×2 pixels, weighed along
     rows, then along columns (arXiv:2211.12905, section 4)."""
+
+    def __post_init__(self) -> None:
+        if self.stride == 1 and not self.projection:
+            object.__setattr__(self, "kernel", 3)
 
     def write(self, g: Graph, x: Wire) -> Wire:
         into, width = x.channels, self.mid_channels
@@ -40,14 +43,9 @@ class Ghost(Inverted):
             gate = g.add("gate_conv", Conv(into, width), gate)
             gate = g.add("gate_rows", LineConv(width, LINE), gate)
             gate = g.add("gate_columns", LineConv(width, LINE, vertical=True), gate)
-            y = g.add("gate", Gated(), y, gate)
+            y = g.add("gated", Multiply(), y, g.add("gate", Gate(), y, gate))
         if self.stride > 1:
             y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width), y)
-        elif not self.projection and self.kernel != CHEAP:
-            raise ArchitectureError(
-                "A ghost layer without stride or projection has no depthwise convolution, so `kernel` stays "
-                f"{CHEAP}, got {self.kernel}."
-            )
         y = _ghosts(g, "project", self._excited(g, y), self.out_channels, "none")
         shortcut = {"residual": self.residual, "projection": self.projection, "stride": self.stride}
         return added(g, x, y, **shortcut, depthwise=self.kernel)

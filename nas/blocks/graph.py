@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from nas.blocks.evonorm import EVONORM
 from nas.blocks.join import Add
 from nas.blocks.op import Op, Shape
 from nas.errors import ArchitectureError
@@ -50,6 +51,14 @@ class Graph:
 
     def add(self, name: str, op: Op, *takes: Wire) -> Wire:
         """An op that takes these values. Raises `ArchitectureError` where they do not fit, or for a name used twice."""
+        wires = takes
+        for ending, step in op.steps().items():
+            wires = (self._added(name + ending, step, wires),)
+        return wires[0]
+
+    def _added(self, name: str, op: Op, takes: tuple[Wire, ...]) -> Wire:
+        if getattr(op, "activation", None) == EVONORM:
+            raise ArchitectureError(f"{EVONORM} takes the place of batch normalisation, and {name!r} has none.")
         if any(node.name == name for node in self.nodes):
             raise ArchitectureError(f"Ops of a block have different names, got {name!r} twice.")
         if self._conventions and (shared := {field.name for field in fields(op)} & self._conventions.keys()):

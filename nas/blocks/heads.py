@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from nas.blocks.attention import LayerNorm
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
+from nas.blocks.elementwise import Norm
 from nas.blocks.graph import Graph, Wire
+from nas.blocks.join import Mean
 from nas.blocks.linear import Linear, Pool
 from nas.errors import ArchitectureError
 
@@ -52,6 +55,32 @@ class PooledHead(_Head):
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Linear(x.channels, self.mid_channels, self.activation, self.head_bias)
         return self._classified(g, g.add("features", op, g.add("pool", Pool(), x)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormHead:
+    """Normalisation, pooling, classifier (EfficientFormer, arXiv:2206.01191; SHViT, arXiv:2401.16456; MOAT,
+    arXiv:2210.01820)."""
+
+    out_channels: int
+    head_norm: Literal["layer", "batch"] = "layer"
+    pool_first: bool = False
+    """Whether what is pooled is normalised, not each pixel."""
+    classifiers: int = 1
+    """Whose answers are averaged: 2 where one has learned from labels and one from a teacher (arXiv:2012.12877, section
+    4)."""
+    classifier_bias: bool = True
+    head: ClassVar[bool] = True
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        norm = LayerNorm(x.channels) if self.head_norm == "layer" else Norm(x.channels)
+        x = g.add("pool", Pool(), x) if self.pool_first else g.add("norm", norm, x)
+        x = g.add("norm", norm, x) if self.pool_first else g.add("pool", Pool(), x)
+        answers = []
+        for place in range(self.classifiers):
+            name = f"classifier{place + 1 if place else ''}"
+            answers.append(g.add(name, Linear(x.channels, self.out_channels, bias=self.classifier_bias), x))
+        return answers[0] if len(answers) == 1 else g.add("average", Mean(), *answers)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,25 @@ class Add(_Folded):
 
 
 @dataclass(frozen=True)
+class Subtract(_Folded):
+    """The first of two inputs less the other."""
+
+    module: ClassVar[str] = "nas.blocks.modules:Subtract"
+    what, node = "A difference", "Sub"
+
+
+@dataclass(frozen=True)
+class Mean(_Folded):
+    """The mean of its inputs, value by value."""
+
+    module: ClassVar[str] = "nas.blocks.modules:Mean"
+    what, node = "A mean", "Mean"
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        return graph.node(self.node, [*values])
+
+
+@dataclass(frozen=True)
 class Multiply(_Folded):
     """The product of its inputs, value by value."""
 

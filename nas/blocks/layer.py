@@ -17,7 +17,9 @@ from nas.blocks.block import (
     block_class,
     columns_of,
     further_columns,
+    timed_columns,
 )
+from nas.blocks.evonorm import EVONORM
 from nas.blocks.graph import Graph
 from nas.blocks.op import Shape
 from nas.errors import ArchitectureError
@@ -41,7 +43,8 @@ def key_columns() -> tuple[str, ...]:
 _SIZE = {name: Column(name, MISSING, least=1) for name in ("in_channels", "height", "width")}
 _PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
 _PADDING = Column("padding", PADDINGS[0], PADDINGS)
-_SE_ACTIVATION = Column("se_activation", "relu", ACTIVATIONS)
+_SE_ACTIVATION = Column("se_activation", "relu", tuple(name for name in ACTIVATIONS if name not in (EVONORM, "none")))
+_BRANCHED = Column("branched", False, flag=True)
 _USUAL = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
 """Conventions of whole networks, which change what a layer computes and not its time."""
 
@@ -57,8 +60,8 @@ class Layer:
     """
 
     __slots__ = (
-        *("_graph", "_key", "block", "conventions", "height", "in_channels", "kind", "norm_eps", "padding"),
-        *("precision", "se_activation", "width"),
+        *("_graph", "_key", "_rest", "block", "branched", "conventions", "height", "in_channels", "kind", "norm_eps"),
+        *("padding", "precision", "se_activation", "width"),
     )
     block: Block
     kind: str
@@ -73,7 +76,10 @@ class Layer:
     """Of convolutions: see `nas.blocks.convolution.Conv`."""
     se_activation: str
     """Inside squeeze-and-excitation."""
+    branched: bool
+    """Whether it has the branches that are trained, and not yet the convolution that they become."""
     _key: tuple[Any, ...]
+    _rest: tuple[Any, ...]
     conventions: dict[str, Any]
     """Of the three before, those that are not as usual."""
     _graph: Graph | None
@@ -89,6 +95,7 @@ class Layer:
         norm_eps: float = NORM_EPS,
         padding: str = PADDINGS[0],
         se_activation: str = "relu",
+        branched: bool = False,
         **settings: Any,
     ) -> None:
         found = block_class(kind)
@@ -109,6 +116,9 @@ class Layer:
         _PRECISION.check(kind, precision)
         _PADDING.check(kind, padding)
         _SE_ACTIVATION.check(kind, se_activation)
+        _BRANCHED.check(kind, branched)
+        if branched and not hasattr(found, "write_training"):
+            raise ArchitectureError(f"A {kind} layer has no other form for training, so `branched` stays false.")
         if not isinstance(norm_eps, float) or not 0 < norm_eps <= 1:
             raise ArchitectureError(f"`norm_eps` of a {kind} layer lies in 0..1, above 0, got {norm_eps!r}.")
         own = {name: settings[name] for name in columns if name in settings}
@@ -122,7 +132,11 @@ class Layer:
                 f"A residual {kind} layer has stride 1 and equal widths, got stride {settings.get('stride', 1)}, "
                 f"{in_channels} → {settings['out_channels']} channels."
             )
-        key = (kind, in_channels, height, width, precision, *(getattr(block, name) for name in columns))
+        timed = timed_columns(found)
+        key = (kind, in_channels, height, width, precision, *(getattr(block, name) for name in timed))
+        rest = tuple(getattr(block, name) for name in columns if name not in timed)
+        if branched:
+            key, rest = (*key, "branched", *rest), ()
         shared = {"norm_eps": norm_eps, "padding": padding, "se_activation": se_activation}
         for name, value in (
             ("block", block),
@@ -134,15 +148,17 @@ class Layer:
             ("norm_eps", norm_eps),
             ("padding", padding),
             ("se_activation", se_activation),
+            ("branched", branched),
             ("conventions", {name: given for name, given in shared.items() if given != _USUAL[name]}),
             ("_key", key),
+            ("_rest", rest),
             ("_graph", None),
         ):
             object.__setattr__(self, name, value)
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Kind, input, precision and the fields of the block: what its time depends on."""
+        """Kind, input, precision and the fields of the block that its time depends on."""
         return self._key
 
     @property
@@ -157,7 +173,8 @@ class Layer:
         if self._graph is not None:
             return self._graph
         graph = Graph(*self.inputs, conventions=self.conventions)
-        graph.closed(self.kind, self.block.write(graph, *graph.inputs))
+        write = self.block.write_training if self.branched else self.block.write  # type: ignore[attr-defined]
+        graph.closed(self.kind, write(graph, *graph.inputs))
         object.__setattr__(self, "_graph", graph)
         return graph
 
@@ -180,6 +197,10 @@ class Layer:
         """The same layer with other settings. Raises as the constructor does."""
         return Layer(**{**self.settings, **settings})
 
+    def for_training(self) -> Layer:
+        """It with its branches, where it is trained with some; else itself."""
+        return self.changed(branched=True) if hasattr(self.block, "write_training") else self
+
     @property
     def settings(self) -> dict[str, Any]:
         """What the constructor takes: kind, input, and the block's fields; what is no `KEY_COLUMNS` only where it is
@@ -189,7 +210,8 @@ class Layer:
         names = ("kind", "in_channels", *(name for name in columns if name not in later), "height", "width")
         found = {name: getattr(self, name) for name in names}
         precision = {} if self.precision == PRECISIONS[0] else {"precision": self.precision}
-        return {**found, **precision, **self.conventions}
+        form = {"branched": True} if self.branched else {}
+        return {**found, **precision, **self.conventions, **form}
 
     @property
     def row(self) -> dict[str, Any]:
@@ -211,7 +233,8 @@ class Layer:
         raise AttributeError(f"A layer is frozen: {name!r} cannot be set.")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Layer) and self._key == other._key and self.conventions == other.conventions
+        mine = (self._key, self._rest, self.conventions)
+        return isinstance(other, Layer) and mine == (other._key, other._rest, other.conventions)
 
     def __hash__(self) -> int:
         return hash(self._key)

@@ -57,42 +57,37 @@ class Shift(Op):
         """By its place a channel is moved."""
         return False
 
-    @property
-    def group(self) -> int:
-        """Channels that are moved alike; 0 where none is moved."""
-        return self.channels // self.kernel**2 if self.kernel > 1 else 0
-
     def shape(self, *inputs: Shape) -> Shape:
+        if not 1 < self.kernel**2 <= self.channels:
+            raise ArchitectureError(
+                f"A shift moves a group of channels to each place of its kernel: {self.kernel}×{self.kernel} takes at "
+                f"least 3×3 and as many channels, got {self.channels}."
+            )
         (shape,) = inputs
         return shape
 
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        ((channels, height, width),) = shapes
-        reach, group = self.kernel // 2, self.group
-        if not group:
-            return values[0]
-        pads = graph.integers(f"{name}.pads", [0, 0, reach, reach] * 2)
-        padded = graph.node("Pad", [*values, pads])
-        axes = graph.integers(f"{name}.axes", [1, 2, 3])
-        parts = []
-        for place in range(self.kernel**2):
-            down, right = divmod(place, self.kernel)
-            starts = [place * group, down, right]
-            ends = [(place + 1) * group, down + height, right + width]
-            bounds = [graph.integers(f"{name}.{end}{place}", at) for end, at in (("from", starts), ("to", ends))]
-            parts.append(graph.node("Slice", [padded, *bounds, axes]))
-        if left := channels % self.kernel**2:
-            bounds = [
-                graph.integers(f"{name}.{end}", [at]) for end, at in (("from", channels - left), ("to", channels))
-            ]
-            parts.append(graph.node("Slice", [*values, *bounds, graph.integers(f"{name}.axis", [1])]))
-        return graph.node("Concat", parts, axis=1)
+    def held(self, *inputs: Shape) -> int:
+        """See `Op`. Its input is gone once there are zeros around it."""
+        channels, *size = inputs[0]
+        return channels * prod(side + 2 * (self.kernel // 2) for side in size)
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """Every group is copied twice, by a call of its own and when groups are joined."""
-        if not self.group:
-            return {}
-        return {"operators": self.kernel**2 + 2, "traffic": 4 * prod(inputs[0])}
+        """All is copied three times: with zeros around it, by a call for each group, and when groups are joined."""
+        return {"operators": self.kernel**2 + 3, "traffic": 6 * prod(inputs[0])}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        (_, height, width), reach, group = shapes[0], self.kernel // 2, self.channels // self.kernel**2
+        value = graph.node("Pad", [*values, graph.integers(f"{name}.pads", [0, 0, reach, reach] * 2)])
+        axes = graph.integers(f"{name}.axes", [1, 2, 3])
+        places = [(place * group, (place + 1) * group, *divmod(place, self.kernel)) for place in range(self.kernel**2)]
+        if (moved := places[-1][1]) < self.channels:
+            places.append((moved, self.channels, reach, reach))
+        parts = []
+        for first, last, down, right in places:
+            start = graph.integers(f"{name}.start{first}", [first, down, right])
+            stop = graph.integers(f"{name}.stop{first}", [last, down + height, right + width])
+            parts.append(graph.node("Slice", [value, start, stop, axes]))
+        return graph.node("Concat", parts, axis=1)
 
 
 @dataclass(frozen=True)
@@ -167,30 +162,23 @@ class LineConv(Op):
 
 
 @dataclass(frozen=True)
-class Gated(Op):
-    """The first input times the sigmoid of the second, which may be smaller: its nearest pixel counts."""
+class Gate(Op):
+    """The sigmoid of the second input at every pixel of the first, which may be larger: of the nearest pixel."""
 
-    module: ClassVar[str] = "nas.blocks.mixing_modules:Gated"
+    module: ClassVar[str] = "nas.blocks.mixing_modules:Gate"
 
     def shape(self, *inputs: Shape) -> Shape:
         value, gate = inputs
-        if value[0] != gate[0]:
-            raise ArchitectureError(f"A gate has the channels of its value, got {gate[0]} for {value[0]}.")
-        return value
-
-    def held(self, *inputs: Shape) -> int:
-        """See `Op`. The gate in its full size is there when the product is."""
-        return 2 * prod(inputs[0])
+        return (gate[0], *value[1:])
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        value, gate = map(prod, inputs)
-        return {"operators": 3, "traffic": 2 * gate + gate + value + 3 * value}
+        return {"operators": 2, "traffic": 3 * prod(inputs[1]) + prod(self.shape(*inputs))}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         value, gate = values
         gate = graph.node("Sigmoid", [gate])
-        if shapes[0] != shapes[1]:
-            sizes = [graph.node("Shape", [gate], end=2), graph.node("Shape", [value], start=2)]
-            nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-            gate = graph.node("Resize", [gate, "", "", graph.node("Concat", sizes, axis=0)], **nearest)
-        return graph.node("Mul", [value, gate])
+        if shapes[0][1:] == shapes[1][1:]:
+            return gate
+        sizes = [graph.node("Shape", [gate], end=2), graph.node("Shape", [value], start=2)]
+        nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return graph.node("Resize", [gate, "", "", graph.node("Concat", sizes, axis=0)], **nearest)

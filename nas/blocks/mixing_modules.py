@@ -61,8 +61,8 @@ class LineConv(nn.Sequential):
         self.norm = nn.BatchNorm2d(channels, norm_eps)
 
 
-class Gated(nn.Module):
-    """The first input times the sigmoid of the second, which may be smaller: its nearest pixel counts."""
+class Gate(nn.Module):
+    """The sigmoid of the second input at every pixel of the first, which may be larger: of the nearest pixel."""
 
     def forward(self, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-        return x * nn.functional.interpolate(torch.sigmoid(gate), x.shape[2:], mode="nearest")
+        return nn.functional.interpolate(torch.sigmoid(gate), x.shape[2:], mode="nearest")

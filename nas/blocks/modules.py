@@ -50,12 +50,37 @@ class Conv(nn.Sequential):
             self.act = ACTIVATIONS[activation]()
 
 
+class BiasConv(nn.Sequential):
+    """Convolution with bias, activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str = "none",
+        padding: str = "symmetric",
+    ) -> None:
+        super().__init__()
+        if padding == "same":
+            self.conv: nn.Conv2d = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups)
+        if activation != "none":
+            self.act = ACTIVATIONS[activation]()
+
+
 class Norm(nn.Sequential):
-    """Batch normalisation."""
+    """Batch normalisation: N,C,H,W or N,C."""
 
     def __init__(self, channels: int, norm_eps: float = 1e-5) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, norm_eps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x) if x.dim() == 4 else self.norm(x[:, :, None, None]).flatten(1)  # type: ignore[no-any-return]
 
 
 class Activate(nn.Sequential):
@@ -109,6 +134,20 @@ class Add(nn.Module):
         for value in inputs[1:]:
             total = total + value
         return total
+
+
+class Subtract(nn.Module):
+    """The first of two inputs less the other."""
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return x - other
+
+
+class Mean(nn.Module):
+    """The mean of its inputs, value by value."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.stack(inputs).mean(0)
 
 
 class Multiply(nn.Module):

@@ -61,7 +61,8 @@ class OnnxGraph(Protocol):
     def normalised(
         self, name: str, value: str, channels: int, fan_in: int, activated: bool, norm_eps: float = 1e-5
     ) -> str:
-        """Batch normalisation of a convolution over `fan_in` values, with the four weights `name`.*."""
+        """Batch normalisation of a convolution over `fan_in` values, 0 where there is none, with the four weights
+        `name`.*."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class Op(ABC):
     @abstractmethod
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         """Add its nodes to a graph, for values of these shapes; its weights are called `name`.*."""
+
+    def steps(self) -> Mapping[str, Op]:
+        """The ops that a graph has for it, one behind the other, by what their names end in: as a rule itself."""
+        return {"": self}
 
     def weights(self) -> Mapping[str, Weight]:
         """Its tensors by their names in its torch module's `state_dict`, in order."""

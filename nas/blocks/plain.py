@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
+from nas.blocks.elementwise import normalised
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.shortcut import added
 
@@ -22,10 +24,13 @@ class ConvBlock:
     residual: bool = False
     projection: bool = False
     """As of inverted bottlenecks."""
+    conv_bias: bool = False
+    """Whether the convolution has a bias before its batch normalisation, which it folds away with."""
+    untimed: ClassVar[tuple[str, ...]] = ("conv_bias",)
 
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
-        y = g.add("conv", op, x)
+        y = normalised(g, "conv", x, op, self.conv_bias)
         return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.blocks.attention import LayerScale
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.join import Add
@@ -22,3 +23,10 @@ def added(g: Graph, x: Wire, y: Wire, *, residual: bool, projection: bool, strid
     if depthwise:
         x, stride = g.add("shortcut_depthwise", Conv(x.channels, x.channels, depthwise, stride, x.channels), x), 1
     return g.add("add", Add(), g.add("shortcut", Conv(x.channels, y.channels, 1, stride), x), y)
+
+
+def scaled(g: Graph, name: str, x: Wire, y: Wire, layer_scale: bool) -> Wire:
+    """The sum of both, with a learned factor for each channel of `y` where there is a `layer_scale`."""
+    if layer_scale:
+        y = g.add(f"scale{name}", LayerScale(y.channels), y)
+    return g.add(f"add{name}", Add(), x, y)

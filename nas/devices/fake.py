@@ -67,4 +67,6 @@ def work_ns(probe: Probe) -> float:
             for size in weights[node.input[1]][1:]:
                 per_value *= size
             total += NS_PER_MAC * written * per_value
+        elif node.op_type == "MatMul":
+            total += NS_PER_MAC * written * values[node.input[0]][-1]
     return total

@@ -283,8 +283,8 @@ def _check_frame(architecture: Architecture, stem: Layer, head: Layer) -> None:
         raise Inexpressible(f"stem and head share one activation, got {stem.activation} and {head.activation}")
     if not head.classifier_bias:
         raise Inexpressible("its classifier has a bias, got none")
-    if stem.activation == "none":
-        raise Inexpressible("stem and head have an activation, got none")
+    if stem.activation not in _SPELLINGS:
+        raise Inexpressible(f"stem and head have an activation of timm's, got {stem.activation}")
 
 
 def _one_gate(layers: Sequence[Layer]) -> str:

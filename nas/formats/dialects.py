@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
 from nas.blocks.layer import NORM_EPS
+from nas.blocks.rep import MAX_BRANCHES
 from nas.errors import ArchitectureError
+from nas.formats.merged import merged
 from nas.formats.weights import named_weights, weight_shapes
 from nas.system.text import short
 
@@ -39,14 +42,21 @@ class Dialect:
     absent. Empty: numbers say it."""
     passed: str = "$^"
     """A pattern of what in names says nothing."""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    """Words in names that stand for a number."""
     marks: tuple[str, ...] = ()
     """Modules by which it is known."""
     conventions: Mapping[str, Any] = field(default_factory=dict)
     """`norm_eps`, `padding` and `se_activation` of its networks, where they are not the usual ones."""
+    branched: bool = False
+    """Whether its weights are of the branches that a network is trained with."""
 
     def ordered(self, modules: Sequence[str]) -> list[str] | None:
         """Names of modules in the order of the network; None where they are not of this dialect."""
-        paths = {module: re.sub(self.passed, "", module).split(".") for module in modules}
+        paths = {
+            module: [self.numbers.get(word, word) for word in re.sub(self.passed, "", module).split(".")]
+            for module in modules
+        }
         if not {path[0] for path in paths.values()} <= set(self.top) or not set(self.marks) <= paths.keys():
             return None
         places = {}
@@ -85,6 +95,7 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
 _MOBILE = ("inverted_bottleneck.conv?", "inverted_bottleneck.bn?", "depth_conv.conv", "depth_conv.bn")
 _GHOST = ("primary_conv.0", "primary_conv.1", "cheap_operation.0", "cheap_operation.1")
 _SQUEEZE = ("depth_conv.se.fc.reduce?", "depth_conv.se.fc.expand?")
+_ATTENTION = ("attn.fc1?", "attn.fc2?")
 DIALECTS = (
     Dialect(
         "torchvision",
@@ -123,6 +134,21 @@ DIALECTS = (
         passed=r"(?<=\d)\.blocks(?=\.)",
     ),
     Dialect(
+        "timm",
+        ("stem", "stages", "head"),
+        (
+            (
+                *("conv_kxk.0.conv", "conv_kxk.0.bn"),
+                *(f"conv_kxk.{number}.{part}?" for number in range(1, MAX_BRANCHES) for part in ("conv", "bn")),
+                *("conv_scale.conv?", "conv_scale.bn?", "identity?", *_ATTENTION),
+            ),
+            ("conv_kxk.conv", "conv_kxk.bn", "conv_1x1.conv", "conv_1x1.bn", "identity?", *_ATTENTION),
+            ("fc",),
+        ),
+        branched=True,
+    ),
+    Dialect("timm", ("stem", "stages", "head"), (("reparam_conv", *_ATTENTION), ("fc",))),
+    Dialect(
         "efficientnet-pytorch",
         ("_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1", "_fc"),
         (
@@ -138,6 +164,44 @@ DIALECTS = (
         ("first_conv", "blocks", "final_expand_layer", "feature_mix_layer", "classifier"),
         ((*_MOBILE, *_SQUEEZE, "point_linear.conv", "point_linear.bn"), ("conv", "bn?"), ("linear",)),
         passed=r"(?<=\d)\.(mobile_inverted_conv|conv)(?=\.\w+\.)",
+    ),
+    Dialect(
+        "timm",
+        ("stem", "stages", "norm", "head", "head_dist"),
+        (
+            ("conv1", "norm1", "conv2", "norm2"),
+            ("downsample.conv", "downsample.norm"),
+            ("ls1", "mlp.fc1", "mlp.norm1", "mlp.fc2", "mlp.norm2", "ls2"),
+            (
+                *("norm1", "token_mixer.qkv", "token_mixer", "token_mixer.proj", "ls1"),
+                *("norm2", "mlp.fc1", "mlp.fc2", "ls2"),
+            ),
+        ),
+        passed=r"\.blocks(?=\.)",
+        marks=("head_dist",),
+    ),
+    Dialect(
+        "timm",
+        ("patch_embed", "stages", "head"),
+        (
+            ("c", "bn"),
+            ("m.c", "m.bn"),
+            ("m.pw1.c", "m.pw1.bn", "m.pw2.c", "m.pw2.bn"),
+            ("conv1.c", "conv1.bn", "conv2.c", "conv2.bn", "se.fc1", "se.fc2", "conv3.c", "conv3.bn"),
+            (
+                *("conv.m.c", "conv.m.bn", "mixer.m.pre_norm?", "mixer.m.qkv.c?", "mixer.m.qkv.bn?"),
+                *(
+                    "mixer.m.proj.1.c?",
+                    "mixer.m.proj.1.bn?",
+                    "ffn.m.pw1.c",
+                    "ffn.m.pw1.bn",
+                    "ffn.m.pw2.c",
+                    "ffn.m.pw2.bn",
+                ),
+            ),
+            ("bn", "l"),
+        ),
+        numbers={"downsample": "0", "blocks": "1"},
     ),
 )
 """In the order in which they are tried."""
@@ -168,7 +232,8 @@ def fit(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
         if order is not None:
             architecture = _with_classes(architecture, modules[order[-1]])
             architecture = _with_conventions(architecture, dialect.conventions)
-            return Fitted(architecture, _held_against(architecture, modules, order), dialect.name)
+            form = architecture.for_training() if dialect.branched else architecture
+            return Fitted(architecture, merged(form, _held_against(form, modules, order)), dialect.name)
     raise ArchitectureError(
         f"Names of weights are those of {', '.join(dict.fromkeys(d.name for d in DIALECTS))}, got "
         f"{', '.join(short(name, 60) for name in list(tensors)[:3])}, …"
@@ -224,7 +289,7 @@ def _held_against(
         theirs = modules[order[place]]
         for tensor, shape in wanted.items():
             array = theirs.get(tensor)
-            if array is None or _squeezed(array.shape) != _squeezed(shape) or len(theirs) != len(wanted):
+            if array is None or not _alike(array.shape, shape) or len(theirs) != len(wanted):
                 got = {name: array.shape for name, array in theirs.items()}
                 raise ArchitectureError(
                     f"{where} takes {_shapes(wanted)}, but {short(order[place], 80)} has {_shapes(got)}: "
@@ -239,13 +304,16 @@ def _held_against(
     return weights
 
 
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A fully connected layer may be written as a 1×1 convolution."""
-    return shape[:2] if shape[2:] == (1, 1) else shape
+def _alike(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
+    """Whether a tensor is another way of writing one: a fully connected layer as a 1×1 convolution, a factor for each
+    channel without sides, a table of positions in one row."""
+    flat = (ours[0], prod(ours[1:]))
+    squeezed = [shape[:-2] if shape[-2:] == (1, 1) else shape for shape in (theirs, ours)]
+    return squeezed[0] == squeezed[1] or (len(ours) == 3 and theirs == flat)
 
 
 def _shapes(tensors: Mapping[str, tuple[int, ...]]) -> str:
-    return " and ".join(f"{name} {_by(shape)}" for name, shape in tensors.items() if name in ("weight", "bias")) or (
+    return " and ".join(f"{name} {_by(shape)}" for name, shape in tensors.items() if "running" not in name) or (
         "no weights"
     )
 

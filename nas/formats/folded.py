@@ -1,8 +1,8 @@
 """Batch normalisation folded into the convolution before it: the same function with fewer nodes.
 
-With s = gamma / sqrt(variance + epsilon), what follows the convolution w∗x is s (w∗x - mean) + beta: a convolution with
-the kernel s w and the bias beta - s mean (arXiv:1712.05877, section 3.2). Runtimes do the same when they load a model;
-quantisation needs it done before.
+With s = gamma / sqrt(variance + epsilon), what follows the convolution w∗x + b is s (w∗x + b - mean) + beta: one with
+the kernel s w and the bias beta + s (b - mean) (arXiv:1712.05877, section 3.2). Runtimes do the same when they load a
+model; quantisation needs it done before.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from onnx import helper, numpy_helper
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a model of `nas.formats.onnx_graph` in which no batch normalisation follows a convolution
-    whose value nothing else takes."""
+    """A copy of a model of `nas.formats.onnx_graph` in which no batch normalisation follows a convolution whose value
+    nothing else takes."""
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
     graph = folded.graph
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    uses = Counter(name for node in graph.node for name in node.input)
-    makers = {n.output[0]: n for n in graph.node if n.op_type == "Conv" and uses[n.output[0]] == 1}
+    taken = Counter(name for node in graph.node for name in node.input)
+    makers = {node.output[0]: node for node in graph.node if node.op_type == "Conv" and taken[node.output[0]] == 1}
     kept = []
     for node in graph.node:
         before = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
@@ -34,10 +34,11 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
         gamma, beta, mean, variance = (arrays.pop(name).astype(np.float64) for name in node.input[1:])
         scale = gamma / np.sqrt(variance + epsilon)
         kernel = before.input[1]
-        bias = f"{kernel.removesuffix('.weight')}.bias"
+        if len(before.input) == 2:
+            before.input.append(f"{kernel.removesuffix('.weight')}.bias")
+        bias = before.input[2]
         arrays[kernel] = _float32(arrays[kernel] * scale[:, None, None, None])
-        arrays[bias] = _float32(beta - mean * scale)
-        before.input.append(bias)
+        arrays[bias] = _float32(beta + (arrays.get(bias, 0) - mean) * scale)
         before.output[0] = node.output[0]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(kept)

@@ -69,8 +69,8 @@ class StageStrings:
         """The parts of a block string that stands for one layer."""
         if layer.kind not in _LETTER_OF:
             raise Inexpressible(f"it has blocks of kind {', '.join(LETTERS.values())}, got {layer.kind}")
-        if layer.activation == "none":
-            raise Inexpressible(f"every block has an activation, got a {layer.kind} without")
+        if layer.activation in ("none", "evonorm"):
+            raise Inexpressible(f"every block has an activation of timm's, got a {layer.kind} with {layer.activation}")
         if layer.stride > 2:
             raise Inexpressible(f"strides are 1 or 2, got {layer.stride}")
         if layer.projection:

@@ -26,6 +26,8 @@ TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 """Endings of torch's files."""
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "weights")
 """Under which a checkpoint keeps its tensors."""
+COMPUTED = (COUNTER, "attention_bias_idxs")
+"""Ends of names of what is no weight: counters of steps, and which learned position is of which pixels (timm)."""
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -46,7 +48,7 @@ def read_state_dict(path: Path) -> Tensors:
         raise ArchitectureError(f"{path}: the weights cannot be read ({problem.strerror}).") from None
     tensors: Tensors = {}
     for name, array in found.items():
-        if name.endswith(COUNTER):
+        if name.endswith(COMPUTED):
             continue
         if not np.isfinite(array).all():
             raise ArchitectureError(f"{path}: {short(name, 80)} has values that are not finite.")
@@ -106,7 +108,7 @@ def _unwrapped(path: Path, content: Any) -> dict[str, Any]:
 
 
 def _array(path: Path, name: str, tensor: Any) -> NDArray[np.float32]:
-    if not (tensor.is_floating_point() or name.endswith(COUNTER)) or tensor.is_sparse:
+    if not (tensor.is_floating_point() or name.endswith(COMPUTED)) or tensor.is_sparse:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ArchitectureError(f"{path}: weights are floating-point numbers, {short(name, 80)} is {kind}.")
     return np.ascontiguousarray(tensor.float().numpy())

@@ -7,16 +7,21 @@ from functools import partial
 from math import prod
 from typing import Any
 
+from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError
-from nas.formats.timm_network import Part, _activation_of, _only
+from nas.formats.timm_network import Part, _activation_of, _only, chained
 
 
-def parts(model: Any, size: int) -> Iterator[Part]:
-    """Those of a `FasterNet`, in order. Raises `ArchitectureError` where its patches leave out pixels of the picture;
-    ours would not."""
+def from_fasternet(model: Any, size: int) -> Architecture:
+    """The network, for square pictures of `size` pixels. Raises `ArchitectureError` as `from_timm` does, and where
+    timm's patches leave out pixels of the picture; ours would not."""
     merged = [stage.downsample.reduction.stride[0] for stage in model.stages if hasattr(stage.downsample, "reduction")]
     if size % (whole := prod([model.patch_embed.proj.stride[0], *merged])):
         raise ArchitectureError(f"Pictures of this timm network are multiples of {whole} pixels a side, got {size}.")
+    return chained(model, size, _parts(model))
+
+
+def _parts(model: Any) -> Iterator[Part]:
     yield "patch_embed", partial(_patch, model.patch_embed.proj, model.patch_embed.norm)
     for number, stage in enumerate(model.stages):
         if hasattr(merging := stage.downsample, "reduction"):

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from nas.formats.timm_network import Part, _activation_of, _conv, _only, _OtherModuleError
+from nas.blocks.architecture import Architecture
+from nas.formats.timm_network import Part, _activation_of, _conv, _only, _OtherModuleError, chained
 
 
-def parts(model: Any, size: int) -> Iterator[Part]:
-    """Those of a `GhostNet`, in order."""
+def from_ghostnet(model: Any, size: int) -> Architecture:
+    """The network, for square pictures of `size` pixels. Raises `ArchitectureError` as `from_timm` does."""
+    return chained(model, size, _parts(model))
+
+
+def _parts(model: Any) -> Iterator[Part]:
     yield "conv_stem", partial(_plain, model.conv_stem, model.act1)
     *stages, last = model.blocks
     for stage, run in enumerate(stages):

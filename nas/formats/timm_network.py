@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -14,7 +14,7 @@ from nas.blocks.block import is_head
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
-from nas.formats.weights_file import COUNTER
+from nas.formats.state_dict import COMPUTED
 from nas.system.lazy import load
 from nas.system.text import one_line, short
 
@@ -33,6 +33,14 @@ ACTIVATIONS = {
     "NoneType": "none",
 }
 """By the names of their classes."""
+READERS = {
+    "ByobNet": "nas.formats.timm_rep:from_byobnet",
+    "EfficientFormer": "nas.formats.timm_transformers:efficientformer",
+    "SHViT": "nas.formats.timm_transformers:shvit",
+    "GhostNet": "nas.formats.timm_ghostnet:from_ghostnet",
+    "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
+}
+"""Of other families, by the names of their classes: functions of the model and the size of its pictures."""
 
 
 def timm_model(name: str, pretrained: bool) -> Any:
@@ -96,25 +104,42 @@ def timm_pictures(model: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def timm_tensors(model: Any) -> dict[str, Any]:
     """The weights of a model as float32 arrays, by timm's names."""
     found = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return {name: array for name, array in found.items() if not name.endswith(COUNTER)}
+    return {name: array for name, array in found.items() if not name.endswith(COMPUTED)}
 
 
 def from_timm(model: Any, resolution: int | None = None) -> Architecture:
-    """The network of a timm model of one of `FAMILIES` (EfficientNet and MobileNetV3 hold MobileNetV2, MnasNet, FBNet
-    and the like), for square pictures: by default of the size that its configuration names.
+    """The network of a timm model of the families EfficientNet and MobileNetV3 (which hold MobileNetV2, MnasNet, FBNet
+    and the like), or of one of `READERS`, for square pictures: by default of the size that its configuration names.
 
     Raises `ArchitectureError` with the name of the first module that no layer stands for.
     """
     family = type(model).__name__
-    if family not in FAMILIES:
-        *others, last = FAMILIES
-        raise ArchitectureError(f"Networks of timm's {', '.join(others)} and {last} are read, this is a {family}.")
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
+    if family in READERS:
+        network: Architecture = load(READERS[family])(model, size)
+        return network
+    if family not in ("EfficientNet", "MobileNetV3"):
+        raise ArchitectureError(
+            "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet "
+            f"and FasterNet are read, this is of {family}."
+        )
+    parts: list[Part] = [("conv_stem", partial(_stem, model))]
+    for stage, run in enumerate(model.blocks):
+        parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
+    return chained(model, size, [*parts, ("conv_head", partial(_head, model, family == "MobileNetV3"))])
+
+
+Part = tuple[str, Callable[[], dict[str, Any]]]
+"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
+
+
+def chained(model: Any, size: int, parts: Iterable[Part]) -> Architecture:
+    """The network of these layers, with the conventions of the model; raises as `from_timm` does."""
     colours = next(module.in_channels for module in model.modules() if hasattr(module, "in_channels"))
     shape: tuple[int, ...] = (colours, size, size)
     conventions = _conventions(model)
     layers: list[Layer] = []
-    for name, read in load(FAMILIES[family])(model, size):
+    for name, read in parts:
         channels, height, width = shape
         try:
             layers.append(Layer(in_channels=channels, height=height, width=width, **read(), **conventions))
@@ -122,26 +147,6 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
         except (_OtherModuleError, ArchitectureError) as problem:
             raise ArchitectureError(f"{name} of this timm network: {problem}") from None
     return Architecture(colours, size, size, tuple(layers))
-
-
-Part = tuple[str, Callable[[], dict[str, Any]]]
-"""The name of a module that is a layer, and what reads its settings; that raises `_OtherModuleError`."""
-FAMILIES = {
-    "EfficientNet": "nas.formats.timm_network:parts",
-    "MobileNetV3": "nas.formats.timm_network:parts",
-    "GhostNet": "nas.formats.timm_ghostnet:parts",
-    "FasterNet": "nas.formats.timm_fasternet:parts",
-}
-"""What gives the parts of a model for square pictures of a size, by the name of its class."""
-
-
-def parts(model: Any, size: int) -> Iterator[Part]:
-    """Those of an `EfficientNet` or a `MobileNetV3`, in order."""
-    yield "conv_stem", partial(_stem, model)
-    for stage, run in enumerate(model.blocks):
-        for place, block in enumerate(run):
-            yield f"blocks.{stage}.{place}", partial(_block, block)
-    yield "conv_head", partial(_head, model, type(model).__name__ == "MobileNetV3")
 
 
 class _OtherModuleError(Exception):

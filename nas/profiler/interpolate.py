@@ -60,7 +60,7 @@ def _range(layers: Sequence[Layer], resolutions: Iterable[int]) -> Range:
     widths = [w for layer in bodies for w in (layer.in_channels, layer.out_channels) if w != 3] or [3]
     mids = [layer.mid_channels for layer in layers if layer.mid_channels and layer.kind != "sepconv"] or [1]
     classes = [layer.out_channels for layer in heads] or [1]
-    dense = {op.kernel for layer in plain for op in layer.graph.ops() if isinstance(op, Conv)}
+    dense = {op.kernel for layer in plain for op in (layer, *layer.graph.ops()) if isinstance(op, Conv | Layer)}
     return Range(
         kinds=_sorted(layer.kind for layer in layers),
         resolutions=_sorted(resolutions),

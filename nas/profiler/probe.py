@@ -77,9 +77,9 @@ class _Slices:
         return tensor
 
     def norm_epsilon(self, fan_in: int, activated: bool, norm_eps: float) -> float:
-        """The variance of a convolution's output: `fan_in` terms of variance 1/256, half of it lost before ReLU;
-        the network's own does not matter to its time."""
-        return fan_in * _DEVIATION**2 / (2 if activated else 1)
+        """The variance of a convolution's output: `fan_in` terms of variance 1/256, half of it lost before ReLU; 1
+        where there is no convolution. The network's own does not matter to its time."""
+        return fan_in * _DEVIATION**2 / (2 if activated else 1) if fan_in else 1.0
 
     def _start(self, name: str, size: int) -> int:
         if name.endswith((".norm.running_mean", ".norm.running_var", "bias")):

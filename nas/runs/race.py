@@ -26,6 +26,7 @@ from nas.accuracy.trainings import Curve
 from nas.blocks.architecture import Architecture
 from nas.errors import Interrupted, RunError
 from nas.formats.config import Pictures
+from nas.formats.merged import merged
 from nas.formats.weights_file import Array, read_file, write_file
 from nas.runs.agreement import agreement
 from nas.runs.field import NETWORKS, Entry, Measure, entries, networks
@@ -94,6 +95,7 @@ class Course:
         last = [done[f"{ran[at] - 1}-{at}"][-1] for at in range(len(field))]
         order = sorted(range(len(field)), key=lambda at: (-ran[at], -last[at], field[at].latency_ms))
         best, count = order[0], len(self.data.validation)
+        form = self._trained(field[best], raced[best])
         mine = [(entry.row, (ran[at], last[at])) for at, entry in enumerate(field) if entry.row is not None]
         places = sorted({place for _, place in mine})
 
@@ -127,7 +129,7 @@ class Course:
             agreement([found[row].accuracy for row, _ in mine], [places.index(place) for _, place in mine]),
             field[best].row,
             raced[best],
-            read_file(folder / f"{ran[best] - 1}-{best}.safetensors", raced[best]),
+            merged(form, read_file(folder / f"{ran[best] - 1}-{best}.safetensors", form)),
             Pictures(self.data.mean, self.data.std, self.data.classes),
         )
 
@@ -151,11 +153,11 @@ class Course:
             for at in left:
                 if f"{number}-{at}" in done:
                     continue
-                weights = self._start(field[at], own)
+                weights, form = self._start(field[at], own), self._trained(field[at], raced[at])
                 inherited = weights is not None
                 if number:
-                    weights = read_file(folder / f"{number - 1}-{at}.safetensors", raced[at])
-                laps.append(Lap(f"{number}-{at}", raced[at], weights, inherited, long, number))
+                    weights = read_file(folder / f"{number - 1}-{at}.safetensors", form)
+                laps.append(Lap(f"{number}-{at}", form, weights, inherited, long, number))
             before = len(left) - len(laps)
             try:
                 with closing(self.workers.map(heat, laps, gpu=GPU)) as trained:
@@ -197,6 +199,10 @@ class Course:
     @property
     def _inherits(self) -> bool:
         return isinstance(self.problem.objective.accuracy, Inheriting)
+
+    def _trained(self, entry: Entry, network: Architecture) -> Architecture:
+        """What of a network is trained: with its branches, unless it begins with weights that it inherits."""
+        return network if entry.row is not None and self._inherits else network.for_training()
 
     def _start(self, entry: Entry, own: Population) -> dict[str, NDArray[np.float32]] | None:
         """What a network begins with: weights that it inherits, where there are any."""

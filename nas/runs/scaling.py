@@ -189,6 +189,9 @@ def _layer(layer: Layer, given: tuple[int, ...], width: float, in_eights: bool) 
         if layer.se_channels:
             kept = round(mid * (layer.se_channels / layer.mid_channels))
             changes["se_channels"] = make_divisible(mid / 4) if in_eights else max(1, kept)
+    for name in getattr(layer.block, "parts", ()):
+        part, whole = getattr(layer, name), changes["out_channels"]
+        changes[name] = min(whole - 1, max(1, round(part * whole / layer.out_channels))) if part else 0
     if layer.groups > 1:
         most, common = (now, now) if depthwise else (layer.groups, gcd(now, *changes.values()))
         changes["groups"] = max(n for n in range(1, most + 1) if common % n == 0)

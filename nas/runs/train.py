@@ -12,6 +12,7 @@ from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
 from nas.formats.answers import FILE as ANSWERS
 from nas.formats.config import Config, Pictures
+from nas.formats.merged import merged
 from nas.formats.weights_file import Array, plain_weights, read_file
 from nas.formats.winner import export
 from nas.runs.network import Network, find_network, find_teacher
@@ -109,7 +110,7 @@ def _train(folder: TrainingFolder, teller: Teller, team: Processes, tensorboard:
         only=parts(request.only) if request.only else (),
     )
     fitted = fit(
-        network_of(begin.architecture, begin.weights),
+        network_of(begin.trained, begin.weights),
         data,
         recipe,
         seed=request.seed,
@@ -178,7 +179,7 @@ def _conclude(
         decisions=config.decisions,
         space=config.space,
         metrics=_metrics(config.metrics, name, data, recipe, request.seed, test, weights_from),
-        weights=plain_weights(fitted.network.state_dict()),  # the averaged ones
+        weights=merged(begin.trained, plain_weights(fitted.network.state_dict())),  # the averaged ones
         weights_from="trained",
         pictures=Pictures(data.mean, data.std, data.classes),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,11 @@ class Candidates:
         found: dict[tuple[Layer, ...], int] = {}
         code = np.fromiter((found.setdefault(chain, len(found)) for chain in chains), dtype=np.int64)
         return cls(name, decisions, tuple(found), code.reshape(shape))
+
+    def for_training(self) -> Candidates:
+        """The same chains of layers in the form in which they are trained."""
+        chains = tuple(tuple(layer.for_training() for layer in chain) for chain in self.chains)
+        return replace(self, chains=chains)
 
     def candidate(self, genotype: NDArray[np.uint8]) -> int:
         """Which of the chains a genotype `uint8[D]` has here."""

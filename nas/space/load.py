@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.block import Column, block_class, columns_of, expands
+from nas.blocks.block import Column, block_class, columns_of, expands, inside
 from nas.blocks.cell import edges
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
@@ -226,6 +226,11 @@ class _Expansion:
         """Whether the settings of a stage are those of its blocks."""
         _check(place, blocks.values(), {name: setting.choice for name, setting in stage.settings.items()})
         for name, block in blocks.items():
+            if stage.stride > 1 and "stride" not in columns_of(block_class(block.kind)):
+                raise SpaceError(
+                    f"{place}.stride: a {block.kind} block has none, got {stage.stride}. A stage before it can, "
+                    "of patch or conv blocks."
+                )
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")
@@ -307,21 +312,20 @@ def _layer(
 ) -> Layer:
     """The layer that a candidate is where its stage has these settings."""
     kind, same = block.kind, stride == 1 and into == out
+    base = out if inside(kind) else into
     given = {**DEFAULTS, "se_gate": file.se_gate, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
     if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
         kind = "sepconv"
-    mid = _rounded(given["expansion"] * into, file.round_to) if expands(kind) else into
+    mid = _rounded(given["expansion"] * base, file.round_to) if expands(kind) else into
     given |= {
         "out_channels": out,
         "mid_channels": mid,
-        "se_channels": _squeezed(file, given["se"], into, mid),
+        "se_channels": _squeezed(file, given["se"], base, mid),
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }
     if not given["se_channels"]:
         given.pop("se_gate", None)
-    if kind == "ghost" and stride == 1 and not given["projection"]:  # no convolution that it would be of
-        given.pop("kernel")
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
     return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 

@@ -85,6 +85,8 @@ def forms_of(slot: int, candidates: tuple[tuple[Layer, ...], ...]) -> list[Form]
     for index, candidate in enumerate(candidates):
         chain = _chain(candidate)
         for members, largest in found if chain else []:
+            if not largest:  # no chain: it is run by itself
+                continue
             merged = _merged(candidates[members[0]][0], largest, candidate[0], chain)
             if merged is not None:
                 members.append(index)

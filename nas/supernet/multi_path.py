@@ -25,8 +25,8 @@ class MultiPath(Supernet):
 
     batch: ClassVar[int] = 32  # a step takes the time and the memory of all branches
 
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
+    def __init__(self, space: Space, *, inherits: bool = False) -> None:
+        super().__init__(space, inherits=inherits)
         check_branches(space, self.choices)
         self.branches = nn.ModuleList(
             nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.chains)

@@ -29,8 +29,8 @@ from nas.supernet.supernet import Genotype, Supernet, fitted, widened
 class Superkernel(Supernet):
     """A supernet of superkernels."""
 
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
+    def __init__(self, space: Space, *, inherits: bool = False) -> None:
+        super().__init__(space, inherits=inherits)
         sharing: dict[str, dict[Op, None]] = {}
         self._known: dict[tuple[int, int, Layer], list[str]] = {}
         for slot, choice in enumerate(self.choices):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import interpolate, pad
 
-from nas.blocks.architecture import MAX_PARAMS
+from nas.blocks.architecture import MAX_PARAMS, Architecture
 from nas.blocks.build import build
 from nas.errors import SpaceError
 from nas.space.space import Space
@@ -33,10 +33,11 @@ class Supernet(nn.Module, ABC):
     batch: ClassVar[int] = 64
     """Pictures of a training step, unless told otherwise."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, *, inherits: bool = False) -> None:
+        """One that `inherits` a network's weights has blocks as they are used; else as they are trained."""
         super().__init__()
-        self.space = space
-        self.choices = space.candidates
+        self.space, self.inherits = space, inherits
+        self.choices = space.candidates if inherits else [choice.for_training() for choice in space.candidates]
         held = sum(max(sum(layer.params for layer in layers) for layers in choice.chains) for choice in self.choices)
         if held > MAX_PARAMS:
             raise SpaceError(f"{space.name}: a network has at most {MAX_PARAMS:,} parameters, got up to {held:,}.")
@@ -85,13 +86,18 @@ class Supernet(nn.Module, ABC):
             x = shares[slot] * widened(left, width) + (1 - shares[slot]) * widened(right, width)
         return x
 
+    def decode(self, genotype: Genotype) -> Architecture:
+        """The network of one genotype in the form in which it is trained here."""
+        network = self.space.decode(genotype)
+        return network if self.inherits else network.for_training()
+
     def standalone(self, genotype: Genotype) -> nn.Sequential:
-        """The network of one genotype by itself, with a copy of its weights.
+        """The network of one genotype by itself, as `decode` gives it, with a copy of its weights.
 
         It computes the same function in training mode; its running statistics are not set.
         """
         with torch.device("meta"):
-            network = build(self.space.decode(genotype))
+            network = build(self.decode(genotype))
         network = network.to_empty(device=next(self.parameters()).device)
         layers = iter(network.children())
         with torch.no_grad():

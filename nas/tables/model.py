@@ -13,6 +13,8 @@ and, as plain counts,
     operators       operations that a runtime is called for, without those of squeeze-and-excitation
 A model may have another:
     grouped         values read and written by full convolutions in groups, in millions
+    matmul          MACs of attention, between pixels, in millions
+    softmax         scores of attention, in millions
 
 `BlockModel` holds a coefficient for each and the range in which it answers. It is data in the header of a latency
 table, fitted by `fit_coefficients` from the measured rows of a device.
@@ -30,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.block import absent, columns_of, is_head
+from nas.blocks.block import absent, is_head, timed_columns
 from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
 from nas.errors import LatencyMissing, TableError
 
@@ -55,7 +57,13 @@ BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
 _COUNTS = frozenset({"gates", "operators"})
-_COVERED = frozenset({*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"})
+_COVERED = frozenset(
+    {
+        *(*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"),
+        *("heads", "key_channels", "value_channels", "window", "positions", "part_channels", "layer_scale"),
+        *("head_norm", "pool_first", "classifiers", "dfc", "n_div", "pooling"),
+    }
+)
 """Columns that a range bounds, or whose work is in the features."""
 _OPTIONAL = frozenset({"grouped"})
 """Features that a model may lack: those before 2 had none of it."""
@@ -163,7 +171,7 @@ class Range:
         for name, value, options in allowed:
             if value not in options:
                 return f"`{name}` of a {where} is one of {', '.join(map(str, options))}, got {value}."
-        for name in columns_of(type(layer.block)).keys() - _COVERED:
+        for name in timed_columns(type(layer.block)).keys() - _COVERED:
             if getattr(layer, name) != absent(name):
                 return f"`{name}` of a {where} stays {absent(name)!r} for a block model, got {getattr(layer, name)!r}."
         limits = [("out_channels", layer.out_channels, self.classes if head else self.channels)]

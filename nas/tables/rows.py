@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, columns_of, further_columns
+from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, further_columns, timed_columns
 from nas.blocks.layer import PRECISIONS, key_columns
 from nas.errors import TableError
 from nas.system.files import lines
@@ -90,7 +90,7 @@ class Rows:
         own: dict[str, Any] = {}
         foreign: dict[str, tuple[Any, tuple[Any, ...], list[str]]] = {}
         for kind in dict.fromkeys(cells[0]):
-            fields = columns_of(block_class(kind))
+            fields = timed_columns(block_class(kind))
             own[kind] = itemgetter(*map(names.index, ("kind", *_INPUT, "precision", *fields)))
             others = [name for name in known if name not in fields]
             defaults = tuple(known[name].absent for name in others)

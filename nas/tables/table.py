@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.block import block_class, columns_of, further_columns
+from nas.blocks.block import block_class, further_columns, timed_columns
 from nas.blocks.layer import KEY_COLUMNS, PRECISIONS, Layer, key_columns
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
@@ -223,7 +223,7 @@ def begun_for(folder: Path) -> str | None:
 def _layer(key: tuple[Any, ...]) -> Layer:
     """The layer of a `Layer.key`, its graph drawn."""
     kind, in_channels, height, width, precision, *values = key
-    settings = dict(zip(columns_of(block_class(kind)), values, strict=True))
+    settings = dict(zip(timed_columns(block_class(kind)), values, strict=True))
     layer = Layer(kind=kind, in_channels=in_channels, height=height, width=width, precision=precision, **settings)
     _ = layer.graph
     return layer

@@ -32,5 +32,6 @@ class Average:
 
 
 def _tensors(network: nn.Module) -> list[torch.Tensor]:
-    """Parameters and buffers that can be averaged; counters are not."""
-    return [t.detach() for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
+    """Parameters and buffers that can be averaged; counters are not. Not detached ones: where a module is moved to the
+    memory format that it has, torch gives weights of shape (C, 1, 1, 1) other data all the same."""
+    return [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]

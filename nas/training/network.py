@@ -23,7 +23,10 @@ class Start:
 
     architecture: Architecture
     """With as many outputs as the data has classes."""
+    trained: Architecture
+    """What of it is trained: with its branches, where nothing is inherited; else merged, as its weights are."""
     weights: dict[str, Array]
+    """Of `trained`."""
     notes: tuple[str, ...]
     """What the user should know of it, a line each."""
 
@@ -43,19 +46,23 @@ def start(
     last = architecture.layers[-1]
     check(architecture)
     wanted = architecture.classified(len(classes))
-    weights, notes = random_weights(wanted, seed), []
+    branched = wanted.for_training()
+    trained = branched if inherited is None else wanted
+    weights, notes = random_weights(trained, seed), []
     if wanted != architecture:
         notes.append(
             f"The head is rebuilt: the network has {architecture.num_classes:,} classes, the data {len(classes):,}."
         )
     if inherited is not None:
+        if trained != branched:
+            notes.append("Its branches are merged in the weights, and stay so: --from-scratch trains them.")
         position = len(last.graph.nodes) - 1
         final = f"{len(architecture.layers) - 1}.{position}."
         drop = wanted != architecture or (named is not None and named != classes)
         if drop:
             notes.append("Inherited weights of the last layer are dropped: they are for other classes.")
         weights |= {name: array for name, array in inherited.items() if not (drop and name.startswith(final))}
-    return Start(wanted, weights, tuple(notes))
+    return Start(wanted, trained, weights, tuple(notes))
 
 
 def check(architecture: Architecture) -> None:
@@ -66,6 +73,12 @@ def check(architecture: Architecture) -> None:
         raise ArchitectureError(
             f"Pictures have 3 channels, or 1 where they are grey, and this network takes {architecture.channels}."
         )
+
+
+def untrained(architecture: Architecture, seed: int) -> nn.Sequential:
+    """The torch module of a network as it is trained from scratch, its weights drawn from `seed`."""
+    trained = architecture.for_training()
+    return network_of(trained, random_weights(trained, seed))
 
 
 def network_of(architecture: Architecture, weights: Mapping[str, Array]) -> nn.Sequential:

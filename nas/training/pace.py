@@ -8,10 +8,9 @@ import numpy as np
 
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data
-from nas.formats.weights import random_weights
 from nas.training.choices import REFERENCE_BATCH
 from nas.training.fit import fit
-from nas.training.network import network_of
+from nas.training.network import untrained
 from nas.training.recipe import Recipe
 
 SLOW_S = 2.0
@@ -20,7 +19,7 @@ SLOW_S = 2.0
 
 def picture_seconds(network: Architecture, data: Data, seed: int) -> float:
     """Of a step of training, by picture; the network has at least as many classes as the data."""
-    module = network_of(network, random_weights(network, seed))
+    module = untrained(network, seed)
     nothing = data.validation.take(np.arange(0))
     pace = np.inf
     for batches in (1, 3):  # the first step is slower

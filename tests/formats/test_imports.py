@@ -53,11 +53,11 @@ def imported(architecture: Architecture, tensors: Mapping[str, Any]) -> nn.Modul
     return network
 
 
-def assert_equal(theirs: nn.Module, ours: nn.Module, channels: int = 3) -> None:
+def assert_equal(theirs: nn.Module, ours: nn.Module, channels: int = 3, bound: float = 1e-4) -> None:
     x = torch.randn(2, channels, 65, 48, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected, got = theirs(x), ours(x)
-    assert float((expected - got).abs().max()) <= 1e-4 * float(expected.abs().max())
+    assert float((expected - got).abs().max()) <= bound * float(expected.abs().max())
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,43 @@ def test_networks_of_timm(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "params", "trained"), [("mobileone_s0", 2_078_504, 5_293_272), ("repvgg_a0", 8_309_384, 9_108_968)]
+)
+def test_networks_whose_branches_merge(name: str, params: int, trained: int) -> None:
+    theirs = randomize(timm.create_model(name), 1).eval()
+    architecture = from_timm(theirs, 64)
+    ours = imported(architecture, timm_tensors(theirs))
+    assert_equal(theirs, ours, bound=1e-5)
+    counts = [sum(p.numel() for p in m.parameters()) for m in (ours, timm.utils.reparameterize_model(theirs), theirs)]
+    assert counts == [params, params, trained]
+    assert (architecture.params, architecture.for_training().params) == (params, trained)
+
+
+@pytest.mark.parametrize("kind", ["one", "rep"])
+def test_they_have_attention_and_groups_and_may_come_merged(kind: str) -> None:
+    byobnet = timm.models.byobnet
+    more = {"block_kwargs": {"num_conv_branches": 3}} if kind == "one" else {}
+    blocks = [byobnet.ByoBlockCfg(type=kind, d=2, c=16, s=2, gs=gs, **more) for gs in (0, 1, 4)]
+    layers = {"attn_layer": "se", "attn_kwargs": {"rd_ratio": 0.25}, "act_layer": "silu"}
+    config = byobnet.ByoModelCfg(blocks=tuple(blocks), stem_type=kind, stem_chs=8, **layers)
+    theirs = randomize(byobnet.ByobNet(config, num_classes=7), 1).eval()
+    architecture = from_timm(theirs, 64)
+    assert {(layer.groups, layer.se_channels) for layer in architecture.layers[1:-1]} >= {(1, 8), (16, 8), (4, 8)}
+    assert_equal(theirs, imported(architecture, timm_tensors(theirs)))
+    deployed = timm.utils.reparameterize_model(theirs)
+    assert_equal(theirs, imported(from_timm(deployed, 64), timm_tensors(deployed)))
+    wrong = timm_tensors(theirs)
+    del wrong["stages.0.1.identity.weight"]
+    with pytest.raises(
+        ArchitectureError, match=r"layer 2 \(rep\), `conv_\d` norm takes .*, but 'stages.0.1.identity' has"
+    ):
+        fit(architecture, wrong)
+
+
+@pytest.mark.parametrize(
     ("name", "part"),
     [
+        ("gernet_s", "stem of this timm network: no block of nas is a ConvNormAct of ByobNet"),
         ("mobilenetv4_conv_small", "UniversalInvertedResidual"),
         ("mixnet_s", "MixedConv2d"),
         ("lcnet_035", "an activation after the pointwise convolution"),

@@ -21,6 +21,7 @@ from nas.profiler.probe import INPUT_SLICE, NORMALS, make_probe, write_weights
 from nas.space.load import load_space
 
 BLOCK = {"in_channels": 8, "out_channels": 8, "mid_channels": 24, "kernel": 3, "height": 14, "width": 14}
+HEADS = {"in_channels": 8, "heads": 2, "key_channels": 4, "value_channels": 8, "height": 14, "width": 14}
 LAYERS = {
     "conv": Layer(kind="conv", in_channels=3, out_channels=8, kernel=3, stride=2, height=15, width=15),
     "conv grouped": Layer(kind="conv", in_channels=8, out_channels=8, kernel=5, groups=4, height=9, width=9),
@@ -28,10 +29,16 @@ LAYERS = {
     "mbconv": Layer(kind="mbconv", **BLOCK, groups=2, activation="hard-swish", residual=True),
     "mbconv gated": Layer(kind="mbconv", **BLOCK, se_channels=4, se_gate="hard-sigmoid", activation="swish"),
     "fused": Layer(kind="fused", **BLOCK, activation="relu6"),
+    "mhsa": Layer(kind="mhsa", **HEADS, out_channels=16, mid_channels=32, positions="distance", layer_scale=True),
+    "mhsa in windows": Layer(kind="mhsa", **HEADS, out_channels=8, mid_channels=16, window=4, activation="gelu"),
+    "moat": Layer(kind="moat", **HEADS, out_channels=16, mid_channels=64, stride=2, positions="offset"),
+    "shsa": Layer(kind="shsa", **BLOCK, part_channels=4, key_channels=4),
+    "poolformer": Layer(kind="poolformer", **BLOCK, layer_scale=True, conv_bias=True),
     "identity": Layer(kind="identity", in_channels=8, out_channels=16, stride=2, height=14, width=14),
     "identity of nothing": Layer(kind="identity", in_channels=8, out_channels=8, height=14, width=14),
     "head": Layer(kind="head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
     "pooled_head": Layer(kind="pooled_head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
+    "norm_head": Layer(kind="norm_head", in_channels=8, out_channels=10, classifiers=2, height=7, width=7),
 }
 
 
@@ -154,7 +161,8 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 
 
 def test_every_kind_is_among_the_layers() -> None:
-    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "head", "pooled_head"}
+    attention = {"mhsa", "moat", "shsa", "poolformer", "norm_head"}
+    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "head", "pooled_head", *attention}
     assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 

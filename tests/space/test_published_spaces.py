@@ -1,6 +1,7 @@
 """The shipped spaces against their papers: sizes, published networks, measured coverage, NAS-Bench-Macro."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHDEFS = ROOT / "search_spaces" / "networks"
 
 
+def test_networks_with_attention_have_the_blocks_of_their_papers() -> None:
+    """EfficientFormer-L1 in timm has 1,291,284,736 MACs, 448,000 of them of a second classifier; tiny-MOAT-0 0.8 G."""
+    former, moat = (reference("hybrid", name) for name in ("efficientformer-l1", "tiny-moat-0"))
+    assert former.macs == 1_291_284_736 - 448_000
+    assert Counter(layer.kind for layer in former.layers) == {"conv": 1, "poolformer": 14, "mhsa": 1, "head": 1}
+    stem = 112**2 * 9 * 32**2  # the second convolution
+    assert round((moat.macs + stem) / 1e8) == 8
+    assert Counter(layer.kind for layer in moat.layers) == {"conv": 1, "moat": 14, "head": 1}
+
+
 def reference(space: str, name: str) -> Architecture:
     loaded = load_space(space)
     return loaded.decode(loaded.encode([loaded.references[name]])[0])
@@ -33,6 +44,8 @@ def reference(space: str, name: str) -> Architecture:
         ("nas-bench-macro", 3**8),
         # seven widths, four depths; kernels and expansions of 15 layers; SE of five stages, activations of three
         ("mobilenetv3", (3 * 4 * 5**4 * 2) * 3**4 * 2**15 * (3 * 4**3 * 3**11) * 2**5 * 2**3),
+        # five widths, four depths and expansions; blocks of two stages and eleven layers; windows of one stage
+        ("hybrid", 2**5 * (3 * 3 * 4 * 4) * 2**4 * 4**2 * 5**7 * 7**4 * 2),
     ],
 )
 def test_sizes_are_those_of_the_papers(name: str, size: int) -> None:

@@ -73,6 +73,22 @@ stages:
      residual: {choice: [true, false], per: layer}}
 head: {width: 16}
 """,
+    "attention": """
+input: {resolution: 16}
+activation: gelu
+blocks:
+  two: {kind: mhsa, heads: 2, key_channels: 4, value_channels: 4, positions: offset, window: 4}
+  four: {kind: mhsa, heads: 4, key_channels: 4, value_channels: 6, positions: offset}
+  mixed: {kind: moat, heads: 2, key_channels: 4, value_channels: 4, positions: distance, kernel: 3}
+  part: {kind: shsa, part_channels: 4, key_channels: 4}
+  pool: {kind: poolformer, layer_scale: true}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [two, four, mixed, part, pool], per: layer}, width: {choice: [8, 12]},
+     depth: {choice: [1, 2]}, expansion: {choice: [1, 2]}}
+  - {name: top, block: {choice: [mixed, moat]}, width: 16, stride: 2, expansion: 2}
+head: {width: 16}
+""",
     "narrowing": """
 input: {resolution: 16}
 activation: relu
@@ -84,12 +100,11 @@ head: {width: 16}
 """,
     "ghosts": """
 input: {resolution: 16}
-activation: relu
+activation: {choice: [relu, evonorm]}
 stages:
-  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
-  - {name: body, block: ghost, width: {choice: [8, 11]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
-     expansion: {choice: [1, 2.2]}, dfc: {choice: [true, false], per: layer}}
-  - {name: top, block: ghost, width: 12, stride: 2, se: {choice: [0, 0.5]}}
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: ghost, width: {choice: [8, 11]}, expansion: {choice: [1, 2.2]}, dfc: {choice: [true, false]}}
+  - {name: top, block: ghost, width: 12, stride: 2, kernel: {choice: [3, 5]}, se: 0.5}
 head: {width: 16}
 """,
     "mixers": """
@@ -104,8 +119,20 @@ stages:
   - {name: stem, block: patch, width: {choice: [8, 12]}, stride: 2}
   - {name: body, block: {choice: [partial, largest, average, shifted], per: layer}, width: {choice: [8, 12]},
      depth: {choice: [1, 2]}}
-  - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [1, 2]}}
+  - {name: top, block: {choice: [pool, shift]}, width: 16, stride: 2, kernel: 3, expansion: {choice: [2, 3]}}
 head: {width: 16}
+""",
+    "branches": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  dense: {kind: rep, branches: 2}
+  mobileone: {kind: rep, depthwise: true, small_kernel: 3}
+stages:
+  - {name: stem, block: rep, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: {choice: [dense, mobileone]}, width: {choice: [8, 12]}, depth: {choice: [1, 2]},
+     kernel: {choice: [3, 13], per: layer}, se: {choice: [0, 0.5]}, identity: {choice: [true, false]}}
+head: {width: 0}
 """,
     "residuals": """
 input: {resolution: 16}
