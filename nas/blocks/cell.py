@@ -65,6 +65,12 @@ class Cell:
             if not alive and edge != "none":
                 object.__setattr__(self, name, "none")
 
+    @property
+    def described(self) -> dict[str, int]:
+        """How many edges are what: that tells its time, wherever they are."""
+        given = [getattr(self, name) for name in edges(self.nodes)]
+        return {edge: given.count(edge) for edge in EDGES}
+
     def write(self, g: Graph, x: Wire) -> Wire:
         if self.stride != 1 or x.channels != self.out_channels:
             raise ArchitectureError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
 from nas.blocks.block import Column, block_class, columns_of, expands, inside
-from nas.blocks.cell import edges
+from nas.blocks.cell import edges, live
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
@@ -194,15 +194,17 @@ class _Expansion:
                 f"{place}: a cell changes neither width nor size: its stage has stride 1 and the width of the stage "
                 f"before, which is no choice. Put a stage of another kind between, such as preact."
             )
-        own = {**self.edges[name], "activation": self.activation}
+        own = self.edges[name]
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
             height, across = _size(self.resolution.value(chosen), shrink)
-            settings = {setting: source.value(chosen) for setting, source in own.items()}
+            ops = tuple(source.value(chosen) for source in own.values())
+            there = {edge: op for edge, op, alive in zip(own, ops, live(ops), strict=True) if alive}
+            common = {"kind": "cell", "nodes": self.file.cells[name].nodes, "activation": self.activation.value(chosen)}
             shape = {"in_channels": width, "out_channels": width, "height": height, "width": across}
-            return (shared_layer(kind="cell", nodes=self.file.cells[name].nodes, **settings, **shape),) * depth
+            return (shared_layer(**common, **there, **shape),) * depth
 
-        self.slot(stage.name, (*own.values(), self.resolution), layers)
+        self.slot(stage.name, (*own.values(), self.activation, self.resolution), layers)
         return in_width
 
     def sources(self, settings: Mapping[str, Setting[Any]], per: str, name: str) -> dict[str, _Source]:
