@@ -92,8 +92,6 @@ def test_shipped_settings_of_nas_bench_201() -> None:
         assert latency(space, table)(best)[0] == ms
         assert table.header.whole is not None
         assert table.header.whole.provenance == provenance
-    estimate = table.estimate(space.decode(best[0]))
-    assert (estimate.latency_ms, estimate.coverage[provenance]) == (ms, 1)
 
 
 def test_it_travels(additive: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
