@@ -41,6 +41,11 @@ class Attention(Op):
     sizes: ClassVar[tuple[str, ...]] = ("heads",)
 
     @property
+    def keeps(self) -> bool:
+        """A channel's place says which head it is of, and what it is there."""
+        return False
+
+    @property
     def _sides(self) -> tuple[int, int, int, int]:
         """Rows and columns of a window, windows down and to the right."""
         rows, columns = (min(self.window or size, size) for size in (self.height, self.width))
@@ -75,8 +80,11 @@ class Attention(Op):
 
     def held(self, *inputs: Shape) -> int:
         """See `Op`. Scores are there, with softmax done in place, beside what was taken apart, or beside values and
-        their sums."""
-        return self._scores + max(prod(inputs[0]), 2 * prod(self.shape(*inputs)))
+        their sums; of windows both maps are there before, as they came and cut, and after."""
+        rows, columns, down, right = self._sides
+        pixels = self.heads * rows * columns * down * right
+        taken, given = pixels * (2 * self.key + self.value), pixels * self.value
+        return max(2 * taken, self._scores + max(taken, 2 * given))
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         """Maps are taken apart, turned and put together around two products and a softmax."""

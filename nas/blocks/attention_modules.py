@@ -98,7 +98,7 @@ class LayerScale(nn.Module):
 
 
 class AveragePool(nn.AvgPool2d):
-    """The average over a window of pixels, by channel; edges count only what is there."""
+    """Averages of stride×stride pixels, by channel; the last ones, which may be cut off, are of what is there."""
 
-    def __init__(self, kernel: int, stride: int = 1) -> None:
-        super().__init__(kernel, stride, kernel // 2 if stride == 1 else 0, ceil_mode=True, count_include_pad=False)
+    def __init__(self, stride: int) -> None:
+        super().__init__(stride, ceil_mode=True, count_include_pad=False)

@@ -17,7 +17,7 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class EvoNorm(Op):
-    """EvoNorm-S0 (arXiv:2004.02967, section 4.2 and table 2): x · sigmoid(v x) by the standard deviation of its group
+    """EvoNorm-S0 (arXiv:2004.02967): x · sigmoid(v x) by the standard deviation of its group
     of channels in one picture, then a scale and a shift by channel. It is the same in training and in use.
 
     It stands behind a convolution without normalisation wherever a block's `activation` is `evonorm`.

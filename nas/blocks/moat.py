@@ -10,8 +10,26 @@ from nas.blocks.elementwise import Norm
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.join import Add
 from nas.blocks.mhsa import Attending
-from nas.blocks.poolformer import AveragePool
+from nas.blocks.op import OnnxGraph, Op, Shape
 from nas.errors import ArchitectureError
+
+
+@dataclass(frozen=True)
+class AveragePool(Op):
+    """Averages of stride×stride pixels, by channel; the last ones, which may be cut off, are of what is there."""
+
+    stride: int
+
+    module: ClassVar[str] = "nas.blocks.attention_modules:AveragePool"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        ((channels, height, width),) = inputs
+        return channels, -(-height // self.stride), -(-width // self.stride)
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        window = {"kernel_shape": [self.stride] * 2, "strides": [self.stride] * 2}
+        missing = [-side % self.stride for side in shapes[0][1:]]
+        return graph.node("AveragePool", [*values], **window, pads=[0, 0, *missing], count_include_pad=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +54,7 @@ class Moat(Attending):
             y = g.add("excite", SqueezeExcite(mid, self.se_channels), y)
         y = g.add("shrink", BiasConv(mid, self.out_channels), y)
         if self.stride != 1:
-            x = g.add("shortcut_pool", AveragePool(self.stride, self.stride), x)
+            x = g.add("shortcut_pool", AveragePool(self.stride), x)
         if x.channels != self.out_channels:
             x = g.add("shortcut", BiasConv(x.channels, self.out_channels), x)
         x = g.add("add1", Add(), x, y)

@@ -125,7 +125,7 @@ class SharedWeights:
         checkpoint."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            supernet = SUPERNETS[self.settings.kind](self.space, inherits=self.tuned is not None)
+            supernet = SUPERNETS[self.settings.kind].load()(self.space, inherits=self.tuned is not None)
         given = None
         if self.tuned is not None:
             inherit(supernet, self.tuned.architecture, self.tuned.weights)

@@ -47,7 +47,7 @@ def outputs(architecture: Architecture, weights: dict[str, Array], x: torch.Tens
 
 
 @given(layers())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_merged_they_compute_the_same(layer: Layer) -> None:
     network = Architecture(layer.in_channels, layer.height, layer.width, (layer,))
     branched = network.for_training()

@@ -188,7 +188,7 @@ def test_whole_networks_compute_finite_values(name: str, weights: Path) -> None:
         assert output.std() > 1e-3  # and are not all alike
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "moat"])  # which normalises what comes in
 def test_batch_normalisation_is_folded_away(name: str, weights: Path, tmp_path: Path) -> None:
     file = tmp_path / "optimized.onnx"
     computed((LAYERS[name],), weights, optimized=file)

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 from small_run import nas
 
+from nas.accuracy.proxies import measure
+from nas.accuracy.zero_cost import UNTRAINED
 from nas.errors import NasError
 from nas.runs.network import find_network
 from nas.space.load import load_space
@@ -45,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(place / "home"))
-        words = ["--latency", "1s", "--accuracy", "zero-cost", "--budget", "10"]
+        words = ["--latency", "1s", "--accuracy", "zero-cost:macs", "--budget", "10"]
         nas("search", "--space", "space.yaml", "--target", "fake", *words, "--out", "run", cwd=place)
     return place
 
@@ -58,13 +60,19 @@ def test_a_winner_is_found_and_handed_over(folder: Path) -> None:
     assert {layer.kind for layer in find_network(folder / "run").config.architecture.layers} & {"moat", "mhsa"}
 
 
-@pytest.mark.parametrize("controller", ["single-path", "proxyless"])
-def test_policies_train_its_supernet(controller: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_are_defined_with_attention(folder: Path) -> None:
+    space = load_space(folder / "space.yaml")
+    for genotype in space.sample(2, np.random.default_rng(0)):
+        values = measure(space.decode(genotype), UNTRAINED, shape=(16, 16), pictures=8, seed=0)
+        assert np.isfinite(values).all()
+
+
+def test_a_policy_trains_its_supernet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(folder / "home"))
-    words = ["--latency", "1s", "--data", "digits", "--controller", controller, "--budget", "3", "--finalists", "0"]
-    nas("search", "--space", "space.yaml", "--target", "fake", *words, "--out", controller, cwd=folder)
-    assert (folder / controller / "winner/model.safetensors").is_file()
+    words = ["--latency", "1s", "--data", "digits", "--controller", "proxyless", "--budget", "3", "--finalists", "0"]
+    nas("search", "--space", "space.yaml", "--target", "fake", *words, "--out", "policy", cwd=folder)
+    assert (folder / "policy/winner/model.safetensors").is_file()
 
 
 def test_a_trained_network_computes_the_same_in_onnx_runtime(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +112,13 @@ def test_wrong_settings(words: tuple[str, str], rule: str, tmp_path: Path) -> No
     path = tmp_path / "odd.yaml"
     assert words[0] in SPACE
     path.write_text(SPACE.replace(*words))
+
+    def decoded() -> None:
+        space = load_space(path)
+        for genotype in space.sample(30, np.random.default_rng(0)):
+            space.decode(genotype)
+
     with pytest.raises(NasError, match=rule) as caught:
-        assert load_space(path).layers()
+        decoded()
     assert caught.value.exit_code == 2
     assert str(caught.value).count("\n") < 2

@@ -94,6 +94,25 @@ def test_the_winner_is_who_trained_best(here: Path) -> None:
     assert "no better than chance" in page
 
 
+@pytest.mark.parametrize("accuracy", ["supernet:1", "zero-cost:params"])
+def test_branches_are_raced_and_the_winner_has_them_merged(here: Path, accuracy: str) -> None:
+    (here / "small.yaml").write_text(
+        "format: nas-space/1\nname: reps\nsource: test\nnum_classes: 10\ninput: {resolution: 16}\nactivation: relu\n"
+        "stages:\n  - {name: stem, block: rep, width: 8, stride: 2, kernel: 3}\n"
+        "  - {name: body, block: rep, width: {choice: [8, 12]}, kernel: {choice: [3, 7]}, depthwise: true}\n"
+    )
+    words = ("--accuracy", accuracy, "--budget", "2", "--finalists", "2", "--json", "--out", "r")
+    document = json.loads(nas(*SEARCH, *TIGHT, *words, cwd=here).stdout)
+    first, *others = document["race"]["runners"]
+    assert [runner["inherited"] for runner in (first, *others)] == [accuracy == "supernet:1"] * 2
+    network = find_network(here / "r")
+    assert [layer.branched for layer in network.config.architecture.layers] == [False] * 3
+    assert network.weights is not None
+    digits = load_data("digits", 16)
+    score = evaluate(network_of(network.config.architecture, network.weights).eval(), digits, digits.validation)
+    assert score.top1 == pytest.approx(first["top1"])
+
+
 def test_a_published_network_that_wins_is_called_by_its_name(here: Path, trainings: Trainings) -> None:
     done = nas(*QUICK, *WIDE, "--finalists", "2", "--out", "r", cwd=here)
     result = Run.load(here / "r").result

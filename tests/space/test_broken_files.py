@@ -31,7 +31,7 @@ BROKEN = {
     "depth 0": ("depth: {choice: [1, 2, 3]}", "depth: {choice: [0, 1]}", "depth"),
     "even kernel": ("kernel: {choice: [3, 5]}", "kernel: {choice: [3, 4]}", "kernel"),
     "unknown block": ("block: mbconv", "block: mbconvv", "a block is one of"),
-    "unknown activation": ("activation: relu", "activation: gelu", "activation"),
+    "unknown activation": ("activation: relu", "activation: mish", "activation"),
     "ratio over 1": ("se: {choice: [0, 0.25]}", "se: {choice: [0, 25]}", "se"),
     "not a number": ("se: {choice: [0, 0.25]}", "se: {choice: [0, .nan]}", "se"),
     "infinite": ("se: {choice: [0, 0.25]}", "se: {choice: [0, .inf]}", "se"),

@@ -127,11 +127,11 @@ input: {resolution: 16}
 activation: relu
 blocks:
   dense: {kind: rep, branches: 2}
-  mobileone: {kind: rep, depthwise: true, small_kernel: 3}
+  mobileone: {kind: rep, depthwise: true, small_kernel: 3, identity: false}
 stages:
   - {name: stem, block: rep, width: {choice: [8, 12]}, stride: 2, kernel: 3}
   - {name: body, block: {choice: [dense, mobileone]}, width: {choice: [8, 12]}, depth: {choice: [1, 2]},
-     kernel: {choice: [3, 13], per: layer}, se: {choice: [0, 0.5]}, identity: {choice: [true, false]}}
+     kernel: {choice: [3, 13]}, se: {choice: [0, 0.5], per: layer}}
 head: {width: 0}
 """,
     "residuals": """

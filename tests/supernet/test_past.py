@@ -76,6 +76,29 @@ def test_the_largest_of_the_supernet_computes_what_the_network_does(name):
     torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
+def test_merged_branches_stay_merged():
+    size = {"height": 16, "width": 16}
+    layers = (
+        Layer(kind="rep", in_channels=3, out_channels=16, kernel=3, stride=2, height=32, width=32),
+        Layer(kind="rep", in_channels=16, out_channels=16, kernel=5, depthwise=True, se_channels=4, **size),
+        Layer(kind="mbconv", in_channels=16, out_channels=16, mid_channels=48, kernel=5, residual=True, **size),
+        Layer(kind="head", in_channels=16, out_channels=10, **size),
+    )
+    network = Architecture(3, 32, 32, layers)
+    weights, space = important_first(network, trained_like(network)), elastic_space(network, "rep")
+    supernet = Superkernel(space, inherits=True)
+    inherit(supernet, network, weights)
+    x = torch.randn(4, 3, 32, 32, generator=torch.manual_seed(0))
+    whole, *smaller = (space.encode([space.references["rep"]])[0], *space.sample(3, np.random.default_rng(0)))
+    with torch.no_grad():
+        torch.testing.assert_close(supernet(x, whole), network_of(network, weights).train()(x), rtol=1e-4, atol=1e-4)
+        for genotype in smaller:
+            side = space.decode(genotype).height
+            shown = torch.nn.functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
+            torch.testing.assert_close(supernet(x, genotype), supernet.standalone(genotype)(shown), rtol=0, atol=1e-5)
+    assert "0.0.conv.bias" in supernet.standalone(whole).state_dict()
+
+
 def test_a_smaller_network_has_the_first_channels():
     network, space = tiny(), elastic_space(tiny(), "tiny")
     weights, supernet = trained_like(tiny()), Superkernel(space)

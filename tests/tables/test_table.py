@@ -135,7 +135,7 @@ BROKEN_ROWS = {
     "long row": ((FIRST, f"{FIRST},1"), "17 values"),
     "unknown kind": (cell("kind", "attention"), "`kind` is one of"),
     "unknown provenance": (cell("provenance", "guessed"), "`provenance` is one of"),
-    "unknown activation": (cell("activation", "gelu"), "`activation` is one of"),
+    "unknown activation": (cell("activation", "mish"), "`activation` is one of"),
     "unknown gate": (cell("se_gate", "tanh"), "`se_gate` is one of"),
     "zero channels": (cell("in_channels", "0"), "from 1"),
     "too many channels": (cell("in_channels", "70000"), "65536"),
