@@ -23,9 +23,11 @@ CONVENTIONS = st.fixed_dictionaries(
     }
 )
 WIDTHS = st.integers(1, 12)
-ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
-PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
-BLOCKS = (*PLAIN, *ATTENTION, "cell", "preact", "norm")
+ATTENTION = ("mhsa", "mqa", "moat", "shsa", "poolformer")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "dsa", "uir", "mixconv", "s2d", "rep")
+CHEAP = ("ghost", "pconv", "patch", "pool", "shift")
+PREACTIVATED = ("cell", "preact", "norm")
+BLOCKS = (*PLAIN, *CHEAP, *ATTENTION, *PREACTIVATED)
 HEADS = ("head", "pooled_head", "norm_head")
 HEADS_OF = {
     "heads": st.integers(1, 3),
@@ -53,31 +55,48 @@ def _attending(kind: str, out: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
+def _preactivated(draw: st.DrawFn, shape: dict[str, Any], activation: str) -> Layer:
+    """A layer whose activations stand before its convolutions."""
+    shape |= {"out_channels": shape["in_channels"], "activation": activation}
+    if shape["kind"] == "cell":
+        nodes = draw(st.integers(2, MOST_NODES))
+        return Layer(**shape, nodes=nodes, **{edge: draw(st.sampled_from(EDGES)) for edge in edges(nodes)})
+    if shape["kind"] == "preact":
+        stride = draw(st.sampled_from((1, 1, 2, 3)))
+        whole = shape["height"] % stride == shape["width"] % stride == 0
+        shape |= {"stride": stride if whole else 1, "out_channels": draw(WIDTHS)}
+        return Layer(**shape, kernel=draw(st.sampled_from((1, 3))))
+    return Layer(**shape)
+
+
+@st.composite
 def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -> Layer:
     """A layer of this kind for an input of this shape."""
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
-    evolved = (
-        kind not in ("pooled_head", "rep", "cell", "preact", "norm", *ATTENTION) and height * width > 80
-    )  # a few values are near each other
+    some = height * width > 80  # a few values are near each other
+    evolved = some and kind not in ("pooled_head", "rep", *ATTENTION, *PREACTIVATED)
     activation = draw(st.sampled_from([name for name in ACTIVATIONS if evolved or name != "evonorm"]))
     if kind == "norm_head":
-        words = {"head_norm": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
+        words = {"norm_kind": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
         return Layer(**shape, **words, out_channels=draw(WIDTHS), classifiers=draw(st.integers(1, 3)))
     if kind in HEADS:
         mid = draw(WIDTHS if kind == "pooled_head" else st.integers(0, 12))
         if kind == "pooled_head":
-            shape["head_bias"] = draw(st.booleans())
+            shape |= draw(st.sampled_from(({}, {"head_bias": False}, {"head_norm": True})))
         shape |= {"mid_channels": mid, "activation": activation if mid else "relu"}
         return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
-    if kind in ("cell", "norm"):
-        nodes = draw(st.integers(2, MOST_NODES)) if kind == "cell" else 0
-        own = {edge: draw(st.sampled_from(EDGES)) for edge in edges(nodes)} | ({"nodes": nodes} if nodes else {})
-        return Layer(**shape, **own, out_channels=channels, activation=activation)
+    if kind in PREACTIVATED:
+        return draw(_preactivated(shape, activation))
+    if kind == "s2d":
+        own = {"out_channels": draw(WIDTHS), "mid_channels": draw(WIDTHS), "kernel": draw(st.sampled_from((3, 5)))}
+        return Layer(**shape, **own, stride=2, activation=activation, projection=draw(st.booleans()))
+    if kind == "mqa":
+        shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
+        down = {"key_stride": draw(st.integers(2, 3)), "kernel": draw(st.sampled_from((1, 3, 5)))}
+        own = {"heads": draw(st.integers(1, 3)), "key_dim": draw(st.integers(1, 5)), "layer_scale": draw(st.booleans())}
+        residual = out == channels and draw(st.booleans())
+        return Layer(**shape, **own, **(down if draw(st.booleans()) else {}), residual=residual)
     shape["stride"] = draw(st.sampled_from((1, 1, 2, 3)))
-    if kind == "preact":
-        whole = height % shape["stride"] == width % shape["stride"] == 0
-        shape["stride"], kernel = (shape["stride"] if whole else 1), draw(st.sampled_from((1, 3)))
-        return Layer(**shape, out_channels=draw(WIDTHS), kernel=kernel, activation=activation)
     shape["out_channels"] = out = channels if draw(st.booleans()) else draw(WIDTHS)
     if kind in ("identity", "patch"):
         return Layer(**shape)
@@ -94,6 +113,9 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
+    if shape["stride"] == 2 and kind not in CHEAP:
+        odd = min(height, width) == 1 or shape.get("projection")  # an average drops the last of odd sides
+        shape["anti_alias"] = draw(st.sampled_from(("none", "blur") if odd else ("none", "blur", "average")))
     common = gcd(channels, out)
     groups = draw(st.sampled_from([n for n in range(1, common + 1) if common % n == 0]))
     if kind == "conv":
@@ -101,7 +123,7 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape["se_channels"] = draw(st.integers(0, 3))
     if shape["se_channels"]:
         shape["se_gate"] = draw(st.sampled_from(GATES))
-    if kind == "sepconv":
+    if kind in ("sepconv", "dsa"):
         return Layer(**shape, mid_channels=channels)
     if kind == "ghost":
         shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
@@ -110,8 +132,24 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     if kind == "shift":
         shape["kernel"] = draw(st.sampled_from((3, 5)))
         return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
-    if kind in ("fused", "ghost", "pool"):
+    if kind in ("ghost", "pool"):
         return Layer(**shape, mid_channels=draw(WIDTHS))
+    if kind == "fused":
+        return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
+    if kind == "uir":
+        inside = shape["stride"] > 1 or draw(st.booleans())
+        shape["kernel"] *= inside
+        start, scaled = draw(st.sampled_from((0, 1, 3, 5))), draw(st.booleans())
+        if start and shape["stride"] > 1 and draw(st.booleans()):
+            shape["kernel"] = 0  # the stride is then of the first
+        return Layer(**shape, mid_channels=draw(WIDTHS), start_kernel=start, layer_scale=scaled)
+    if kind == "mixconv":
+        kernels = draw(st.integers(1, min(4, shape["kernel"] // 2 + 1)))
+        ends = {"groups": groups, "project_groups": 1}
+        if kernels == 1 and groups == 1:
+            return Layer(**shape | {"kind": "mbconv"}, mid_channels=draw(WIDTHS))
+        mid = groups * draw(st.integers(-(-kernels // groups), 4))
+        return Layer(**shape, mid_channels=mid, kernels=kernels, **ends)
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 
 

@@ -34,6 +34,7 @@ MAX_DIMENSION = 65_536
 
 Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "evonorm", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
+AntiAlias = Literal["none", "average", "blur"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 GATES: tuple[str, ...] = get_args(Gate)
 
@@ -64,6 +65,11 @@ BLOCKS: dict[str, Any] = {
     "sepconv": "nas.blocks.inverted:SepConv",
     "mbconv": "nas.blocks.inverted:MBConv",
     "fused": "nas.blocks.inverted:FusedMBConv",
+    "dsa": "nas.blocks.inverted:ActivatedSepConv",
+    "uir": "nas.blocks.universal:UniversalInverted",
+    "mqa": "nas.blocks.multi_query:MultiQueryAttention",
+    "mixconv": "nas.blocks.mixed:MixConv",
+    "s2d": "nas.blocks.space_to_depth:SpaceToDepth",
     "mhsa": "nas.blocks.mhsa:Mhsa",
     "moat": "nas.blocks.moat:Moat",
     "shsa": "nas.blocks.shsa:Shsa",
@@ -151,8 +157,8 @@ class Column:
             raise ArchitectureError(
                 f"`{self.name}` of a {kind} layer lies in {self.least}..{MAX_DIMENSION}, got {value}."
             )
-        elif self.name == "kernel" and value % 2 == 0:
-            raise ArchitectureError(f"`kernel` of a {kind} layer is odd, got {value}.")
+        elif self.name.endswith("kernel") and value and value % 2 == 0:
+            raise ArchitectureError(f"`{self.name}` of a {kind} layer is odd, got {value}.")
 
 
 STANDARD = (
@@ -183,7 +189,8 @@ def columns_of(block: Any) -> Mapping[str, Column]:
                 f"{block.__name__}.{field.name}: a block's field is an int, a bool or a Literal of words, got {hint}."
             )
         standard = _STANDARD.get(field.name)
-        least = standard.least if standard else min(1, default) if isinstance(default, int) else 1
+        least = standard.least if standard else 1
+        least = min(least, default) if isinstance(default, int) else least
         least = 1 if default is MISSING else least  # what has no default is needed
         timed = field.name not in getattr(block, "untimed", ())
         found[field.name] = Column(field.name, default, words, hint is bool, least, timed)

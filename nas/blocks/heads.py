@@ -51,10 +51,18 @@ class PooledHead(_Head):
 
     head_bias: bool = True
     """Of the first of them; once-for-all has none."""
+    head_norm: bool = False
+    """Whether it has batch normalisation in place of a bias, as in MobileNetV4."""
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        op = Linear(x.channels, self.mid_channels, self.activation, self.head_bias)
-        return self._classified(g, g.add("features", op, g.add("pool", Pool(), x)))
+        if not self.head_norm:
+            op = Linear(x.channels, self.mid_channels, self.activation, self.head_bias)
+            return self._classified(g, g.add("features", op, g.add("pool", Pool(), x)))
+        if not self.head_bias:
+            raise ArchitectureError("With `head_norm`, `head_bias` stays true: what is normalised has no bias.")
+        x = g.add("pool", Pool(flat=False), x)
+        x = g.add("features", Conv(x.channels, self.mid_channels, activation=self.activation), x)
+        return self._classified(g, g.add("flat", Pool(), x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +71,7 @@ class NormHead:
     arXiv:2210.01820)."""
 
     out_channels: int
-    head_norm: Literal["layer", "batch"] = "layer"
+    norm_kind: Literal["layer", "batch"] = "layer"
     pool_first: bool = False
     """Whether what is pooled is normalised, not each pixel."""
     classifiers: int = 1
@@ -73,7 +81,7 @@ class NormHead:
     head: ClassVar[bool] = True
 
     def write(self, g: Graph, x: Wire) -> Wire:
-        norm = LayerNorm(x.channels) if self.head_norm == "layer" else Norm(x.channels)
+        norm = LayerNorm(x.channels) if self.norm_kind == "layer" else Norm(x.channels)
         x = g.add("pool", Pool(), x) if self.pool_first else g.add("norm", norm, x)
         x = g.add("norm", norm, x) if self.pool_first else g.add("pool", Pool(), x)
         answers = []
@@ -90,6 +98,7 @@ class Ending:
     head_after_pool: bool
     head_bias: bool
     classifier_bias: bool
+    head_norm: bool = False
 
     def check(self, widths: Collection[int]) -> None:
         """Raise `ArchitectureError`, with the key in front, where it does not fit a head of one of these widths."""
@@ -100,11 +109,16 @@ class Ending:
                 "head_bias: is of the layer behind the pooling, so false needs `head_after_pool: true`; "
                 "`classifier_bias` is of the classifier."
             )
+        if self.head_norm and not (self.head_after_pool and self.head_bias):
+            raise ArchitectureError(
+                "head_norm: is of the layer behind the pooling, in place of its bias, so true needs "
+                "`head_after_pool: true` and no `head_bias`."
+            )
 
     def settings(self, width: int, activation: str) -> dict[str, Any]:
         """Kind and settings of a head of this width, as of a Layer."""
         kind = "pooled_head" if self.head_after_pool else "head"
-        bias = {"head_bias": self.head_bias} if self.head_after_pool else {}
+        bias = {"head_bias": self.head_bias, "head_norm": self.head_norm} if self.head_after_pool else {}
         activation = activation if width else "relu"
         return {
             "kind": kind,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.blocks.block import Activation, Gate
+from nas.blocks.block import Activation, AntiAlias, Gate
+from nas.blocks.blur import downsampled
 from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.shortcut import added
@@ -13,8 +14,8 @@ from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inverted:
-    """What all of them have."""
+class Bottleneck:
+    """What all of them have, and those that mix pixels in other ways."""
 
     out_channels: int
     mid_channels: int
@@ -29,18 +30,35 @@ class Inverted:
     projection: bool = False
     """Whether what comes in is added by a convolution of its own, where stride or width change."""
 
-    def _excited(self, g: Graph, y: Wire) -> Wire:
+    def excited(self, g: Graph, y: Wire) -> Wire:
+        """With squeeze-and-excitation where there is some."""
         if self.se_channels:
             return g.add("excite", SqueezeExcite(y.channels, self.se_channels, self.se_gate), y)
         if self.se_gate != "sigmoid":
             raise ArchitectureError(f"Without `se_channels`, `se_gate` stays 'sigmoid', got {self.se_gate!r}.")
         return y
 
-    def _end(self, g: Graph, x: Wire, y: Wire, groups: int = 1, stride: int = 1) -> Wire:
-        """Excite, project, and add what came in. The `stride` is of the projection."""
-        y = self._excited(g, y)
-        y = g.add("project", Conv(y.channels, self.out_channels, 1, stride, groups), y)
-        return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
+    def projected(self, g: Graph, y: Wire, groups: int = 1, activation: str = "none", stride: int = 1) -> Wire:
+        """Excite and project."""
+        y = self.excited(g, y)
+        return g.add("project", Conv(y.channels, self.out_channels, 1, stride, groups, activation), y)
+
+    def added(self, g: Graph, x: Wire, y: Wire, depthwise: int = 0) -> Wire:
+        """Add what came in, `x`, to what is given; see `nas.blocks.shortcut.added`."""
+        shortcut = {"residual": self.residual, "projection": self.projection, "stride": self.stride}
+        return added(g, x, y, **shortcut, depthwise=depthwise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted(Bottleneck):
+    """What those with a convolution over pixels have."""
+
+    anti_alias: AntiAlias = "none"
+    """What takes the stride's share of the pixels, if not the convolution itself."""
+
+    def filtered(self, g: Graph, name: str, op: Conv, x: Wire) -> Wire:
+        """A convolution, with what is against aliasing."""
+        return downsampled(g, name, op, x, self.anti_alias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +74,26 @@ class SepConv(Inverted):
             raise ArchitectureError(
                 f"`mid_channels` of a sepconv layer is its input width {width}, got {self.mid_channels}."
             )
-        y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width, self.activation), x)
-        return self._end(g, x, y)
+        op = Conv(width, width, self.kernel, self.stride, width, self.activation)
+        return self.added(g, x, self.projected(g, self.filtered(g, "depthwise", op, x)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivatedSepConv(Inverted):
+    """Depthwise then pointwise convolution, both activated (MobileNetV1, arXiv:1704.04861, section 3.1; with
+    squeeze-and-excitation between them PP-LCNet, arXiv:2109.15099, section 3)."""
+
+    expands: ClassVar[bool] = False
+
+    def write(self, g: Graph, x: Wire) -> Wire:
+        width = x.channels
+        if self.mid_channels != width:
+            raise ArchitectureError(
+                f"`mid_channels` of a dsa layer is its input width {width}, got {self.mid_channels}."
+            )
+        op = Conv(width, width, self.kernel, self.stride, width, self.activation)
+        y = self.filtered(g, "depthwise", op, x)
+        return self.added(g, x, self.projected(g, y, activation=self.activation))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +107,18 @@ class MBConv(Inverted):
     def write(self, g: Graph, x: Wire) -> Wire:
         width = self.mid_channels
         y = g.add("expand", Conv(x.channels, width, 1, 1, self.groups, self.activation), x)
-        y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width, self.activation), y)
-        return self._end(g, x, y, self.groups)
+        op = Conv(width, width, self.kernel, self.stride, width, self.activation)
+        y = self.filtered(g, "depthwise", op, y)
+        return self.added(g, x, self.projected(g, y, self.groups))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedMBConv(Inverted):
     """Fused inverted bottleneck (arXiv:2003.02838, section 3.1): one full convolution expands."""
 
+    groups: int = 1
+    """Of that convolution (MobileNet-EdgeTPU-V2)."""
+
     def write(self, g: Graph, x: Wire) -> Wire:
-        y = g.add("expand", Conv(x.channels, self.mid_channels, self.kernel, self.stride, 1, self.activation), x)
-        return self._end(g, x, y)
+        op = Conv(x.channels, self.mid_channels, self.kernel, self.stride, self.groups, self.activation)
+        return self.added(g, x, self.projected(g, self.filtered(g, "expand", op, x)))

@@ -12,19 +12,22 @@ from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 
 @dataclass(frozen=True)
 class Pool(Op):
-    """Global average pooling to a vector."""
+    """Global average pooling to a vector, or to a map of one pixel where it is not `flat`."""
+
+    flat: bool = True
 
     module: ClassVar[str] = "nas.blocks.modules:Pool"
 
     def shape(self, *inputs: Shape) -> Shape:
         ((channels, _, _),) = inputs
-        return (channels,)
+        return (channels,) if self.flat else (channels, 1, 1)
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         return {"operators": 1, "traffic": prod(inputs[0])}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        return graph.node("Flatten", [graph.node("GlobalAveragePool", [*values])])
+        pooled = graph.node("GlobalAveragePool", [*values])
+        return graph.node("Flatten", [pooled]) if self.flat else pooled
 
 
 @dataclass(frozen=True)

@@ -110,10 +110,14 @@ class SqueezeExcite(nn.Module):
 
 
 class Pool(nn.Module):
-    """Global average pooling: N,C,H,W to N,C."""
+    """Global average pooling: N,C,H,W to N,C, or to N,C,1,1 where it is not flat."""
+
+    def __init__(self, flat: bool = True) -> None:
+        super().__init__()
+        self.flat = flat
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean((2, 3))
+        return x.mean((2, 3), keepdim=not self.flat)
 
 
 class Linear(nn.Sequential):

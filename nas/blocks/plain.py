@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.blocks.block import Activation
+from nas.blocks.block import Activation, AntiAlias
+from nas.blocks.blur import downsampled
 from nas.blocks.convolution import Conv
 from nas.blocks.elementwise import normalised
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.shortcut import added
+from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +28,18 @@ class ConvBlock:
     """As of inverted bottlenecks."""
     conv_bias: bool = False
     """Whether the convolution has a bias before its batch normalisation, which it folds away with."""
+    anti_alias: AntiAlias = "none"
+    """Likewise."""
     untimed: ClassVar[tuple[str, ...]] = ("conv_bias",)
 
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
-        y = normalised(g, "conv", x, op, self.conv_bias)
+        if not self.conv_bias:
+            y = downsampled(g, "conv", op, x, self.anti_alias)
+        elif self.anti_alias == "none":
+            y = normalised(g, "conv", x, op, self.conv_bias)
+        else:
+            raise ArchitectureError(f"With `conv_bias`, `anti_alias` stays 'none', got {self.anti_alias!r}.")
         return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 

@@ -15,7 +15,12 @@ file `arch.txt` is built by timm as
     text = json.load(open("arch.txt"))
     pooled_first = text.get("head_after_pool", False)
     from_mid = text.get("se_from", "in") == "mid"
-    of_v3 = {"se_from_exp": from_mid, "head_bias": text.get("head_bias", True)}
+    of_v3 = {
+        "se_from_exp": from_mid,
+        "head_bias": text.get("head_bias", True),
+        "head_norm": text.get("head_norm", False),
+        "layer_scale_init_value": 1e-5 if text.get("layer_scale") else None,
+    }
     network = (MobileNetV3 if pooled_first else EfficientNet)(
         decode_arch_def(text["blocks"]),
         num_classes=text["num_classes"],
@@ -26,6 +31,7 @@ file `arch.txt` is built by timm as
         act_layer=get_act_layer(text["activation"]),
         norm_layer=partial(torch.nn.BatchNorm2d, eps=text.get("norm_eps", 1e-5)),
         pad_type=text.get("padding", ""),
+        aa_layer={"average": "avg", "blur": "blurpc"}.get(text.get("anti_alias")),
         round_chs_fn=partial(round_channels, divisor=text.get("round_to", 8)),
         se_layer=partial(
             SqueezeExcite,
@@ -44,7 +50,7 @@ Otherwise timm has no `stem_activation` other than `activation`, no `classifier_
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +58,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from nas.blocks.architecture import MAX_LAYERS, Architecture
+from nas.blocks.block import absent
 from nas.blocks.heads import Ending
 from nas.blocks.layer import MAX_DIMENSION, NORM_EPS, PADDINGS, Layer
 from nas.errors import ArchitectureError
@@ -120,8 +127,12 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     rounding = Rounding(
         channels=next(d for d in (8, 4, 2, 1) if all(_fixed(layer.out_channels, d) for layer in body)),
         se_from_mid=pooled and all(_quarter(layer) for layer in body if layer.se_channels),
-        se_gate=_one_gate(body),
+        se_gate=_one(body, "se_gate", lambda layer: layer.se_channels),
+        layer_scale=_one(body, "layer_scale", lambda layer: layer.kind in {"uir", "mqa"}),
+        anti_alias=_one(body, "anti_alias", lambda layer: layer.stride > 1),
     )
+    if rounding.layer_scale and not pooled:
+        raise Inexpressible("with `layer_scale` it has a head that pools first")
     strings = StageStrings(activation, rounding)
     document = {
         "resolution": architecture.height,
@@ -138,6 +149,9 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "padding": padding,
         "se_activation": _timm_spelling(inner),
         "head_bias": head.head_bias,
+        "head_norm": head.head_norm,
+        "layer_scale": rounding.layer_scale,
+        "anti_alias": rounding.anti_alias,
         "blocks": [strings.stage(stage) for stage in stages(body)],
     }
     shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
@@ -189,6 +203,12 @@ class _ArchDefFile(Strict):
     se_activation: Activation = "relu"
     head_bias: bool = True
     """Of the fully connected layer after the pooling."""
+    head_norm: bool = False
+    """Whether that layer has batch normalisation instead."""
+    layer_scale: bool = False
+    """Of uir and mqa."""
+    anti_alias: Literal["none", "average", "blur"] = "none"
+    """Of layers with a stride, the stem aside."""
     classifier_bias: bool = True
 
     def architecture(self) -> Architecture:
@@ -200,7 +220,8 @@ class _ArchDefFile(Strict):
         return replace(usual, layers=tuple(layers))
 
     def _usual(self) -> Architecture:
-        rounding = Rounding(self.round_to, self.se_from == "mid", _SPELLINGS[self.se_gate])
+        gate = _SPELLINGS[self.se_gate]
+        rounding = Rounding(self.round_to, self.se_from == "mid", gate, self.layer_scale, self.anti_alias)
         stem = Layer(
             kind="conv",
             in_channels=self.in_channels,
@@ -227,7 +248,7 @@ class _ArchDefFile(Strict):
                 except ArchitectureError as problem:
                     raise ArchitectureError(f"blocks.{stage}: {text!r}: {problem}") from None
         channels, height, width = layers[-1].output
-        ending = Ending(self.head_after_pool, self.head_bias, self.classifier_bias)
+        ending = Ending(self.head_after_pool, self.head_bias, self.classifier_bias, self.head_norm)
         ending.check([self.head])
         settings = ending.settings(self.head, self.activation) | {"out_channels": self.num_classes}
         layers.append(Layer(in_channels=channels, height=height, width=width, **settings))
@@ -287,11 +308,12 @@ def _check_frame(architecture: Architecture, stem: Layer, head: Layer) -> None:
         raise Inexpressible(f"stem and head have an activation of timm's, got {stem.activation}")
 
 
-def _one_gate(layers: Sequence[Layer]) -> str:
-    gates = sorted({layer.se_gate for layer in layers if layer.se_channels})
-    if len(gates) > 1:
-        raise Inexpressible(f"all blocks share one `se_gate`, got {' and '.join(gates)}")
-    return gates[0] if gates else "sigmoid"
+def _one(layers: Sequence[Layer], name: str, of: Callable[[Layer], Any]) -> Any:
+    """The one value that these layers have of a setting, or what an absent one counts as."""
+    values = {getattr(layer, name) for layer in layers if of(layer)} or {absent(name)}
+    if len(values) > 1:
+        raise Inexpressible(f"all blocks share one `{name}`, got {' and '.join(sorted(map(str, values)))}")
+    return next(iter(values))
 
 
 def _fixed(width: int, divisor: int) -> bool:

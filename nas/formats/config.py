@@ -142,7 +142,7 @@ class _Row(Strict):
     height: Size
     width: Size
     mid_channels: SizeOrNone = 0
-    kernel: Size = 1
+    kernel: SizeOrNone = 1
     stride: Size = 1
     groups: Size = 1
     se_channels: SizeOrNone = 0

@@ -95,6 +95,9 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
 _MOBILE = ("inverted_bottleneck.conv?", "inverted_bottleneck.bn?", "depth_conv.conv", "depth_conv.bn")
 _GHOST = ("primary_conv.0", "primary_conv.1", "cheap_operation.0", "cheap_operation.1")
 _SQUEEZE = ("depth_conv.se.fc.reduce?", "depth_conv.se.fc.expand?")
+MAX_KERNELS = 16
+"""Of mixed convolutions, far more than there are."""
+_PART = re.compile(r"(.*\.)(conv_pw|conv_dw|conv_pwl)\.(\d+)")
 _ATTENTION = ("attn.fc1?", "attn.fc2?")
 DIALECTS = (
     Dialect(
@@ -108,10 +111,13 @@ DIALECTS = (
     Dialect("torchvision", ("layers", "classifier")),
     Dialect(
         "timm",
-        ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "classifier"),
+        ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head", "classifier"),
         (
             ("conv_pw", "bn1", "conv_dw", "bn2", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn3"),
-            ("conv_dw", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pw", "bn2"),
+            (
+                *("conv_s2d?", "bn_s2d?", "conv_dw", "bn1"),
+                *("se.conv_reduce?", "se.conv_expand?", "conv_pw", "bn2"),
+            ),
             ("conv_exp", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn2"),
             ("conv", "bn1"),
             (
@@ -120,6 +126,20 @@ DIALECTS = (
                 *("conv_dw?", "bn_dw?", "se.conv_reduce?", "se.conv_expand?"),
                 *(f"ghost2.{part}" for part in _GHOST),
                 *(f"shortcut.{place}?" for place in range(4)),
+            ),
+            (
+                *("conv_pw", "bn1"),
+                *(f"{part}.{place}?" for place in range(MAX_KERNELS) for part in ("conv_dw", "bn2")),
+                *("se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn3"),
+            ),
+            (
+                *("dw_start.conv?", "dw_start.bn?", "pw_exp.conv", "pw_exp.bn", "dw_mid.conv?", "dw_mid.bn?"),
+                *("se.conv_reduce?", "se.conv_expand?", "pw_proj.conv", "pw_proj.bn", "layer_scale?"),
+            ),
+            (
+                *("norm", "attn.query.proj"),
+                *(f"attn.{side}.{part}" for side in ("key", "value") for part in ("down_conv?", "norm?", "proj")),
+                *("attn.output.proj", "layer_scale?"),
             ),
         ),
     ),
@@ -226,7 +246,7 @@ def fit(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
     """
     if set(weight_shapes(architecture)) == set(tensors):
         return _own(architecture, tensors)
-    modules = _modules(tensors)
+    modules = _as_parts(_modules(tensors))
     for dialect in DIALECTS:
         order = dialect.ordered(list(modules))
         if order is not None:
@@ -252,6 +272,30 @@ def _modules(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
     for name, array in tensors.items():
         module, _, tensor = name.rpartition(".")
         found.setdefault(module, {})[tensor] = array
+    return found
+
+
+def _as_parts(modules: Mapping[str, dict[str, Array]]) -> dict[str, dict[str, Array]]:
+    """timm's mixed convolutions as ours: parts of a pointwise one are one in groups; each of a depthwise one has its
+    share of the normalisation behind it."""
+    found = dict(modules)
+    parts: dict[tuple[str, str], list[str]] = {}
+    for name in modules:
+        if match := _PART.fullmatch(name):
+            parts.setdefault((match[1], match[2]), []).append(name)
+    for (block, conv), names in parts.items():
+        names.sort(key=_natural)
+        if conv != "conv_dw":
+            groups = [found.pop(name) for name in names]
+            shapes = {part["weight"].shape[1:] for part in groups if part.keys() == {"weight"}}
+            if len(shapes) == 1:  # else they are left out, and said to be missing
+                found[block + conv] = {"weight": np.concatenate([part["weight"] for part in groups])}
+        elif norm := found.pop(f"{block}bn2", None):
+            start = 0
+            for place, name in enumerate(names):
+                stop = start + len(found[name].get("weight", ()))
+                found[f"{block}bn2.{place}"] = {tensor: array[start:stop] for tensor, array in norm.items()}
+                start = stop
     return found
 
 

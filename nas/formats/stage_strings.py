@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from nas.blocks.block import expands
 from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
 
 MAX_SHRINK = 32
 """timm dilates instead of shrinking a picture further than this."""
-_LETTER_OF = {name: letter for letter, name in LETTERS.items()}
+_LETTER_OF = {name: letter for letter, name in LETTERS.items()} | {"mixconv": "ir"}
 
 
 class Inexpressible(ArchitectureError):
@@ -68,7 +69,12 @@ class StageStrings:
     def parts(self, layer: Layer) -> list[str]:
         """The parts of a block string that stands for one layer."""
         if layer.kind not in _LETTER_OF:
-            raise Inexpressible(f"it has blocks of kind {', '.join(LETTERS.values())}, got {layer.kind}")
+            raise Inexpressible(f"it has blocks of kind {', '.join(_LETTER_OF)}, got {layer.kind}")
+        if layer.kind == "mqa":
+            heads = f"h{layer.heads}_v{layer.key_stride}_d{layer.key_dim}".split("_")
+            kernel = layer.kernel if layer.key_stride > 1 else 3
+            skips = [] if layer.residual or layer.in_channels != layer.out_channels else ["noskip"]
+            return ["mqa", "r1", f"k{kernel}", "s1", *heads, f"c{layer.out_channels}", *skips]
         if layer.activation in ("none", "evonorm"):
             raise Inexpressible(f"every block has an activation of timm's, got a {layer.kind} with {layer.activation}")
         if layer.stride > 2:
@@ -79,15 +85,20 @@ class StageStrings:
         if self.shrink > MAX_SHRINK:
             raise Inexpressible(f"all strides together are at most {MAX_SHRINK}, got {self.shrink}")
         kind = _LETTER_OF[layer.kind]
-        parts = [kind, "r1", f"k{layer.kernel}", f"s{layer.stride}"]
-        expansion = _expansion(layer) if kind in {"ir", "er"} else "1"
-        if kind != "cn":
+        kernels = [layer.kernel - 2 * place for place in reversed(range(layer.kernels))]
+        parts = [kind, "r1", f"k{'.'.join(map(str, kernels))}", f"s{layer.stride}"]
+        expansion = _expansion(layer) if expands(layer.kind) else "1"
+        if kind not in {"cn", "dsa"}:
             parts.append(f"e{expansion}")
+        parts += [f"a{layer.start_kernel}"] if kind == "uir" else []
         parts.append(f"c{layer.out_channels}")
-        if layer.groups > 1:
+        if layer.kind == "mixconv":
+            ends = {"a": layer.groups, "p": layer.project_groups}
+            parts += [letter + ".".join("1" * count) for letter, count in ends.items() if count > 1]
+        elif layer.groups > 1:
             if kind == "ir":
                 raise Inexpressible(f"pointwise convolutions have no groups, got {layer.groups}")
-            parts.append(f"gs{layer.in_channels // layer.groups}")
+            parts.append(f"gs{(layer.mid_channels or layer.in_channels) // layer.groups}")
         if layer.se_channels:
             parts.append(f"se{self.ratio(layer, float(expansion))}")
         if layer.activation != self.activation:
@@ -95,6 +106,8 @@ class StageStrings:
             if letter is None:
                 raise Inexpressible(f"only whole networks have {layer.activation}, got a {layer.kind} with it")
             parts.append(f"n{letter}")
+        if kind == "dsa" and layer.residual:
+            raise Inexpressible("blocks that are activated at their end have no residual")
         if layer.stride == 1 and layer.in_channels == layer.out_channels and layer.residual == (kind == "cn"):
             parts.append("skip" if layer.residual else "noskip")
         return parts

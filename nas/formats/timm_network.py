@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
-from nas.blocks.layer import Layer
+from nas.blocks.layer import NORM_EPS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
 from nas.formats.state_dict import COMPUTED
@@ -41,6 +41,9 @@ READERS = {
     "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
 }
 """Of other families, by the names of their classes: functions of the model and the size of its pictures."""
+CONVOLUTIONS = ("Conv2d", "Conv2dSame")
+MIXED = "MixedConv2d"
+"""timm's class of convolutions with several kernels."""
 
 
 def timm_model(name: str, pretrained: bool) -> Any:
@@ -163,15 +166,20 @@ def _stem(model: Any) -> dict[str, Any]:
 
 
 def _head(model: Any, pooled: bool) -> dict[str, Any]:
+    settings: dict[str, Any]
     if pooled:
-        _only(_activation(getattr(model, "norm_head", None)), "none", "a head with normalisation")
-        settings: dict[str, Any] = {"kind": "pooled_head", "activation": _activation_of(model.act2)}
-        settings |= {} if model.conv_head.bias is not None else {"head_bias": False}
+        normed = hasattr(model.norm_head, "eps")
+        settings = {"kind": "pooled_head", "head_norm": normed}
+        settings |= {"activation": _activation(model.norm_head) if normed else _activation_of(model.act2)}
+        settings |= {"head_bias": False} if not normed and model.conv_head.bias is None else {}
+    elif type(model.conv_head).__name__ == "Identity":
+        settings = {"kind": "head"}
     else:
         settings = {"kind": "head", "activation": _activation(model.bn2)}
         _only(_conv(model.conv_head)["kernel"], 1, "a head with a kernel")
     _only(type(model.classifier).__name__, "Linear", "a network without a classifier")
-    return {**settings, "out_channels": model.classifier.out_features, "mid_channels": model.conv_head.out_channels}
+    settings["mid_channels"] = getattr(model.conv_head, "out_channels", 0)
+    return {**settings, "out_channels": model.classifier.out_features}
 
 
 def _block(block: Any) -> dict[str, Any]:
@@ -181,49 +189,120 @@ def _block(block: Any) -> dict[str, Any]:
             settings = {"kind": "conv", "activation": _activation(block.bn1)}
             settings |= _conv(block.conv) | {"out_channels": block.conv.out_channels}
         case "DepthwiseSeparableConv":
-            _only(block.has_pw_act, False, "an activation after the pointwise convolution")
-            _only(block.conv_s2d, None, "space to depth")
-            settings = _bottleneck("sepconv", block, block.conv_dw, block.bn1, block.conv_pw, block.bn2)
+            kind = "s2d" if block.conv_s2d is not None else "dsa" if block.has_pw_act else "sepconv"
+            settings = _bottleneck(kind, block, block.conv_dw, block.bn1, block.conv_pw, block.bn2)
+            settings |= _unfolded(block, settings["activation"]) if kind == "s2d" else {}
         case "InvertedResidual":
             _only(block.conv_s2d, None, "space to depth")
-            settings = _bottleneck("mbconv", block, block.conv_dw, block.bn2, block.conv_pwl, block.bn3)
+            expand, project = _conv(block.conv_pw), _conv(block.conv_pwl)
+            mixed = type(block.conv_dw).__name__ == MIXED or expand["groups"] != project["groups"]
+            kind = "mixconv" if mixed else "mbconv"
+            settings = _bottleneck(kind, block, block.conv_dw, block.bn2, block.conv_pwl, block.bn3)
             _only(_activation(block.bn1), settings["activation"], "two activations in a block")
-            expand = _conv(block.conv_pw)
-            _only((expand["kernel"], expand["groups"]), (1, 1), "an expansion with a kernel or groups")
+            _only(expand["kernel"], 1, "an expansion with a kernel")
+            settings |= {"groups": expand["groups"]} | ({"project_groups": project["groups"]} if mixed else {})
         case "EdgeResidual":
             settings = _bottleneck("fused", block, block.conv_exp, block.bn1, block.conv_pwl, block.bn2)
+        case "UniversalInvertedResidual":
+            settings = _universal(block)
+        case "MobileAttention":
+            settings = _attention(block)
         case _:
             raise _OtherModuleError(f"no block of nas is a {kind}.")
-    if "aa" in block._modules:
-        _only(type(block.aa).__name__, "Identity", "anti-aliasing")
-    return {**settings, "residual": bool(block.has_skip)}
+    return {**settings, **_filter(getattr(block, "aa", None)), "residual": bool(block.has_skip)}
 
 
 def _bottleneck(kind: str, block: Any, spatial: Any, norm: Any, last: Any, last_norm: Any) -> dict[str, Any]:
     """Settings of a block with a convolution over pixels, and a projection."""
-    _only(_activation(last_norm), "none", "an activation after the projection")
+    activation = _activation(norm)
+    _only(_activation(last_norm), activation if kind == "dsa" else "none", "such an activation after the projection")
     project = _conv(last)
-    _only((project["kernel"], project["stride"], project["groups"]), (1, 1, 1), "a projection with a kernel or groups")
     settings = _conv(spatial)
-    depthwise = kind != "fused"
-    _only(settings.pop("groups"), spatial.in_channels if depthwise else 1, "groups in a convolution over pixels")
-    settings |= {
-        "kind": kind,
-        "activation": _activation(norm),
-        "mid_channels": spatial.out_channels,
-        "out_channels": last.out_channels,
-    }
+    _only((project["kernel"], project["stride"]), (1, 1), "a projection with a kernel")
+    if kind not in ("mbconv", "mixconv"):
+        _only(project["groups"], 1, "a projection in groups")
+    if kind != "fused":
+        _only(settings.pop("groups"), spatial.in_channels, "groups in a convolution over pixels")
+    widths = {"mid_channels": spatial.out_channels, "out_channels": last.out_channels}
+    return {**settings, **widths, "kind": kind, "activation": activation, **_squeeze(block)}
+
+
+def _unfolded(block: Any, activation: str) -> dict[str, Any]:
+    """What a convolution over squares of pixels in front of a separable one changes of its settings."""
+    first, own = block.conv_s2d, block.conv_dw
+    _only((first.kernel_size, first.stride, type(first).__name__), ((2, 2), (2, 2), "Conv2dSame"), "such a first part")
+    _only((_activation(block.bn_s2d), tuple(own.stride)), (activation, (1, 1)), "a second stride or activation")
+    return {"kernel": 2 * own.kernel_size[0] - 1, "stride": 2}
+
+
+def _universal(block: Any) -> dict[str, Any]:
+    _only(type(block.dw_end).__name__, "Identity", "a depthwise convolution after the projection")
+    expand, project = block.pw_exp, block.pw_proj
+    found = {"kind": "uir", "activation": _activation(expand.bn), **_squeeze(block)}
+    found |= {"mid_channels": expand.conv.out_channels, "out_channels": project.conv.out_channels}
+    for name, part, activation in (
+        ("kernel", block.dw_mid, found["activation"]),
+        ("start_kernel", block.dw_start, "none"),
+    ):
+        if type(part).__name__ == "Identity":
+            continue
+        settings = _conv(part.conv)
+        _only(settings["groups"], part.conv.in_channels, "groups in a convolution over pixels")
+        _only(_activation(part.bn), activation, "such an activation of a depthwise convolution")
+        found[name] = settings["kernel"]
+        filtered = _filter(part.aa)
+        if settings["stride"] > 1 or filtered:
+            found |= {"stride": settings["stride"], **filtered}
+    _only((_conv(expand.conv)["groups"], _conv(project.conv)["groups"]), (1, 1), "groups in a projection")
+    return found | {"layer_scale": _scaled(block)}
+
+
+def _attention(block: Any) -> dict[str, Any]:
+    _only(block.conv_cpe_dw, None, "positions by a convolution")
+    _only(type(block.attn).__name__, "MultiQueryAttention2d", "attention of another kind")
+    attention = block.attn
+    _only(attention.value_dim, attention.key_dim, "values of another width than keys")
+    _only(block.has_query_stride, False, "queries of fewer pixels")
+    down = {"kernel": _conv(attention.key.down_conv)["kernel"]} if attention.kv_stride > 1 else {}
+    heads = {"heads": attention.num_heads, "key_dim": attention.key_dim, "key_stride": attention.kv_stride}
+    width = attention.output.proj.out_channels
+    return {"kind": "mqa", "out_channels": width, **down, **heads, "layer_scale": _scaled(block)}
+
+
+def _scaled(block: Any) -> bool:
+    return type(block.layer_scale).__name__ == "LayerScale2d"
+
+
+def _filter(module: Any) -> dict[str, Any]:
+    """Settings of anti-aliasing, which takes the stride; none where there is none."""
+    match type(module).__name__:
+        case "NoneType" | "Identity":
+            return {}
+        case "AvgPool2d":
+            return {"anti_alias": "average", "stride": module.stride}
+        case "BlurPool2d":
+            found = (module.filt_size, module.stride, module.pad_mode)
+            _only(found, (3, 2, "constant"), "blurring of another kind")
+            return {"anti_alias": "blur", "stride": 2}
+        case name:
+            raise _OtherModuleError(f"no op of nas is a {name}.")
+
+
+def _squeeze(block: Any) -> dict[str, Any]:
+    """Settings of squeeze-and-excitation."""
     if type(block.se).__name__ == "Identity":
-        return settings
+        return {}
     _only(type(block.se).__name__, "SqueezeExcite", "attention of another kind")
     squeezed = block.se.conv_reduce.out_channels
     inner = _activation_of(block.se.act1)
-    return {**settings, "se_channels": squeezed, "se_gate": _activation_of(block.se.gate), "se_activation": inner}
+    return {"se_channels": squeezed, "se_gate": _activation_of(block.se.gate), "se_activation": inner}
 
 
 def _conv(conv: Any) -> dict[str, Any]:
-    """Kernel, stride and groups of a convolution."""
-    if type(conv).__name__ not in ("Conv2d", "Conv2dSame"):
+    """Kernel, stride and groups of a convolution; of several also how many `kernels` there are."""
+    if type(conv).__name__ == MIXED:
+        return _mixed(conv)
+    if type(conv).__name__ not in CONVOLUTIONS:
         raise _OtherModuleError(f"no op of nas is a {type(conv).__name__}.")
     (kernel, other), (stride, beside) = conv.kernel_size, conv.stride
     _only((kernel, stride), (other, beside), "a kernel or stride that is not square")
@@ -234,14 +313,28 @@ def _conv(conv: Any) -> dict[str, Any]:
     return {"kernel": kernel, "stride": stride, "groups": conv.groups}
 
 
+def _mixed(conv: Any) -> dict[str, Any]:
+    """Of a convolution in parts: equal ones are groups, depthwise ones have kernels that grow by 2."""
+    parts = [_conv(part) for part in conv.values()]
+    widths = {(part.in_channels, part.out_channels) for part in conv.values()}
+    kernels, count = [part["kernel"] for part in parts], len(parts)
+    found = {"stride": parts[0]["stride"], "kernel": kernels[-1]}
+    if {part["groups"] for part in parts} == {1} and set(kernels) == {1} and len(widths) == 1:
+        return found | {"groups": count}
+    depthwise = all(part["groups"] == own.in_channels for part, own in zip(parts, conv.values(), strict=True))
+    _only(depthwise and kernels, list(range(kernels[0], kernels[0] + 2 * count, 2)), "a mixed convolution of that kind")
+    return found | {"groups": conv.in_channels, "kernels": count}
+
+
 def _conventions(model: Any) -> dict[str, Any]:
     """How all of its layers normalise and pad."""
     modules = list(model.modules())
     # timm pads a convolution of stride 1 alike on all sides, where both ways agree
-    padded = {type(m).__name__ == "Conv2dSame" for m in modules if getattr(m, "stride", 1) == (2, 2)}
+    strided = [m for m in modules if getattr(m, "stride", 1) == (2, 2) and type(m).__name__ in CONVOLUTIONS]
+    padded = {type(m).__name__ == "Conv2dSame" for m in strided if m.kernel_size != (2, 2)}  # those are of s2d
     found: dict[str, set[Any]] = {
-        "norm_eps": {float(module.eps) for module in modules if hasattr(module, "running_var")},
-        "padding": {"same" if same else "symmetric" for same in padded},
+        "norm_eps": {float(module.eps) for module in modules if hasattr(module, "running_var")} or {NORM_EPS},
+        "padding": {"same" if same else "symmetric" for same in padded or {False}},
     }
     for name, values in found.items():
         if len(values) != 1:
@@ -251,6 +344,8 @@ def _conventions(model: Any) -> dict[str, Any]:
 
 def _activation(norm: Any) -> str:
     """That of a norm with an activation inside."""
+    if hasattr(norm, "eps") and not hasattr(norm, "running_var"):
+        raise _OtherModuleError(f"no normalisation of nas is a {type(norm).__name__}.")
     return "none" if norm is None else _activation_of(getattr(norm, "act", norm if not hasattr(norm, "eps") else None))
 
 

@@ -86,7 +86,7 @@ def _shvit(model: Any) -> Iterator[Settings]:
             attention = getattr(block.mixer, "m", None)
             parts = {} if attention is None else {"part_channels": attention.pdim, "key_channels": attention.qk_dim}
             yield {**_mixed(block.conv.m.c, block.ffn.m), **parts}
-    yield {"kind": "norm_head", "out_channels": model.head.l.out_features, "head_norm": "batch", "pool_first": True}
+    yield {"kind": "norm_head", "out_channels": model.head.l.out_features, "norm_kind": "batch", "pool_first": True}
 
 
 def _mixed(depthwise: Any, ffn: Any) -> Settings:

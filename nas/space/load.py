@@ -33,7 +33,11 @@ OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
 """Of settings; of all others the default is the block's own."""
-OWN_DEFAULTS: dict[str, dict[str, Option]] = {"conv": {"residual": False}, "ghost": {"projection": True}}
+OWN_DEFAULTS: dict[str, dict[str, Option]] = {
+    "conv": {"residual": False},
+    "dsa": {"residual": False},
+    "ghost": {"projection": True},
+}
 """Defaults of single kinds."""
 
 
@@ -249,7 +253,8 @@ class _Expansion:
 
     def head(self, in_width: _Source, shrink: int) -> None:
         head, resolution = self.file.head, self.resolution
-        ending = Ending(self.file.head_after_pool, self.file.head_bias, self.file.classifier_bias)
+        file = self.file
+        ending = Ending(file.head_after_pool, file.head_bias, file.classifier_bias, file.head_norm)
         ending.check(head.width.choice)
         mid = self.source(head.width, "head.width")
         activation = self.activation if head.activation is None else _Source(head.activation)
@@ -328,6 +333,10 @@ def _layer(
     }
     if not given["se_channels"]:
         given.pop("se_gate", None)
+    if stride == 1:
+        given.pop("anti_alias", None)
+    if kind == "mqa" and given.get("key_stride", 1) == 1:
+        given["kernel"] = 1
     fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
     return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
 

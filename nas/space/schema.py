@@ -208,6 +208,8 @@ class SpaceFile(Strict):
     head_after_pool: bool = False
     head_bias: bool = True
     """Of the fully connected layer after the pooling."""
+    head_norm: bool = False
+    """Whether that layer has batch normalisation instead."""
     classifier_bias: bool = True
     blocks: dict[Name, Block] = {}
     cells: dict[Name, CellChoice] = {}

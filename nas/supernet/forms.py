@@ -137,7 +137,11 @@ def _form(slot: int, members: list[int], largest: list[Node], candidates: tuple[
     if len(members) == 1:
         return Form(members, widest, chain, [Masks({}, None)] * len(chain))
     own = [{node.name: node.op for node in layer.graph.nodes} for layer in layers]
-    mixes = [after.op.mixes or "o" not in after.op.extents for after in largest[1:]] + [True]
+    everywhere = [all(node.name in mine for mine in own) for node in largest]
+    mixes = [
+        after.op.mixes or "o" not in after.op.extents or not always
+        for after, always in zip(largest[1:], everywhere[1:], strict=True)
+    ] + [True]
     masks = [
         _masks(node.op, [mine.get(node.name) for mine in own], channels=mixed)
         for node, mixed in zip(largest, mixes, strict=True)
@@ -146,7 +150,7 @@ def _form(slot: int, members: list[int], largest: list[Node], candidates: tuple[
 
 
 def _masks(largest: Op, own: list[Op | None], channels: bool) -> Masks:
-    """Channels before an op that does not mix them need no mask: it has its own."""
+    """Channels before an op that does not mix them need no mask, where all have it: it has its own."""
     has = None if all(op is not None for op in own) else torch.tensor([float(op is not None) for op in own])
     sizes = [(op or largest).extents for op in own]
     levels = {}

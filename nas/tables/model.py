@@ -61,7 +61,8 @@ _COVERED = frozenset(
     {
         *(*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"),
         *("heads", "key_channels", "value_channels", "window", "positions", "part_channels", "layer_scale"),
-        *("head_norm", "pool_first", "classifiers", "dfc", "n_div", "pooling"),
+        *("anti_alias", "start_kernel", "key_dim", "key_stride", "kernels", "project_groups"),
+        *("head_norm", "norm_kind", "pool_first", "classifiers", "dfc", "n_div", "pooling"),
     }
 )
 """Columns that a range bounds, or whose work is in the features."""

@@ -103,6 +103,41 @@ def test_residuals_of_convolutions_are_asked_for_and_those_of_blocks_are_decline
     assert [layer.residual for layer in body(stage)] == [False, True, True, False]
 
 
+def test_the_four_forms_of_a_universal_inverted_bottleneck() -> None:
+    stage = ["uir_r1_a5_k5_s2_e3_c32", "uir_r1_a0_k3_s1_e2_c32", "uir_r1_a3_k0_s1_e4_c32", "uir_r1_a0_k0_s1_e2_c32"]
+    network = parse_archdef(archdef(["cn_r1_k3_s2_c16"], stage, resolution=64))
+    assert (network.params, network.macs) == (27_962, 2_741_888)
+    extra, *rest = network.layers[2:-1]
+    assert [node.name for node in extra.graph.nodes] == ["start", "expand", "depthwise", "project"]
+    assert extra.macs == 16 * 16 * 16 * (25 + 48) + 8 * 8 * 48 * (25 + 32)  # only the inner one has the stride
+    assert [(layer.start_kernel, layer.kernel, layer.mid_channels) for layer in rest] == [
+        (0, 3, 64),
+        (3, 0, 128),
+        (0, 0, 64),
+    ]
+    assert all(layer.residual for layer in rest)
+
+
+def test_activated_separable_blocks_have_no_residual_but_where_it_is_asked_for() -> None:
+    v3 = {"se_gate": "hard-sigmoid", "se_from": "mid", "head_after_pool": True, "activation": "hard-swish"}
+    stages = (["dsa_r1_k3_s1_c16"], ["dsa_r2_k3_s2_c32"], ["dsa_r1_k5_s2_c64_se0.25"])
+    network = parse_archdef(archdef(*stages, resolution=64, stem=8, head=128, **v3))
+    assert (network.params, network.macs) == (15_874, 1_122_048)
+    plain, asked = body(["dsa_r1_k3_s1_c16", "dsa_r1_k3_s1_c16_skip"])
+    assert (plain.residual, asked.residual) == (False, True)
+    assert [node.op.activation for node in plain.graph.nodes] == ["relu", "relu"]
+    with pytest.raises(ArchitectureError, match="activated at their end have no residual"):
+        to_archdef(parse_archdef(archdef(["dsa_r1_k3_s1_c16_skip"])))
+
+
+def test_kernels_of_a_mixed_convolution_share_the_channels() -> None:
+    mixed, grouped = body(["ir_r1_k3.5.7_a1.1_s1_e2.5_c16", "ir_r1_k3_a1.1_p1.1_s1_e2_c16"])
+    widths = {node.name: node.op.out_channels for node in mixed.graph.nodes if node.name.startswith("depthwise")}
+    assert widths == {"depthwise0": 14, "depthwise1": 13, "depthwise2": 13}  # 40, the first has what is left over
+    assert mixed.macs == 16 * 16 * (16 * 40 // 2 + 14 * 9 + 13 * 25 + 13 * 49 + 40 * 16)
+    assert (grouped.kind, grouped.groups) == ("mbconv", 2)
+
+
 def test_grouped_convolutions() -> None:
     full, pointwise = body(["cn_r1_k3_s1_c16_gs4", "ir_r1_k3_s1_e2_c16_g2"])
     assert (full.groups, pointwise.groups) == (4, 2)  # 16 channels in groups of 4; 2 groups as in FBNet
@@ -221,12 +256,29 @@ GOOD = ["ir_r1_k3_s1_e2_c16"]
 MALFORMED = {
     "unknown type": (
         archdef(["irr_r1_k3_s1_e2_c16"]),
-        "blocks.0: 'irr_r1_k3_s1_e2_c16': the type of a block is one of ds, ir, er, cn, got 'irr'",
+        "blocks.0: 'irr_r1_k3_s1_e2_c16': the type of a block is one of ds, ir, er, cn, dsa, uir, mqa, got 'irr'",
     ),
-    "a type of MobileNetV4": (archdef(["uir_r1_a5_k5_s2_e3_c32"]), "nas has no block `uir` (universal inverted"),
-    "a type of LCNet": (archdef(["dsa_r1_k3_s1_c16"]), "nas has no block `dsa` (depthwise-separable, activated after"),
-    "attention": (archdef(["mqa_r1_k3_h8_s1_d64_c16"]), "nas has no block `mqa` (multi-query attention)"),
-    "no such gate of an unknown type": (archdef(["UIR_r1_k3"]), "the type of a block is one of ds, ir, er, cn"),
+    "attention of a type that we have not": (
+        archdef(["mha_r1_k3_h8_s1_d64_c16"]),
+        "nas has no block `mha` (multi-head",
+    ),
+    "a type in capitals": (archdef(["UIR_r1_k3"]), "the type of a block is one of ds, ir, er, cn, dsa, uir, mqa"),
+    "a stride of nothing": (archdef(["uir_r1_a0_k0_s2_e2_c16"]), "The stride of a uir layer is of its `kernel` or"),
+    "a kernel at the end": (
+        archdef(["uir_r1_a3_k3_p5_s1_e2_c16"]),
+        "no block of nas has a kernel after the projection",
+    ),
+    "an even kernel at the start": (archdef(["uir_r1_a4_k3_s1_e2_c16"]), "`start_kernel` of a uir layer is odd, got 4"),
+    "several kernels of a uir": (archdef(["uir_r1_a0_k3.5_s1_e2_c16"]), "`k` is one whole number, got 3.5"),
+    "attention with a stride": (archdef(["mqa_r1_k3_h4_s2_d8_c16"]), "attention has no stride (`s` is 1), got 2"),
+    "attention without heads": (archdef(["mqa_r1_k3_s1_d8_c16"]), "`mqa` needs `h`"),
+    "activated attention": (archdef(["mqa_r1_k3_h4_s1_d8_c16_nhs"]), "`mqa` has neither an activation nor"),
+    "an expanded dsa": (archdef(["dsa_r1_k3_s1_e6_c16"]), "`dsa` has no expansion"),
+    "kernels with a gap": (archdef(["ir_r1_k3.7_s1_e2_c16"]), "several kernels grow by 2, such as k3.5.7"),
+    "a kernel of an expansion": (archdef(["ir_r1_k3_a3_s1_e2_c16"]), "`a` of an ir is a 1 for each of its groups"),
+    "more kernels than channels": (archdef(["ir_r1_k1.3.5.7.9.11.13.15.17_s1_e0.5_c16"]), "up to 17 for 8 channels"),
+    "an unknown filter": (archdef(GOOD, anti_alias="gauss"), "anti_alias: Input should be 'none', 'average'"),
+    "a normalised bias": (archdef(GOOD, head_norm=True), "head_norm: is of the layer behind the pooling"),
     "two projections": (archdef(["ir_r1_k3_s2_e2_c24_proj_proj"]), "got `proj` twice"),
     "a spelt-out projection": (archdef(["ir_r1_k3_s2_e2_c24_projection"]), "skip, noskip and proj; got 'projection'"),
     "a width of no head": (archdef(GOOD, head=-1), "head: Input should be greater than or equal to 0, got -1"),
@@ -234,7 +286,7 @@ MALFORMED = {
     "a bias of a word": (archdef(GOOD, classifier_bias="no"), "classifier_bias: Input should be a valid boolean"),
     "unknown letter": (archdef(GOOD, ["ir_r1_k3_s1_e2_c16_q7"]), "blocks.1: 'ir_r1_k3_s1_e2_c16_q7'"),
     "unknown activation": (archdef(["ir_r1_k3_s1_e2_c16_nmi"]), "got 'nmi'"),
-    "two kernels": (archdef(["ir_r1_k3.5_s1_e2_c16"]), "`k` is one whole number, got 3.5"),
+    "two kernels": (archdef(["ds_r1_k3.5_s1_c16"]), "`k` is one whole number, got 3.5"),
     "even kernel": (archdef(["ir_r1_k4_s1_e2_c16"]), "`kernel` of a mbconv layer is odd, got 4"),
     "no channels": (archdef(["ir_r1_k3_s1_e2"]), "`ir` needs `c`"),
     "repeated letter": (archdef(["ir_r1_k3_k5_s1_e2_c16"]), "got `k` twice"),
@@ -248,7 +300,7 @@ MALFORMED = {
     "expanded ds": (archdef(["ds_r1_k3_s1_e6_c16"]), "no expansion"),
     "se of nothing": (archdef(["ds_r1_k3_s1_c16_se0.01"]), "leaves at least one channel, got 0.01"),
     "se of a convolution": (archdef(["cn_r1_k3_s1_c16_se0.25"]), "`cn` takes r, k, s, c, e, gs with"),
-    "group size": (archdef(["cn_r1_k3_s1_c16_gs3"]), "`gs` divides the input channels, got 3 for 16"),
+    "group size": (archdef(["cn_r1_k3_s1_c16_gs3"]), "`gs` divides the channels, got 3 for 16"),
     "flat blocks": (archdef() | {"blocks": GOOD}, "blocks.0: Input should be a valid list, got 'ir_r1_k3_s1_e2_c16'"),
     "no blocks": (archdef(), "blocks: "),
     "empty stage": (archdef([]), "blocks.0: "),

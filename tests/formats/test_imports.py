@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.build import build
 from nas.cli import cli
 from nas.errors import ArchitectureError, NasError
-from nas.formats.archdef import parse_archdef
+from nas.formats.archdef import parse_archdef, to_archdef
 from nas.formats.dialects import fit
 from nas.formats.state_dict import read_state_dict
 from nas.formats.timm_network import from_timm, timm_tensors
 
 timm = pytest.importorskip("timm")
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+
+from timm_definitions import compared, definitions  # noqa: E402
 
 SMALL = {
     "resolution": 33,
@@ -72,6 +76,13 @@ def assert_equal(theirs: nn.Module, ours: nn.Module, channels: int = 3, bound: f
         "spnasnet_100",
         "tinynet_e",
         "efficientnet_es",
+        "lcnet_035",
+        "mobilenetv1_100",
+        "mobilenetv4_conv_small_035",
+        "mobilenetv4_hybrid_medium_075",
+        "mobilenet_edgetpu_v2_xs",
+        "tf_mixnet_s",
+        "efficientnet_blur_b0",
     ],
 )
 def test_networks_of_timm(name: str) -> None:
@@ -119,15 +130,37 @@ def test_they_have_attention_and_groups_and_may_come_merged(kind: str) -> None:
     ("name", "part"),
     [
         ("gernet_s", "stem of this timm network: no block of nas is a ConvNormAct of ByobNet"),
-        ("mobilenetv4_conv_small", "UniversalInvertedResidual"),
-        ("mixnet_s", "MixedConv2d"),
-        ("lcnet_035", "an activation after the pointwise convolution"),
+        ("efficientnet_cc_b0_4e", r"blocks\.4\.0 .* no block of nas is a CondConvResidual"),
+        ("test_efficientnet_gn", r"conv_stem .* no normalisation of nas is a GroupNormAct"),
+        ("test_efficientnet_ln", r"no normalisation of nas is a LayerNormAct2d"),
+        ("test_efficientnet_evos", r"no normalisation of nas is a EvoNorm2dS0"),
+        ("gc_efficientnetv2_rw_t", r"blocks\.3\.0 .* attention of another kind"),
         ("resnet18", "ResNet"),
     ],
 )
 def test_networks_of_timm_that_no_block_stands_for(name: str, part: str) -> None:
     with pytest.raises(ArchitectureError, match=part):
         from_timm(timm.create_model(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [("mobilenetv4_conv_small", 3_774_024, 186_005_568), ("lcnet_100", 2_953_800, 155_700_480)],
+)
+def test_published_sizes_of_networks_of_timm(name: str, params: int, macs: int) -> None:
+    with torch.device("meta"):
+        network = from_timm(timm.create_model(name), 224)
+    assert (network.params, network.macs) == (params, macs)
+    assert parse_archdef(to_archdef(network)) == network
+
+
+@pytest.mark.slow
+def test_all_mobile_definitions_of_timm() -> None:
+    """Two minutes on a quiet core, and 4 GiB."""
+    outcomes = {name: compared(name).outcome for name in definitions()}
+    assert len(outcomes) == 154
+    assert set(outcomes.values()) == {"equal", "refused"}
+    assert sum(outcome == "equal" for outcome in outcomes.values()) >= 137
 
 
 def test_networks_of_torchvision() -> None:

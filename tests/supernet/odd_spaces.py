@@ -73,6 +73,19 @@ stages:
      residual: {choice: [true, false], per: layer}}
 head: {width: 16}
 """,
+    "universal": """
+input: {resolution: 16}
+activation: relu
+head_after_pool: true
+head_norm: true
+stages:
+  - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
+  - {name: body, block: uir, width: {choice: [8, 12]}, depth: {choice: [1, 3]}, start_kernel: {choice: [0, 5]},
+     kernel: {choice: [0, 3, 5], per: layer}, expansion: {choice: [2, 3]}, layer_scale: true}
+  - {name: last, block: uir, width: 16, stride: 2, start_kernel: {choice: [3, 5]}, kernel: {choice: [0, 3]},
+     anti_alias: {choice: [none, blur]}, expansion: 2, se: {choice: [0, 0.5]}}
+head: {width: 16}
+""",
     "attention": """
 input: {resolution: 16}
 activation: gelu
@@ -87,6 +100,20 @@ stages:
   - {name: body, block: {choice: [two, four, mixed, part, pool], per: layer}, width: {choice: [8, 12]},
      depth: {choice: [1, 2]}, expansion: {choice: [1, 2]}}
   - {name: top, block: {choice: [mixed, moat]}, width: 16, stride: 2, expansion: 2}
+head: {width: 16}
+""",
+    "queries": """
+input: {resolution: 16}
+activation: relu
+blocks:
+  attend: {kind: mqa, heads: 2, key_dim: 4}
+  fewer: {kind: mqa, heads: 4, key_dim: 4, key_stride: 2, layer_scale: true}
+  separable: {kind: dsa, kernel: 5, se: 0.5}
+  mixed: {kind: mixconv, kernel: 5, kernels: 2, expansion: 2, project_groups: 2}
+stages:
+  - {name: stem, block: s2d, width: 8, stride: 2, kernel: 3, expansion: 4}
+  - {name: body, block: {choice: [attend, fewer, separable, mixed], per: layer}, width: {choice: [8, 12]}, depth: 2}
+  - {name: top, block: mqa, width: 12, heads: {choice: [1, 2, 3]}, key_dim: 4}
 head: {width: 16}
 """,
     "narrowing": """

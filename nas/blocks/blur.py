@@ -1,0 +1,68 @@
+"""Anti-aliasing: a convolution goes over all pixels, and a filter takes the stride's share of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import ClassVar
+
+from nas.blocks.convolution import Conv
+from nas.blocks.graph import Graph, Wire
+from nas.blocks.op import OnnxGraph, Op, Shape
+from nas.errors import ArchitectureError
+
+
+@dataclass(frozen=True)
+class Average(Op):
+    """The mean of squares of `stride` × `stride` pixels; what is left over at the lower and right edge is dropped."""
+
+    stride: int
+
+    module: ClassVar[str] = "nas.blocks.blur_modules:Average"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        ((channels, height, width),) = inputs
+        if min(height, width) < self.stride:
+            raise ArchitectureError(
+                f"An average over {self.stride}×{self.stride} pixels needs as many, got {height}×{width}."
+            )
+        return channels, height // self.stride, width // self.stride
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        side = [self.stride, self.stride]
+        return graph.node("AveragePool", [*values], kernel_shape=side, strides=side)
+
+
+@dataclass(frozen=True)
+class Blur(Op):
+    """A binomial filter of 3×3 pixels with a stride of 2 (arXiv:1904.11486, section 3.2), padded with zeros."""
+
+    module: ClassVar[str] = "nas.blocks.blur_modules:Blur"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        ((channels, height, width),) = inputs
+        return channels, -(-height // 2), -(-width // 2)
+
+    def macs(self, *inputs: Shape) -> int:
+        """It is a depthwise convolution, though its weights are not trained."""
+        return 9 * prod(self.shape(*inputs))
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        return {"operators": 2, "traffic": 3 * prod(inputs[0]) + prod(self.shape(*inputs))}
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        """(1, 2, 1) / 4 is (1, 1) / 2 twice."""
+        once = graph.node("AveragePool", [*values], kernel_shape=[2, 2], pads=[1] * 4, count_include_pad=1)
+        return graph.node("AveragePool", [once], kernel_shape=[2, 2], strides=[2, 2])
+
+
+def downsampled(g: Graph, name: str, conv: Conv, x: Wire, anti_alias: str) -> Wire:
+    """What a convolution gives; where it has a stride and `anti_alias` is `average` or `blur`, with stride 1 and
+    filtered. Raises `ArchitectureError` where there is nothing to filter."""
+    if anti_alias == "none":
+        return g.add(name, conv, x)
+    if conv.stride != 2:
+        raise ArchitectureError(f"`anti_alias` is of layers with a stride of 2, got {conv.stride}.")
+    y = g.add(name, replace(conv, stride=1), x)
+    return g.add(f"{name}_blur", Blur() if anti_alias == "blur" else Average(conv.stride), y)

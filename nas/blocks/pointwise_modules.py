@@ -1,0 +1,41 @@
+"""Torch modules of what is done to each pixel, and of attention over all of them. This file imports nothing but torch:
+model.py has copies of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Scale(nn.Module):
+    """Each channel times a weight of its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), 1e-5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
+        return x * self.gamma[:, None, None]
+
+
+class Projection(nn.Conv2d):
+    """A 1×1 convolution with neither bias nor normalisation."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=False)
+
+
+class Attend(nn.Module):
+    """Attention of several heads of queries over one set of keys and values: N,heads·key_dim,H,W out."""
+
+    def __init__(self, heads: int, key_dim: int) -> None:
+        super().__init__()
+        self.heads, self.key_dim = heads, key_dim
+
+    def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = query.shape
+        rows = query.reshape(count, self.heads, self.key_dim, -1).transpose(2, 3).reshape(count, -1, self.key_dim)
+        shares = (rows @ key.flatten(2) * self.key_dim**-0.5).softmax(-1)  # N, heads · pixels, keys
+        given = shares @ value.flatten(2).transpose(1, 2)
+        columns = given.reshape(count, self.heads, -1, self.key_dim).transpose(2, 3)
+        return columns.reshape(count, self.heads * self.key_dim, height, width)
