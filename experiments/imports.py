@@ -3,7 +3,8 @@
 Four files of weights trained on ImageNet (`--weights` names their folder; they are no part of the project) are imported
 and held against independent code: torchvision's own MobileNetV2, and the others computed here with torch's functions
 straight from the tensors, by the names that their authors gave. Then models of timm with random weights, biases and
-statistics, by their own state dicts. Outputs agree to 1e-4 of the largest, MACs with fvcore's count.
+statistics, by their own state dicts, branches merged. Outputs agree to 1e-4 of the largest, MACs with fvcore's count,
+parameters with those of the network as it is trained.
 
     python experiments/imports.py --weights ../shared/data/weights
 """
@@ -33,7 +34,7 @@ TIMM = (
     *("mobilenetv2_100", "mobilenetv2_140", "mnasnet_100", "semnasnet_100", "fbnetc_100", "spnasnet_100", "tinynet_a"),
     *("mobilenetv3_large_100", "mobilenetv3_small_075", "mobilenetv3_rw", "tf_mobilenetv3_large_minimal_100"),
     *("tf_efficientnet_lite0", "efficientnet_b0", "tf_efficientnet_b0", "efficientnet_es", "tf_efficientnetv2_b0"),
-    "hardcorenas_a",
+    *("hardcorenas_a", "mobileone_s0", "mobileone_s4", "repvgg_a0", "repvgg_b1g4"),
 )
 Network = Callable[[Tensor], Tensor]
 
@@ -71,7 +72,7 @@ def compared(name: str, architecture: Any, weights: Any, theirs: Network, params
     difference = float((expected - got).abs().max() / expected.abs().max())
     counter = FlopCountAnalysis(network, x[:1]).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     counted = sum(counter.by_operator()[kind] for kind in ("conv", "linear"))
-    equal = difference <= BOUND and architecture.params == params and architecture.macs == counted
+    equal = difference <= BOUND and architecture.for_training().params == params and architecture.macs == counted
     told = f"{architecture.params:>11,} {architecture.macs:>14,}"
     print(f"{name:40} {difference:18.1e} {told}  {'yes' if equal else 'NO'}", flush=True)
     return equal

@@ -23,11 +23,11 @@ CONVENTIONS = st.fixed_dictionaries(
     }
 )
 WIDTHS = st.integers(1, 12)
-ATTENTION = ("mhsa", "mqa", "moat", "shsa", "poolformer")
-PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "dsa", "uir", "mixconv", "s2d", "rep")
-CHEAP = ("ghost", "pconv", "patch", "pool", "shift")
+ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
+MOBILE = ("dsa", "uir", "mqa", "mixconv", "s2d")
 PREACTIVATED = ("cell", "preact", "norm")
-BLOCKS = (*PLAIN, *CHEAP, *ATTENTION, *PREACTIVATED)
+BLOCKS = (*PLAIN, *MOBILE, *ATTENTION, *PREACTIVATED)
 HEADS = ("head", "pooled_head", "norm_head")
 HEADS_OF = {
     "heads": st.integers(1, 3),
@@ -113,7 +113,7 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
-    if shape["stride"] == 2 and kind not in CHEAP:
+    if shape["stride"] == 2 and kind not in ("ghost", "pool", "shift"):
         odd = min(height, width) == 1 or shape.get("projection")  # an average drops the last of odd sides
         shape["anti_alias"] = draw(st.sampled_from(("none", "blur") if odd else ("none", "blur", "average")))
     common = gcd(channels, out)
@@ -125,15 +125,6 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         shape["se_gate"] = draw(st.sampled_from(GATES))
     if kind in ("sepconv", "dsa"):
         return Layer(**shape, mid_channels=channels)
-    if kind == "ghost":
-        shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
-    if kind == "pool":
-        shape["pooling"] = draw(st.sampled_from(("max", "average")))
-    if kind == "shift":
-        shape["kernel"] = draw(st.sampled_from((3, 5)))
-        return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
-    if kind in ("ghost", "pool"):
-        return Layer(**shape, mid_channels=draw(WIDTHS))
     if kind == "fused":
         return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
     if kind == "uir":
@@ -150,6 +141,15 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
             return Layer(**shape | {"kind": "mbconv"}, mid_channels=draw(WIDTHS))
         mid = groups * draw(st.integers(-(-kernels // groups), 4))
         return Layer(**shape, mid_channels=mid, kernels=kernels, **ends)
+    if kind == "ghost":
+        shape["dfc"] = min(height, width) > 1 and draw(st.booleans())
+    if kind == "pool":
+        shape["pooling"] = draw(st.sampled_from(("max", "average")))
+    if kind == "shift":
+        shape["kernel"] = draw(st.sampled_from((3, 5)))
+        return Layer(**shape, mid_channels=shape["kernel"] ** 2 + draw(st.integers(0, 12)))
+    if kind in ("ghost", "pool"):
+        return Layer(**shape, mid_channels=draw(WIDTHS))
     return Layer(**shape, mid_channels=groups * draw(st.integers(1, 4)), groups=groups)
 
 

@@ -67,8 +67,8 @@ class Untrained:
                 self.weights.append(module.weight)
                 if module.bias is not None:
                     module.bias.zero_()
-            elif hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            elif callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
 
     @cached_property
     def passed(self) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:

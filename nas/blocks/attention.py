@@ -198,11 +198,12 @@ class LayerNorm(Op):
 
 @dataclass(frozen=True)
 class LayerScale(Op):
-    """A learned factor for each channel, small at first, of what a block adds (arXiv:2103.17239, section 2.2)."""
+    """A learned factor for each channel, small at first, of what a block adds (arXiv:2103.17239, section 2)."""
 
     channels: int
 
     module: ClassVar[str] = "nas.blocks.attention_modules:LayerScale"
+    sizes: ClassVar[tuple[str, ...]] = ("channels",)
 
     def shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -210,7 +211,7 @@ class LayerScale(Op):
 
     def weights(self) -> Mapping[str, Weight]:
         """They start as in networks of up to 18 such blocks."""
-        return {"gamma": Weight((self.channels, 1, 1), "o..", start=0.1)}
+        return {"gamma": Weight((self.channels, 1, 1), "o..", start=0.1, masked="o")}
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         return graph.node("Mul", [*values, graph.weight(f"{name}.gamma", self.channels, 1, 1)])

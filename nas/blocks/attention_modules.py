@@ -37,19 +37,20 @@ class Attention(nn.Module):
         x = nn.functional.pad(x, (0, -width % columns, 0, -height % rows))
         down, right = x.shape[2] // rows, x.shape[3] // columns
         windows = x.reshape(len(x), self.heads, -1, down, rows, right, columns).permute(0, 3, 5, 1, 2, 4, 6).flatten(5)
-        query, key, value = windows.split(
-            (self.key, self.key, self.value), 4
-        )  # N, down, right, heads, channels, pixels
+        # N, down, right, heads, channels, pixels
+        query, key, value = torch.split(windows, [self.key, self.key, self.value], 4)
         scores = (query * self.scale).transpose(4, 5) @ key
         if self.positions != "none":
             scores = scores + self.bias(rows, columns)
         y = (scores.softmax(5) @ value.transpose(4, 5)).transpose(4, 5)
         y = y.reshape(len(x), down, right, -1, rows, columns).permute(0, 3, 1, 4, 2, 5)
-        return y.reshape(len(x), -1, down * rows, right * columns)[:, :, :height, :width]
+        y = y.reshape(len(x), -1, down * rows, right * columns)
+        return y[:, :, :height, :width]  # type: ignore[no-any-return]
 
     def bias(self, rows: int, columns: int) -> torch.Tensor:
         """What learned positions add to the scores of a window of this size: heads, pixels, pixels."""
-        table, sides = self.attention_biases, [self._table(rows), self._table(columns)]
+        table: torch.Tensor = self.attention_biases
+        sides = [self._table(rows), self._table(columns)]
         if list(table.shape[1:]) != sides:
             table = nn.functional.interpolate(table[None], sides, mode="bilinear", align_corners=True)[0]
         down, right = (self._offsets(size, table.device) for size in (rows, columns))

@@ -22,7 +22,7 @@ A block is a frozen dataclass of whole numbers, words and flags, with a method `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
@@ -204,12 +204,15 @@ def timed_columns(block: Any) -> Mapping[str, Column]:
 
 
 def further_columns(of: Callable[[Any], Mapping[str, Column]] = timed_columns) -> dict[str, Column]:
-    """Columns of registered kinds that are not among the standard ones, in the order of the kinds."""
+    """Columns of registered kinds that are not among the standard ones, in the order of the kinds. One that several
+    kinds have is the first one's, and holds what any of them allows."""
     found: dict[str, Column] = {}
     for kind in BLOCKS:
         for name, column in of(block_class(kind)).items():
             if name not in _STANDARD:
-                found.setdefault(name, column)
+                one = found.setdefault(name, column)
+                words = tuple(dict.fromkeys((*one.options, *column.options)))
+                found[name] = replace(one, options=words, least=min(one.least, column.least))
     return found
 
 

@@ -9,29 +9,9 @@ from typing import ClassVar
 
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
+from nas.blocks.mixing import LocalPool
 from nas.blocks.op import OnnxGraph, Op, Shape
 from nas.errors import ArchitectureError
-
-
-@dataclass(frozen=True)
-class Average(Op):
-    """The mean of squares of `stride` × `stride` pixels; what is left over at the lower and right edge is dropped."""
-
-    stride: int
-
-    module: ClassVar[str] = "nas.blocks.blur_modules:Average"
-
-    def shape(self, *inputs: Shape) -> Shape:
-        ((channels, height, width),) = inputs
-        if min(height, width) < self.stride:
-            raise ArchitectureError(
-                f"An average over {self.stride}×{self.stride} pixels needs as many, got {height}×{width}."
-            )
-        return channels, height // self.stride, width // self.stride
-
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        side = [self.stride, self.stride]
-        return graph.node("AveragePool", [*values], kernel_shape=side, strides=side)
 
 
 @dataclass(frozen=True)
@@ -65,4 +45,4 @@ def downsampled(g: Graph, name: str, conv: Conv, x: Wire, anti_alias: str) -> Wi
     if conv.stride != 2:
         raise ArchitectureError(f"`anti_alias` is of layers with a stride of 2, got {conv.stride}.")
     y = g.add(name, replace(conv, stride=1), x)
-    return g.add(f"{name}_blur", Blur() if anti_alias == "blur" else Average(conv.stride), y)
+    return g.add(f"{name}_blur", Blur() if anti_alias == "blur" else LocalPool(2, 2, "average", edges=False), y)

@@ -1,16 +1,9 @@
-"""Torch modules of anti-aliasing. This file imports nothing but torch: model.py has copies of them."""
+"""Torch module of anti-aliasing. This file imports nothing but torch: model.py has a copy of it."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-
-
-class Average(nn.AvgPool2d):
-    """The mean of squares of `stride` × `stride` pixels."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__(stride)
 
 
 class Blur(nn.Module):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from nas.blocks.evonorm import EVONORM, EvoNorm
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
@@ -97,7 +97,7 @@ class _Convolution(Op):
             group=self.groups,
         )
 
-    def larger(self, other: Op) -> Self | None:
+    def larger(self, other: Op) -> _Convolution | None:
         """Depthwise ones have as many groups as channels; others in groups are no slices."""
         if isinstance(other, _Convolution) and self.depthwise and other.depthwise:
             widest = max(self.groups, other.groups)

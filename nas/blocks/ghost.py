@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.inverted import Bottleneck
+from nas.blocks.inverted import Inverted
 from nas.blocks.join import Concat, Multiply
 from nas.blocks.mixing import Gate, LineConv, LocalPool, Slice
+from nas.blocks.shortcut import added
 
 CHEAP = 3
 """Kernel of the cheap operations, as published."""
@@ -17,7 +18,7 @@ LINE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ghost(Bottleneck):
+class Ghost(Inverted):
     """Ghost bottleneck of GhostNet (arXiv:1911.11907, section 3.2), and of GhostNetV2 with `dfc`.
 
     Two ghost modules, one that expands and a linear one, with a depthwise convolution between them where the stride is
@@ -45,8 +46,9 @@ class Ghost(Bottleneck):
             y = g.add("gated", Multiply(), y, g.add("gate", Gate(), y, gate))
         if self.stride > 1:
             y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width), y)
-        y = _ghosts(g, "project", self.excited(g, y), self.out_channels, "none")
-        return self.added(g, x, y, depthwise=self.kernel)
+        y = _ghosts(g, "project", self._excited(g, y), self.out_channels, "none")
+        shortcut = {"residual": self.residual, "projection": self.projection, "stride": self.stride}
+        return added(g, x, y, **shortcut, depthwise=self.kernel)
 
 
 def _ghosts(g: Graph, name: str, x: Wire, width: int, activation: str) -> Wire:

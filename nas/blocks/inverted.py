@@ -14,8 +14,8 @@ from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bottleneck:
-    """What all of them have, and those that mix pixels in other ways."""
+class Inverted:
+    """What all of them have."""
 
     out_channels: int
     mid_channels: int
@@ -30,39 +30,40 @@ class Bottleneck:
     projection: bool = False
     """Whether what comes in is added by a convolution of its own, where stride or width change."""
 
-    def excited(self, g: Graph, y: Wire) -> Wire:
-        """With squeeze-and-excitation where there is some."""
+    def _excited(self, g: Graph, y: Wire) -> Wire:
         if self.se_channels:
             return g.add("excite", SqueezeExcite(y.channels, self.se_channels, self.se_gate), y)
         if self.se_gate != "sigmoid":
             raise ArchitectureError(f"Without `se_channels`, `se_gate` stays 'sigmoid', got {self.se_gate!r}.")
         return y
 
-    def projected(self, g: Graph, y: Wire, groups: int = 1, activation: str = "none", stride: int = 1) -> Wire:
-        """Excite and project."""
-        y = self.excited(g, y)
+    def _projected(self, g: Graph, y: Wire, groups: int = 1, stride: int = 1, activation: str = "none") -> Wire:
+        """Excite and project. The `stride` is of the projection."""
+        y = self._excited(g, y)
         return g.add("project", Conv(y.channels, self.out_channels, 1, stride, groups, activation), y)
 
-    def added(self, g: Graph, x: Wire, y: Wire, depthwise: int = 0) -> Wire:
-        """Add what came in, `x`, to what is given; see `nas.blocks.shortcut.added`."""
-        shortcut = {"residual": self.residual, "projection": self.projection, "stride": self.stride}
-        return added(g, x, y, **shortcut, depthwise=depthwise)
+    def _added(self, g: Graph, x: Wire, y: Wire) -> Wire:
+        """Add what came in, `x`, to what is given."""
+        return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
+
+    def _end(self, g: Graph, x: Wire, y: Wire, groups: int = 1, stride: int = 1) -> Wire:
+        """Excite, project, and add what came in."""
+        return self._added(g, x, self._projected(g, y, groups, stride))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inverted(Bottleneck):
-    """What those with a convolution over pixels have."""
+class Filtered(Inverted):
+    """Those whose stride is of a convolution over pixels, which anti-aliasing may take."""
 
     anti_alias: AntiAlias = "none"
     """What takes the stride's share of the pixels, if not the convolution itself."""
 
-    def filtered(self, g: Graph, name: str, op: Conv, x: Wire) -> Wire:
-        """A convolution, with what is against aliasing."""
+    def _filtered(self, g: Graph, name: str, op: Conv, x: Wire) -> Wire:
         return downsampled(g, name, op, x, self.anti_alias)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SepConv(Inverted):
+class SepConv(Filtered):
     """Depthwise then linear pointwise convolution (arXiv:1801.04381, t = 1): also MBConv with expansion 1."""
 
     family: ClassVar[str] = "inverted bottleneck"
@@ -75,11 +76,11 @@ class SepConv(Inverted):
                 f"`mid_channels` of a sepconv layer is its input width {width}, got {self.mid_channels}."
             )
         op = Conv(width, width, self.kernel, self.stride, width, self.activation)
-        return self.added(g, x, self.projected(g, self.filtered(g, "depthwise", op, x)))
+        return self._end(g, x, self._filtered(g, "depthwise", op, x))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivatedSepConv(Inverted):
+class ActivatedSepConv(Filtered):
     """Depthwise then pointwise convolution, both activated (MobileNetV1, arXiv:1704.04861, section 3.1; with
     squeeze-and-excitation between them PP-LCNet, arXiv:2109.15099, section 3)."""
 
@@ -92,12 +93,12 @@ class ActivatedSepConv(Inverted):
                 f"`mid_channels` of a dsa layer is its input width {width}, got {self.mid_channels}."
             )
         op = Conv(width, width, self.kernel, self.stride, width, self.activation)
-        y = self.filtered(g, "depthwise", op, x)
-        return self.added(g, x, self.projected(g, y, activation=self.activation))
+        y = self._filtered(g, "depthwise", op, x)
+        return self._added(g, x, self._projected(g, y, activation=self.activation))
 
 
 @dataclass(frozen=True, kw_only=True)
-class MBConv(Inverted):
+class MBConv(Filtered):
     """Inverted bottleneck (arXiv:1801.04381, section 3.3)."""
 
     groups: int = 1
@@ -108,12 +109,11 @@ class MBConv(Inverted):
         width = self.mid_channels
         y = g.add("expand", Conv(x.channels, width, 1, 1, self.groups, self.activation), x)
         op = Conv(width, width, self.kernel, self.stride, width, self.activation)
-        y = self.filtered(g, "depthwise", op, y)
-        return self.added(g, x, self.projected(g, y, self.groups))
+        return self._end(g, x, self._filtered(g, "depthwise", op, y), self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusedMBConv(Inverted):
+class FusedMBConv(Filtered):
     """Fused inverted bottleneck (arXiv:2003.02838, section 3.1): one full convolution expands."""
 
     groups: int = 1
@@ -121,4 +121,4 @@ class FusedMBConv(Inverted):
 
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Conv(x.channels, self.mid_channels, self.kernel, self.stride, self.groups, self.activation)
-        return self.added(g, x, self.projected(g, self.filtered(g, "expand", op, x)))
+        return self._end(g, x, self._filtered(g, "expand", op, x))

@@ -199,7 +199,9 @@ class Layer:
 
     def for_training(self) -> Layer:
         """It with its branches, where it is trained with some; else itself."""
-        return self.changed(branched=True) if hasattr(self.block, "write_training") else self
+        if not hasattr(self.block, "write_training"):
+            return self
+        return shared_layer(**{**self.settings, "branched": True})
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Attending:
 
 @dataclass(frozen=True, kw_only=True)
 class Mhsa(Attending):
-    """Transformer block on a map: EfficientFormer's 3D meta block (arXiv:2206.01191, section 4.1, equation 6), with
+    """Transformer block on a map: EfficientFormer's 3D meta block (arXiv:2206.01191, section 4.1), with
     positions by distance; attention, then a perceptron of two layers, both added to what comes in, both normalised by
     pixel before. Where stride or width change, the map is embedded first, as between the stages there: by a 3×3
     convolution and batch normalisation.

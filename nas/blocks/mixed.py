@@ -7,14 +7,14 @@ from itertools import pairwise
 
 from nas.blocks.convolution import Conv
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.inverted import Inverted
+from nas.blocks.inverted import Filtered
 from nas.blocks.join import Concat
 from nas.blocks.mixing import Slice
 from nas.errors import ArchitectureError
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixConv(Inverted):
+class MixConv(Filtered):
     """An inverted bottleneck whose depthwise convolution has several kernels, each for an equal share of the channels
     (MixNet, arXiv:1907.09595, section 3): the largest is `kernel`, the others are 2, 4, … smaller. The first has the
     channels that are left over."""
@@ -46,8 +46,8 @@ class MixConv(Inverted):
                 kernel = self.kernel - 2 * (count - 1 - place)
                 parts.append(self._depthwise(g, f"depthwise{place}", kernel, part))
             y = g.add("join", Concat(), *parts)
-        return self.added(g, x, self.projected(g, y, self.project_groups))
+        return self._end(g, x, y, self.project_groups)
 
     def _depthwise(self, g: Graph, name: str, kernel: int, y: Wire) -> Wire:
         op = Conv(y.channels, y.channels, kernel, self.stride, y.channels, self.activation)
-        return self.filtered(g, name, op, y)
+        return self._filtered(g, name, op, y)

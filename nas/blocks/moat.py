@@ -34,7 +34,7 @@ class AveragePool(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Moat(Attending):
-    """MOAT's block (arXiv:2210.01820, section 3.1, figure 2): an inverted bottleneck, normalised before it and not
+    """MOAT's block (arXiv:2210.01820, as in the authors' code): an inverted bottleneck, normalised before it and not
     after, whose shortcut is pooled where the stride is not 1 and projected where the width changes; then attention,
     global or in windows that do not shift, with positions by offset in the paper. Without heads it is the paper's
     MBConv, with squeeze-and-excitation in its early stages.

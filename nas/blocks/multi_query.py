@@ -7,13 +7,48 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from nas.blocks.attention import LayerScale
 from nas.blocks.convolution import Conv
 from nas.blocks.elementwise import Norm
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.op import OnnxGraph, Op, Shape
-from nas.blocks.pointwise import Projection, Scale
+from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.blocks.shortcut import added
 from nas.errors import ArchitectureError
+
+
+@dataclass(frozen=True)
+class Projection(Op):
+    """A 1×1 convolution with neither bias nor normalisation."""
+
+    in_channels: int
+    out_channels: int
+
+    module: ClassVar[str] = "nas.blocks.multi_query_modules:Projection"
+    sizes: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        ((channels, height, width),) = inputs
+        if channels != self.in_channels:
+            raise ArchitectureError(f"A projection of {self.in_channels} channels does not take {channels}.")
+        return self.out_channels, height, width
+
+    def weights(self) -> Mapping[str, Weight]:
+        return {"weight": Weight((self.out_channels, self.in_channels, 1, 1), "oi..", gain=1.0)}
+
+    def macs(self, *inputs: Shape) -> int:
+        return self.in_channels * prod(self.shape(*inputs))
+
+    def work(self, *inputs: Shape) -> Mapping[str, int]:
+        return {
+            "operators": 1,
+            "weights": self.in_channels * self.out_channels,
+            "dense": self.macs(*inputs),
+            "traffic": prod(inputs[0]) + prod(self.shape(*inputs)),
+        }
+
+    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
+        weight = graph.weight(f"{name}.weight", self.out_channels, self.in_channels, 1, 1)
+        return graph.node("Conv", [*values, weight], kernel_shape=[1, 1])
 
 
 @dataclass(frozen=True)
@@ -25,7 +60,7 @@ class Attend(Op):
     key_dim: int
     """Of a key, a value, and one head's query."""
 
-    module: ClassVar[str] = "nas.blocks.pointwise_modules:Attend"
+    module: ClassVar[str] = "nas.blocks.multi_query_modules:Attend"
     sizes: ClassVar[tuple[str, ...]] = ("heads",)
 
     @property
@@ -52,10 +87,15 @@ class Attend(Op):
         return self.heads * prod(query[1:]) * prod(key[1:]) + prod(query)
 
     def work(self, *inputs: Shape) -> Mapping[str, int]:
-        """Two products and the softmax between them, which reads and writes each share."""
+        """Maps are taken apart, turned and put together around two products and a softmax."""
         query, key, _ = inputs
         shares = self.heads * prod(query[1:]) * prod(key[1:])
-        return {"operators": 3, "dense": self.macs(*inputs), "traffic": 2 * prod(query) + 2 * prod(key) + 4 * shares}
+        return {
+            "operators": 7,
+            "matmul": self.macs(*inputs),
+            "softmax": shares,
+            "traffic": 4 * prod(query) + 4 * prod(key),
+        }
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (_, height, width), (_, rows, columns), _ = shapes
@@ -107,5 +147,5 @@ class MultiQueryAttention:
             sides.append(g.add(side, Projection(width, size), y))
         y = g.add("attend", Attend(self.heads, size), query, *sides)
         y = g.add("project", Projection(self.heads * size, self.out_channels), y)
-        y = g.add("scale", Scale(y.channels), y) if self.layer_scale else y
+        y = g.add("scale", LayerScale(y.channels), y) if self.layer_scale else y
         return added(g, x, y, residual=self.residual, projection=False, stride=1)

@@ -26,20 +26,20 @@ class ConvBlock:
     residual: bool = False
     projection: bool = False
     """As of inverted bottlenecks."""
-    conv_bias: bool = False
-    """Whether the convolution has a bias before its batch normalisation, which it folds away with."""
     anti_alias: AntiAlias = "none"
     """Likewise."""
+    conv_bias: bool = False
+    """Whether the convolution has a bias before its batch normalisation, which it folds away with."""
     untimed: ClassVar[tuple[str, ...]] = ("conv_bias",)
 
     def write(self, g: Graph, x: Wire) -> Wire:
         op = Conv(x.channels, self.out_channels, self.kernel, self.stride, self.groups, self.activation)
-        if not self.conv_bias:
-            y = downsampled(g, "conv", op, x, self.anti_alias)
-        elif self.anti_alias == "none":
+        if self.anti_alias == "none":
             y = normalised(g, "conv", x, op, self.conv_bias)
+        elif self.conv_bias:
+            raise ArchitectureError("A convolution with `anti_alias` has no `conv_bias`, got true.")
         else:
-            raise ArchitectureError(f"With `conv_bias`, `anti_alias` stays 'none', got {self.anti_alias!r}.")
+            y = downsampled(g, "conv", op, x, self.anti_alias)
         return added(g, x, y, residual=self.residual, projection=self.projection, stride=self.stride)
 
 

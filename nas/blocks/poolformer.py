@@ -16,7 +16,7 @@ from nas.blocks.shortcut import scaled
 
 @dataclass(frozen=True, kw_only=True)
 class PoolFormer:
-    """EfficientFormer's 4D meta block (arXiv:2206.01191, section 4.1, equations 4 and 5; MetaFormer, arXiv:2111.11418):
+    """EfficientFormer's 4D meta block (arXiv:2206.01191, section 4.1; PoolFormer, arXiv:2111.11418):
     average pooling less what comes in, then a perceptron of two pointwise convolutions, both added to what comes in.
     Where stride or width change, the map is embedded first, by a 3×3 convolution and batch normalisation.
     """

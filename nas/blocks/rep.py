@@ -11,6 +11,7 @@ from nas.blocks.convolution import BiasConv, Conv, SqueezeExcite, branch
 from nas.blocks.elementwise import Activate, Norm
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.join import Add
+from nas.blocks.op import Op
 from nas.errors import ArchitectureError
 
 MAX_BRANCHES = 16
@@ -82,7 +83,7 @@ class Rep:
                 return g.add(name, BiasConv(*shape, self.activation), x)
             y = g.add(name, BiasConv(*shape), x)
         else:
-            ops = [Conv(*shape)] * self.branches
+            ops: list[Op] = [Conv(*shape)] * self.branches
             if self.small_kernel < kernel:
                 ops.append(Conv(x.channels, out, self.small_kernel, stride, groups))
             if self.identity and stride == 1 and x.channels == out:

@@ -17,8 +17,8 @@ from nas.errors import ArchitectureError
 
 @dataclass(frozen=True, kw_only=True)
 class Shsa:
-    """SHViT's block (arXiv:2401.16456, section 3.3): a depthwise convolution, attention of one head on the first
-    `part_channels` (section 3.2), whose rest joins it for the projection, and two pointwise convolutions; each is added
+    """SHViT's block (arXiv:2401.16456, figure 5): a depthwise convolution, attention of one head on the first
+    `part_channels`, whose rest joins it for the projection, and two pointwise convolutions; each is added
     to what comes in. Where stride or width change, a 3×3 convolution with batch normalisation comes first.
     """
 
@@ -53,10 +53,10 @@ class Shsa:
         return g.add("add2", Add(), x, g.add("narrow", Conv(self.mid_channels, width), y))
 
     def _attended(self, g: Graph, x: Wire) -> Wire:
-        (width, *size), part, key = x.shape, self.part_channels, self.key_channels
+        (width, high, wide), part, key = x.shape, self.part_channels, self.key_channels
         y = g.add("norm", LayerNorm(part, whole=True), g.add("part", Slice(0, part), x))
         y = g.add("qkv", Conv(part, 2 * key + part), y)
-        y = g.add("attend", Attention(1, key, part, *size), y)
+        y = g.add("attend", Attention(1, key, part, high, wide), y)
         y = g.add("join", Concat(), y, g.add("rest", Slice(part, width), x))
         if self.activation != "none":
             y = g.add("act", Activate(self.activation), y)

@@ -24,12 +24,8 @@ class SpaceToDepth(Inverted):
         for name, value, wanted in (("stride", self.stride, (2,)), ("kernel", self.kernel, (3, 5))):
             if value not in wanted:
                 raise ArchitectureError(f"`{name}` of a s2d layer is {' or '.join(map(str, wanted))}, got {value}.")
-        if self.anti_alias != "none":
-            raise ArchitectureError(
-                f"A s2d layer leaves no pixel out: `anti_alias` stays none, got {self.anti_alias!r}."
-            )
         width, kernel = self.mid_channels, (self.kernel + 1) // 2
         y = g.add("unfold", Conv(x.channels, width, 2, 2, activation=self.activation, padding="same"), x)
         padding = "symmetric" if kernel % 2 else "same"
         op = Conv(width, width, kernel, groups=width, activation=self.activation, padding=padding)
-        return self.added(g, x, self.projected(g, g.add("depthwise", op, y)))
+        return self._end(g, x, g.add("depthwise", op, y))

@@ -43,7 +43,10 @@ def import_(
         click.echo(path)
     conventions = ", ".join(f"{name} {value}" for name, value in told["conventions"].items()) or "as usual"
     mean, std = (" ".join(f"{value:.3f}" for value in told[name]) for name in ("mean", "std"))
-    tell(f"weights in the names of {told['dialect']} · {told['params']:,} parameters · {told['macs'] / 1e6:.1f} M MACs")
+    branches = imported.architecture.for_training().params
+    merged = "" if branches == told["params"] else f" (branches merged: {branches:,} while they are trained)"
+    size = f"{told['params']:,} parameters{merged} · {told['macs'] / 1e6:.1f} M MACs"
+    tell(f"weights in the names of {told['dialect']} · {size}")
     tell(f"pictures of {told['resolution']} pixels, mean {mean}, deviation {std} · conventions {conventions}")
     tell(f"train it on your own pictures: nas train {quote(str(out))} --data imagefolder:FOLDER")
 

@@ -51,6 +51,8 @@ SAFE = {
     "session.x64quantprecision=1",
 }
 """Where a network with weights of so many bits keeps its accuracy."""
+FLOAT = ("BatchNormalization", "InstanceNormalization", "LayerNormalization")
+"""Operators that are left as they are: normalisation by itself, whose few weights are of no channels to quantise by."""
 BATCH, CALIBRATION_BATCH = 50, 10
 SESSIONS, PASSES, RUNS = 6, 8, 3
 """Of each model when timed: sessions one after the other, slices of a session, runs of a slice."""
@@ -179,13 +181,15 @@ def _quantised(model: bytes, data: Data, bits: int, calibration: str) -> bytes:
 
     with TemporaryDirectory(prefix="nas-int8-") as folder:
         ready, small = Path(folder) / "ready.onnx", Path(folder) / "int8.onnx"
-        quant_pre_process(onnx.load_from_string(model), ready, skip_optimization=True, skip_symbolic_shape=True)
+        whole = onnx.load_from_string(model)
+        quant_pre_process(whole, ready, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(
             ready,
             small,
             Reader(),
             per_channel=True,
             reduce_range=bits == 7,
+            nodes_to_exclude=[node.name for node in whole.graph.node if node.op_type in FLOAT],
             activation_type=QuantType.QUInt8,  # signed ones take twice as long on x86
             weight_type=QuantType.QInt8,
             extra_options={"CalibMovingAverage": CALIBRATIONS[calibration]},

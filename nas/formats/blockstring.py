@@ -233,6 +233,8 @@ def _value(text: str, letter: str, digits: str) -> float:
 def _check(text: str, kind: str, numbers: dict[str, float]) -> None:
     if numbers["s"] not in {1, 2}:
         raise ArchitectureError(f"{text!r}: `s` is 1 or 2, got {numbers['s']}.")
+    if numbers.get("v", 1) > 2:
+        raise ArchitectureError(f"{text!r}: `v` is 1 or 2, got {numbers['v']}.")
     if kind == "mqa" and numbers["s"] != 1:
         raise ArchitectureError(f"{text!r}: attention has no stride (`s` is 1), got {numbers['s']}.")
     for letter in ("r", "k", "c", "e", "g", "h", "d", "v"):

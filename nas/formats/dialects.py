@@ -121,13 +121,6 @@ DIALECTS = (
             ("conv_exp", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn2"),
             ("conv", "bn1"),
             (
-                *(f"ghost1.{part}" for part in _GHOST),
-                *(f"ghost1.short_conv.{place}?" for place in range(6)),
-                *("conv_dw?", "bn_dw?", "se.conv_reduce?", "se.conv_expand?"),
-                *(f"ghost2.{part}" for part in _GHOST),
-                *(f"shortcut.{place}?" for place in range(4)),
-            ),
-            (
                 *("conv_pw", "bn1"),
                 *(f"{part}.{place}?" for place in range(MAX_KERNELS) for part in ("conv_dw", "bn2")),
                 *("se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn3"),
@@ -140,6 +133,13 @@ DIALECTS = (
                 *("norm", "attn.query.proj"),
                 *(f"attn.{side}.{part}" for side in ("key", "value") for part in ("down_conv?", "norm?", "proj")),
                 *("attn.output.proj", "layer_scale?"),
+            ),
+            (
+                *(f"ghost1.{part}" for part in _GHOST),
+                *(f"ghost1.short_conv.{place}?" for place in range(6)),
+                *("conv_dw?", "bn_dw?", "se.conv_reduce?", "se.conv_expand?"),
+                *(f"ghost2.{part}" for part in _GHOST),
+                *(f"shortcut.{place}?" for place in range(4)),
             ),
         ),
     ),
@@ -352,7 +352,7 @@ def _alike(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
     """Whether a tensor is another way of writing one: a fully connected layer as a 1×1 convolution, a factor for each
     channel without sides, a table of positions in one row."""
     flat = (ours[0], prod(ours[1:]))
-    squeezed = [shape[:-2] if shape[-2:] == (1, 1) else shape for shape in (theirs, ours)]
+    squeezed = [shape[:-2] if len(shape) > 2 and shape[-2:] == (1, 1) else shape for shape in (theirs, ours)]
     return squeezed[0] == squeezed[1] or (len(ours) == 3 and theirs == flat)
 
 

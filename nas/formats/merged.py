@@ -34,7 +34,7 @@ def merged(trained: Architecture, weights: Mapping[str, Array]) -> dict[str, Arr
         own.setdefault(int(index), {}).setdefault(int(place), {})[rest] = array
     found: dict[str, Array] = {}
     for index, layer in enumerate(trained.layers):
-        tensors = own.get(index, {})
+        tensors: Mapping[int, Tensors] = own.get(index, {})
         if layer.branched:
             tensors = _merged(layer.graph, layer.changed(branched=False).graph, tensors)
         found |= {f"{index}.{place}.{name}": array for place, part in tensors.items() for name, array in part.items()}

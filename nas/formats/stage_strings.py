@@ -22,10 +22,11 @@ class Inexpressible(ArchitectureError):
 
 
 def stages(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
-    """Runs of layers that begin where the stride is 2 or the width changes."""
+    """Runs of layers that begin where the stride is 2 or, but behind attention, the width changes."""
     stage: list[Layer] = []
     for layer in layers:
-        if stage and (layer.stride > 1 or layer.out_channels != stage[-1].out_channels):
+        wider = stage and stage[-1].kind != "mqa" and layer.out_channels != stage[-1].out_channels
+        if stage and (layer.stride > 1 or wider):
             yield stage
             stage = []
         stage.append(layer)
@@ -42,6 +43,8 @@ class StageStrings:
 
     def stage(self, layers: Sequence[Layer]) -> list[str]:
         """The strings of one stage; equal layers are one string."""
+        if layers[-1].kind == "mqa":
+            raise Inexpressible("attention is not the last before a stride or the head")
         strings: list[str] = []
         rest = list(layers)
         while rest:
@@ -71,6 +74,8 @@ class StageStrings:
         if layer.kind not in _LETTER_OF:
             raise Inexpressible(f"it has blocks of kind {', '.join(_LETTER_OF)}, got {layer.kind}")
         if layer.kind == "mqa":
+            if layer.key_stride > 2:
+                raise Inexpressible(f"strides are 1 or 2, got {layer.key_stride} of keys")
             heads = f"h{layer.heads}_v{layer.key_stride}_d{layer.key_dim}".split("_")
             kernel = layer.kernel if layer.key_stride > 1 else 3
             skips = [] if layer.residual or layer.in_channels != layer.out_channels else ["noskip"]
@@ -92,12 +97,10 @@ class StageStrings:
             parts.append(f"e{expansion}")
         parts += [f"a{layer.start_kernel}"] if kind == "uir" else []
         parts.append(f"c{layer.out_channels}")
-        if layer.kind == "mixconv":
-            ends = {"a": layer.groups, "p": layer.project_groups}
+        if kind == "ir":
+            ends = {"a": layer.groups, "p": layer.project_groups if layer.kind == "mixconv" else layer.groups}
             parts += [letter + ".".join("1" * count) for letter, count in ends.items() if count > 1]
         elif layer.groups > 1:
-            if kind == "ir":
-                raise Inexpressible(f"pointwise convolutions have no groups, got {layer.groups}")
             parts.append(f"gs{(layer.mid_channels or layer.in_channels) // layer.groups}")
         if layer.se_channels:
             parts.append(f"se{self.ratio(layer, float(expansion))}")
@@ -106,6 +109,8 @@ class StageStrings:
             if letter is None:
                 raise Inexpressible(f"only whole networks have {layer.activation}, got a {layer.kind} with it")
             parts.append(f"n{letter}")
+        if kind in {"ds", "dsa"} and layer.anti_alias == "blur" and layer.in_channels != layer.out_channels:
+            raise Inexpressible(f"it blurs no {layer.kind} that changes the width")
         if kind == "dsa" and layer.residual:
             raise Inexpressible("blocks that are activated at their end have no residual")
         if layer.stride == 1 and layer.in_channels == layer.out_channels and layer.residual == (kind == "cn"):

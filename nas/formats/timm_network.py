@@ -33,6 +33,9 @@ ACTIVATIONS = {
     "NoneType": "none",
 }
 """By the names of their classes."""
+CONVOLUTIONS = ("Conv2d", "Conv2dSame")
+MIXED = "MixedConv2d"
+"""timm's class of convolutions with several kernels."""
 READERS = {
     "ByobNet": "nas.formats.timm_rep:from_byobnet",
     "EfficientFormer": "nas.formats.timm_transformers:efficientformer",
@@ -41,9 +44,6 @@ READERS = {
     "FasterNet": "nas.formats.timm_fasternet:from_fasternet",
 }
 """Of other families, by the names of their classes: functions of the model and the size of its pictures."""
-CONVOLUTIONS = ("Conv2d", "Conv2dSame")
-MIXED = "MixedConv2d"
-"""timm's class of convolutions with several kernels."""
 
 
 def timm_model(name: str, pretrained: bool) -> Any:

@@ -28,7 +28,12 @@ def from_byobnet(model: Any, size: int) -> Architecture:
     _only("head.global_pool", model.head.global_pool.pool_type, "avg")
     _only("head.fc", type(model.head.fc).__name__, "Linear")
     channels, height, width = layers[-1].output
-    head = {"out_channels": model.head.fc.out_features, "mid_channels": 0, "height": height, "width": width}
+    head: dict[str, Any] = {
+        "out_channels": model.head.fc.out_features,
+        "mid_channels": 0,
+        "height": height,
+        "width": width,
+    }
     layers.append(Layer(kind="head", in_channels=channels, classifier_bias=model.head.fc.bias is not None, **head))
     return Architecture(model.in_chans, size, size, tuple(layers))
 
@@ -43,7 +48,7 @@ def _block(name: str, block: Any, norm_eps: float) -> dict[str, Any]:
         conv, branches = alike[0].conv, len(alike)
     if type(conv).__name__ != "Conv2d" or conv.kernel_size[0] != conv.kernel_size[1] or conv.dilation != (1, 1):
         raise ArchitectureError(f"{name} of this timm network: a kernel is square and not dilated, got {conv}.")
-    found = {
+    found: dict[str, Any] = {
         "kind": "rep",
         "out_channels": conv.out_channels,
         "kernel": conv.kernel_size[0],

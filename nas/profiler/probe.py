@@ -82,10 +82,12 @@ class _Slices:
         return fan_in * _DEVIATION**2 / (2 if activated else 1) if fan_in else 1.0
 
     def _start(self, name: str, size: int) -> int:
+        if name.endswith(
+            (".norm.weight", ".conv.bias")
+        ):  # where nothing normalises, values would fade to denormal ones
+            return MAX_DIMENSION
         if name.endswith((".norm.running_mean", ".norm.running_var", "bias")):
             return 0
-        if name.endswith(".norm.weight"):
-            return MAX_DIMENSION
         if self.next + size > NORMALS:
             self.next = 0
         start = 2 * MAX_DIMENSION + self.next

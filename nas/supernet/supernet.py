@@ -37,7 +37,8 @@ class Supernet(nn.Module, ABC):
         """One that `inherits` a network's weights has blocks as they are used; else as they are trained."""
         super().__init__()
         self.space, self.inherits = space, inherits
-        self.choices = space.candidates if inherits else [choice.for_training() for choice in space.candidates]
+        trained = (choice if inherits else choice.for_training() for choice in space.candidates)
+        self.choices = tuple(trained)
         held = sum(max(sum(layer.params for layer in layers) for layers in choice.chains) for choice in self.choices)
         if held > MAX_PARAMS:
             raise SpaceError(f"{space.name}: a network has at most {MAX_PARAMS:,} parameters, got up to {held:,}.")

@@ -229,9 +229,14 @@ def _layer(key: tuple[Any, ...]) -> Layer:
     return layer
 
 
-def columns_used(layers: Iterable[Layer]) -> list[str]:
-    """Key columns of a table of these layers: `KEY_COLUMNS`, and further ones that some layer has."""
+def columns_used(layers: Sequence[Layer]) -> list[str]:
+    """Key columns of a table of these layers: `KEY_COLUMNS`, and further ones that some layer has, or whose default for
+    its kind is not what a table without the column says."""
+    usual = {name: column.absent for name, column in further_columns().items()}
     used = {name for layer in layers for name in layer.row}
+    for layer in layers:
+        own = timed_columns(type(layer.block))
+        used |= {name for name in own if name in usual and getattr(layer, name) != usual[name]}
     return [name for name in key_columns() if name in KEY_COLUMNS or name in used]
 
 

@@ -27,7 +27,7 @@ def write_table(folder: Path, header: TableHeader, rows: Iterable[Row]) -> Laten
     holds a table whose header has no such hash: `nas` did not write it.
     """
     rows = list(rows)
-    columns = columns_used(row.layer for row in rows)
+    columns = columns_used([row.layer for row in rows])
     rows_text = _rows_text(rows, columns)
     digest = hashlib.sha256(rows_text.encode()).hexdigest()
     complete = header.model_copy(update={"key_columns": columns, "rows_sha256": digest})

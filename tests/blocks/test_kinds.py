@@ -13,7 +13,7 @@ from networks import picture, randomize
 from test_agreement import run_onnx
 
 from nas.blocks import Architecture, Layer
-from nas.blocks.block import BLOCKS
+from nas.blocks.block import BLOCKS, block_class, columns_of
 from nas.blocks.build import build
 from nas.blocks.layer import key_columns
 from nas.errors import ArchitectureError, LatencyMissing, SpaceError
@@ -116,6 +116,15 @@ def test_a_space_and_its_supernet(registered: Layer) -> None:
         shares = [shares_of(choice, uniform) for choice in supernet.choices]
         genotype = space.sample(1, rng)[0]
         assert torch.allclose(supernet.gated(x, genotype, shares), supernet(x, genotype), atol=1e-4, rtol=0)
+
+
+def test_a_column_is_one_thing_whatever_the_kind() -> None:
+    """Words, a flag or a number: a table's column of that name holds it for all kinds."""
+    found: dict[str, set[object]] = {}
+    for kind in BLOCKS:
+        for name, column in columns_of(block_class(kind)).items():
+            found.setdefault(name, set()).add((column.options, column.flag))
+    assert {name: kinds for name, kinds in found.items() if len(kinds) > 1} == {}
 
 
 def test_what_is_not_registered_is_told(tmp_path: Path) -> None:

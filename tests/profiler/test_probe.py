@@ -29,6 +29,13 @@ LAYERS = {
     "mbconv": Layer(kind="mbconv", **BLOCK, groups=2, activation="hard-swish", residual=True),
     "mbconv gated": Layer(kind="mbconv", **BLOCK, se_channels=4, se_gate="hard-sigmoid", activation="swish"),
     "fused": Layer(kind="fused", **BLOCK, activation="relu6"),
+    "mbconv of EvoNorm": Layer(kind="mbconv", **BLOCK, activation="evonorm", residual=True),
+    "ghost": Layer(kind="ghost", **BLOCK, stride=2, projection=True),
+    "ghost gated": Layer(kind="ghost", **BLOCK | {"mid_channels": 23}, dfc=True, residual=True),
+    "pconv": Layer(kind="pconv", **BLOCK, activation="gelu", residual=True),
+    "patch": Layer(kind="patch", in_channels=3, out_channels=8, stride=4, height=14, width=14),
+    "pool": Layer(kind="pool", **BLOCK, pooling="average"),
+    "shift": Layer(kind="shift", **BLOCK, stride=2),
     "mhsa": Layer(kind="mhsa", **HEADS, out_channels=16, mid_channels=32, positions="distance", layer_scale=True),
     "mhsa in windows": Layer(kind="mhsa", **HEADS, out_channels=8, mid_channels=16, window=4, activation="gelu"),
     "moat": Layer(kind="moat", **HEADS, out_channels=16, mid_channels=64, stride=2, positions="offset"),
@@ -36,6 +43,10 @@ LAYERS = {
     "poolformer": Layer(kind="poolformer", **BLOCK, layer_scale=True, conv_bias=True),
     "identity": Layer(kind="identity", in_channels=8, out_channels=16, stride=2, height=14, width=14),
     "identity of nothing": Layer(kind="identity", in_channels=8, out_channels=8, height=14, width=14),
+    "rep": Layer(kind="rep", in_channels=8, out_channels=8, kernel=13, height=14, width=14),
+    "rep gated": Layer(
+        kind="rep", in_channels=8, out_channels=16, kernel=3, depthwise=True, se_channels=4, height=14, width=14
+    ),
     "head": Layer(kind="head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
     "pooled_head": Layer(kind="pooled_head", in_channels=8, out_channels=10, mid_channels=32, height=7, width=7),
     "norm_head": Layer(kind="norm_head", in_channels=8, out_channels=10, classifiers=2, height=7, width=7),
@@ -162,7 +173,8 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 
 def test_every_kind_is_among_the_layers() -> None:
     attention = {"mhsa", "moat", "shsa", "poolformer", "norm_head"}
-    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "head", "pooled_head", *attention}
+    cheap = {"ghost", "pconv", "patch", "pool", "shift"}
+    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "rep", "head", "pooled_head", *attention, *cheap}
     assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 
@@ -186,6 +198,12 @@ def test_whole_networks_compute_finite_values(name: str, weights: Path) -> None:
         assert np.isfinite(output).all()
         assert 1e-3 < np.abs(output).mean() < 10
         assert output.std() > 1e-3  # and are not all alike
+
+
+def test_values_do_not_fade_where_nothing_normalises(weights: Path) -> None:
+    layer = Layer(kind="rep", in_channels=16, out_channels=16, kernel=3, depthwise=True, height=4, width=4)
+    output = computed([layer] * 100, weights)
+    assert 1e-3 < np.abs(output).mean() < 1e3
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "moat"])  # which normalises what comes in

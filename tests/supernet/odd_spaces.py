@@ -104,7 +104,7 @@ head: {width: 16}
 """,
     "queries": """
 input: {resolution: 16}
-activation: relu
+activation: gelu
 blocks:
   attend: {kind: mqa, heads: 2, key_dim: 4}
   fewer: {kind: mqa, heads: 4, key_dim: 4, key_stride: 2, layer_scale: true}

@@ -244,3 +244,25 @@ def test_a_table_measured_under_an_emulator_says_so_in_every_line(
 
 def test_dates_stay_dates(board: Callable[..., LatencyTable]) -> None:
     assert load_table(board("table", {1: (1.0, 0.1, 9)}).path).header.date == date(2025, 3, 1)
+
+
+def test_kinds_with_columns_of_one_name_have_each_their_own_values(
+    tmp_path: Path, header: Callable[..., TableHeader]
+) -> None:
+    """No attention, some, and kinds whose defaults differ: together and alone."""
+    shape = {"in_channels": 8, "out_channels": 8, "height": 7, "width": 7}
+    heads = {"heads": 2, "key_channels": 4, "value_channels": 4, "positions": "offset"}
+    layers = [
+        Layer(kind="conv", **shape),
+        Layer(kind="moat", **shape, mid_channels=16, kernel=3),
+        Layer(kind="moat", **shape, mid_channels=16, kernel=3, **heads),
+        Layer(kind="mhsa", **shape, mid_channels=16, **heads | {"positions": "none"}),
+        Layer(kind="shsa", **shape, mid_channels=16, kernel=3),
+        Layer(kind="shsa", **shape, mid_channels=16, kernel=3, part_channels=4, key_channels=4),
+        Layer(kind="mqa", **shape),
+    ]
+    for chosen in (layers, *([layer] for layer in layers)):
+        rows = [Row(layer, 1.0, 0.1, 3, "measured") for layer in chosen]
+        folder = tmp_path / chosen[-1].kind / str(len(list(tmp_path.rglob("table.csv"))))
+        write_table(folder, header(), rows)
+        assert list(load_table(folder).rows()) == rows

@@ -1,21 +1,9 @@
-"""Torch modules of what is done to each pixel, and of attention over all of them. This file imports nothing but torch:
-model.py has copies of them."""
+"""Torch modules of multi-query attention. This file imports nothing but torch: model.py has copies of them."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-
-
-class Scale(nn.Module):
-    """Each channel times a weight of its own."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((channels,), 1e-5))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
-        return x * self.gamma[:, None, None]
 
 
 class Projection(nn.Conv2d):
