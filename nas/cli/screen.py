@@ -148,7 +148,7 @@ def table_summary(table: LatencyTable) -> str:
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in _checked(error.model_dump(), in_full=True)),
-            ("between", "a block model answers within its range" if table.model else "nothing: only rows answer"),
+            ("between", _between(table)),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
             ("sha256", table.fingerprint),
@@ -389,7 +389,15 @@ def _coverage(coverage: Mapping[str, float]) -> str:
 
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
-    return f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+
+
+def _between(table: LatencyTable) -> str:
+    """What answers where there is no row."""
+    if table.whole is not None:
+        return "an additive fit to these networks"
+    return "a block model answers within its range" if table.model else "nothing: only rows answer"
 
 
 def _ms(milliseconds: float) -> str:

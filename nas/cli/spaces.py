@@ -29,8 +29,7 @@ def spaces_list(as_json: bool) -> None:
     tables = [load_table(name) for name in shipped_tables()]
     found = []
     for space in map(load_space, space_names()):
-        layers = space.layers()
-        targets = [table.name for table in tables if table.answers(layers)]
+        targets = [table.name for table in tables if table.answers_all(space)]
         numbers = {"name": space.name, "size": space.size, "decisions": len(space.decisions), "source": space.source}
         found.append(numbers | {"targets": targets})
         if not as_json:

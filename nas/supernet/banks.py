@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -60,11 +61,18 @@ def _larger(one: Weight, other: Weight) -> Weight:
     return Weight(shape, one.axes, max(one.gain, other.gain), one.start, one.trained)
 
 
+@lru_cache(maxsize=1 << 16)
+def _whole_sizes(op: Op) -> str:
+    """Sizes of an op's weights that cannot be sliced."""
+    weights = op.weights().values()
+    whole = [size for w in weights for axis, size in zip(w.axes, w.shape, strict=True) if axis == "."]
+    return "x".join(str(size) for size in whole if size > 1)
+
+
 def place_of(slot: int, place: int, layer: Layer, name: str, op: Op) -> str:
     """Name of the bank of an op: that of all ops of this name, in layers of one family, whose weights are slices of
     one. Sizes that cannot be sliced are part of it."""
-    whole = [size for w in op.weights().values() for axis, size in zip(w.axes, w.shape, strict=True) if axis == "."]
-    sizes = "x".join(str(size) for size in whole if size > 1)
+    sizes = _whole_sizes(op)
     words = f"slot{slot}_{place}_{family_of(layer.kind)}_{name}" + (f"_{sizes}" if sizes else "")
     return words.replace(" ", "_")
 
