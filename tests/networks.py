@@ -24,7 +24,7 @@ CONVENTIONS = st.fixed_dictionaries(
 )
 WIDTHS = st.integers(1, 12)
 ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
-PLAIN = ("conv", "sepconv", "mbconv", "fused", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
+PLAIN = ("conv", "sepconv", "mbconv", "fused", "tucker", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
 MOBILE = ("dsa", "uir", "mqa", "mixconv", "s2d")
 PREACTIVATED = ("cell", "preact", "norm")
 BLOCKS = (*PLAIN, *MOBILE, *ATTENTION, *PREACTIVATED)
@@ -113,6 +113,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
     shape |= {"kernel": draw(st.sampled_from((1, 3, 5, 7))), "activation": activation}
     same = shape["stride"] == 1 and out == channels
     shape["residual" if same else "projection"] = draw(st.booleans())
+    if kind == "tucker":
+        return Layer(**shape, mid_channels=draw(WIDTHS), rank_channels=draw(WIDTHS))
     if shape["stride"] == 2 and kind not in ("ghost", "pool", "shift"):
         odd = min(height, width) == 1 or shape.get("projection")  # an average drops the last of odd sides
         shape["anti_alias"] = draw(st.sampled_from(("none", "blur") if odd else ("none", "blur", "average")))

@@ -65,6 +65,7 @@ BLOCKS: dict[str, Any] = {
     "sepconv": "nas.blocks.inverted:SepConv",
     "mbconv": "nas.blocks.inverted:MBConv",
     "fused": "nas.blocks.inverted:FusedMBConv",
+    "tucker": "nas.blocks.tucker:Tucker",
     "dsa": "nas.blocks.inverted:ActivatedSepConv",
     "uir": "nas.blocks.universal:UniversalInverted",
     "mqa": "nas.blocks.multi_query:MultiQueryAttention",

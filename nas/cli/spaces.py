@@ -21,7 +21,7 @@ def spaces() -> None:
 @spaces.command("list")
 @json_option
 def spaces_list(as_json: bool) -> None:
-    """Every shipped space, and the shipped targets that answer for all of its networks."""
+    """Every shipped space, published networks in it, and the shipped targets that answer for all of its networks."""
     from nas.space.load import load_space
     from nas.system.places import shipped_tables, space_names
     from nas.tables.table import load_table
@@ -31,10 +31,11 @@ def spaces_list(as_json: bool) -> None:
     for space in map(load_space, space_names()):
         targets = [table.name for table in tables if table.answers_all(space)]
         numbers = {"name": space.name, "size": space.size, "decisions": len(space.decisions), "source": space.source}
-        found.append(numbers | {"targets": targets})
+        found.append(numbers | {"references": list(space.references), "targets": targets})
         if not as_json:
             told = f"{space.name:<16} {float(space.size):.1e} architectures, {len(space.decisions)} decisions"
-            click.echo(f"{told} · targets {', '.join(targets) or 'none'} · {space.source}")
+            known = ", ".join(targets) or f"none: nas profile --space {space.name} --target cpu"
+            click.echo(f"{told} · targets {known} · {space.source} · holds {', '.join(space.references)}")
     if as_json:
         print_json(found)
 

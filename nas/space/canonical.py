@@ -47,24 +47,37 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A decision that matters only where one of some conditions holds."""
+    """A decision some of whose later options are, under conditions, the same as an earlier one."""
 
     decision: int
-    matters: tuple[Condition, ...]
+    alike: tuple[tuple[int, tuple[Condition, ...]], ...]
+    """Earlier options, ascending, each with what must hold for a later one to be the same."""
 
     @classmethod
     def of(cls, decision: int, slots: Sequence[Candidates]) -> Effect | None:
-        """It matters where another option gives another chain at a slot that depends on it; None: everywhere."""
-        found: dict[tuple[int, ...], NDArray[np.bool_]] = {}
-        for slot in slots:
-            axis = slot.decisions.index(decision)
-            changes = (slot.code != slot.code.take([0], axis)).any(axis)
-            condition = Condition.least([*slot.decisions[:axis], *slot.decisions[axis + 1 :]], changes)
-            found[condition.decisions] = found.get(condition.decisions, False) | condition.holds
-        matters = [Condition.least(*condition) for condition in found.items()]
-        if any(not condition.decisions and condition.holds for condition in matters):
-            return None
-        return cls(decision, tuple(condition for condition in matters if condition.decisions))
+        """Options are the same where every slot that depends on the decision is the same chain; None: nowhere."""
+        if not slots:
+            return cls(decision, ((0, ()),))
+        axes = [slot.decisions.index(decision) for slot in slots]
+        codes = [np.moveaxis(slot.code, axis, -1) for slot, axis in zip(slots, axes, strict=True)]
+        scopes = [
+            (*slot.decisions[:axis], *slot.decisions[axis + 1 :], decision)
+            for slot, axis in zip(slots, axes, strict=True)
+        ]
+        alike = []
+        for option in range(codes[0].shape[-1] - 1):
+            found: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+            news = option == 0
+            for scope, code in zip(scopes, codes, strict=True):
+                same = code == code[..., [option]]
+                news = news or bool((same & (code != code[..., [0]]))[..., option + 1 :].any())
+                same[..., : option + 1] = same[..., [option + 1]]  # asked of later options alone
+                condition = Condition.least(scope, same)
+                found[condition.decisions] = found.get(condition.decisions, True) & condition.holds
+            if news and all(holds.any() for holds in found.values()):
+                conditions = [Condition.least(*condition) for condition in found.items()]
+                alike.append((option, tuple(condition for condition in conditions if condition.decisions)))
+        return cls(decision, tuple(alike)) if alike else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +103,9 @@ class Exchange:
 class Canonical:
     """Rules of a space; calling it maps a population `uint8[N, D]` to canonical form.
 
-    In the order of decisions, one that does not matter to any slot, given the options of all others, is set to its
-    option 0; over again, until nothing changes. Then skips of interchangeable slots move to the end. The network stays
-    what it was, and what is canonical stays as it is.
+    In the order of decisions, each is set to the first of its options that is the same to every slot, given the options
+    of all others: to option 0 where it does not matter; over again, until nothing changes. Then skips of
+    interchangeable slots move to the end. The network stays what it was, and what is canonical stays as it is.
     """
 
     effects: tuple[Effect, ...]
@@ -113,8 +126,8 @@ class Canonical:
         """For each decision with an effect, the effects that depend on it."""
         found: dict[int, set[int]] = {effect.decision: set() for effect in self.effects}
         for index, effect in enumerate(self.effects):
-            for condition in effect.matters:
-                for decision in found.keys() & set(condition.decisions):
+            for decision in {d for _, conditions in effect.alike for c in conditions for d in c.decisions}:
+                if decision in found:
                     found[decision].add(index)
         return found
 
@@ -128,12 +141,13 @@ class Canonical:
                 if index not in pending:
                     continue
                 pending.remove(index)
-                idle = result[:, effect.decision] > 0
-                for condition in effect.matters:
-                    idle &= ~condition(result)
-                if idle.any():
-                    result[idle, effect.decision] = 0
-                    pending |= self._readers[effect.decision]
+                for option, conditions in effect.alike:
+                    later = result[:, effect.decision] > option
+                    for condition in conditions:
+                        later &= condition(result)
+                    if later.any():
+                        result[later, effect.decision] = option
+                        pending |= self._readers[effect.decision]
         for exchange in self.exchanges:
             exchange.apply(result)
         return result

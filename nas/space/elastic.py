@@ -145,11 +145,11 @@ class _Elastic:
         return layers
 
 
-_INNER = ("mbconv", "fused_mbconv", "head", "pooled_head")
+_INNER = ("mbconv", "fused", "tucker", "head", "pooled_head")
 """Kinds whose `mid_channels` are free."""
 _DEPTHWISE = ("mbconv", "sepconv")
 """Kinds whose `kernel` is that of a depthwise convolution."""
-_ANY_WIDTH = ("conv", *_DEPTHWISE, "fused_mbconv")
+_ANY_WIDTH = ("conv", *_DEPTHWISE, "fused", "tucker")
 
 
 def _gives_any_width(layer: Layer) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.block import Column, block_class, columns_of, expands, inside
+from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, expands, inside
 from nas.blocks.cell import edges, live
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
@@ -27,8 +27,8 @@ from nas.system.text import short
 ORDER = ("kernel", "expansion", "se", "groups", "residual", "activation")
 """In which decisions of one stage are numbered; other settings follow in the order of the blocks' fields. Every stage
 may say these, also where none of its blocks has them, as in version 0.1."""
-DERIVED = {"mid_channels": "expansion", "se_channels": "se"}
-"""Fields of blocks that are set by a ratio to the width of the input, and its name."""
+DERIVED = {"mid_channels": "expansion", "se_channels": "se", "rank_channels": "rank"}
+"""Fields of blocks that are set by a ratio to another width, and its name."""
 OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
 DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
@@ -108,9 +108,19 @@ class _Source:
 
     constant: Option | tuple[int, int] | None = None
     decision: int | None = None
+    times: _Source | None = None
+    """Of a width: what it is multiplied by."""
+    divisor: int = 8
+    """What a multiplied width is a multiple of."""
+
+    @property
+    def decisions(self) -> set[int]:
+        """All that it depends on."""
+        return {self.decision} - {None} | (self.times.decisions if self.times else set())  # type: ignore[arg-type]
 
     def value(self, chosen: Mapping[int, Option]) -> Any:
-        return self.constant if self.decision is None else chosen[self.decision]
+        value: Any = self.constant if self.decision is None else chosen[self.decision]
+        return make_divisible(value * self.times.value(chosen), self.divisor) if self.times and value else value
 
 
 class _Expansion:
@@ -136,6 +146,8 @@ class _Expansion:
             name: {edge: self.source(Setting[Any](choice=cell.ops), f"{name}.{edge}") for edge in edges(cell.nodes)}
             for name, cell in file.cells.items()
         }
+        times = self.source(file.width_multiplier, "width_multiplier")
+        self.times = None if times.constant == 1 else times
         width, shrink = _Source(file.input.channels), 1
         for index, stage in enumerate(file.stages):
             if stage.name in [other.name for other in file.stages[:index]]:
@@ -158,11 +170,20 @@ class _Expansion:
         self.decisions.append(Decision(name, tuple(setting.options)))
         return _Source(decision=len(self.decisions) - 1)
 
+    def width(self, setting: Setting[Any], name: str) -> _Source:
+        """The same of a width, which the multiplier applies to."""
+        widest, most = max(setting.choice), max(self.file.width_multiplier.choice)
+        if widest * most > MAX_DIMENSION:
+            raise SpaceError(
+                f"{name}: a width is at most {MAX_DIMENSION}, got {widest} with a `width_multiplier` of {most:g}."
+            )
+        return replace(self.source(setting, name), times=self.times, divisor=self.file.round_to or 8)
+
     def stage(self, place: str, stage: Stage, in_width: _Source, shrink: int) -> _Source:
         """Add a stage's decisions and slots; returns where its output width comes from."""
         if not self.edges.keys().isdisjoint(stage.block.choice):
             return self.cells(place, stage, in_width, shrink)
-        out_width = self.source(stage.width, f"{stage.name}.width")
+        out_width = self.width(stage.width, f"{stage.name}.width")
         depth = self.source(stage.depth, f"{stage.name}.depth")
         blocks = {name: self.block(place, name) for name in stage.block.choice}
         self.check(place, stage, blocks)
@@ -248,7 +269,7 @@ class _Expansion:
 
     def slot(self, name: str, origins: Iterable[_Source], layers: Callable[[Mapping[int, Option]], Any]) -> None:
         """Add a slot that depends on these."""
-        axes = tuple(sorted({source.decision for source in origins if source.decision is not None}))
+        axes = tuple(sorted(set().union(*(source.decisions for source in origins))))
         self.slots.append(Slot(name, axes, lambda *options: layers(dict(zip(axes, options, strict=True)))))
 
     def head(self, in_width: _Source, shrink: int) -> None:
@@ -256,7 +277,7 @@ class _Expansion:
         file = self.file
         ending = Ending(file.head_after_pool, file.head_bias, file.classifier_bias, file.head_norm)
         ending.check(head.width.choice)
-        mid = self.source(head.width, "head.width")
+        mid = self.width(head.width, "head.width")
         activation = self.activation if head.activation is None else _Source(head.activation)
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
@@ -328,6 +349,7 @@ def _layer(
         "out_channels": out,
         "mid_channels": mid,
         "se_channels": _squeezed(file, given["se"], base, mid),
+        "rank_channels": _rounded(given.get("rank", 0) * out, file.round_to),
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }

@@ -43,6 +43,8 @@ WidthOrNone = Annotated[int, Field(ge=0, le=MAX_DIMENSION)]
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 Expansion = Annotated[float, Field(gt=0, le=64)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Multiplier = Annotated[float, Field(ge=0.01, le=16)]
 Kind = Annotated[str, AfterValidator(_kind)]
 Plain = Annotated[Any, AfterValidator(_plain)]
 """A field of a block, which says in `nas.space.load` what may stand there."""
@@ -93,6 +95,7 @@ class Block(Strict):
     kind: Kind
     expansion: Expansion | None = None
     se: Ratio | None = None
+    rank: Share | None = None
     expand: Literal["needed", "always"] = "needed"
     """Whether an mbconv of expansion 1 has its first pointwise convolution: `always` in FBNet (arXiv:1812.03443)."""
 
@@ -105,7 +108,7 @@ class Block(Strict):
     @property
     def settings(self) -> dict[str, Any]:
         """What it fixes, by the name of the setting."""
-        return _written(expansion=self.expansion, se=self.se, **self.__pydantic_extra__)
+        return _written(expansion=self.expansion, se=self.se, rank=self.rank, **self.__pydantic_extra__)
 
 
 class CellChoice(Strict):
@@ -139,11 +142,13 @@ class Stage(Strict):
     """Inner width over input width."""
     se: Setting[Ratio] | None = None
     """Inner width of squeeze-and-excitation, relative to the width that the file's `se_from` names; 0 is none."""
+    rank: Setting[Share] | None = None
+    """Of a tucker: the width behind its full convolution over the output width."""
 
     @property
     def settings(self) -> dict[str, Setting[Any]]:
         """What it says of its blocks, by the name of the setting."""
-        return _written(expansion=self.expansion, se=self.se, **self.__pydantic_extra__)
+        return _written(expansion=self.expansion, se=self.se, rank=self.rank, **self.__pydantic_extra__)
 
 
 def _written(**settings: Any) -> dict[str, Any]:
@@ -199,6 +204,9 @@ class SpaceFile(Strict):
     input: Input
     num_classes: Width = 1_000
     activation: Global[Activation]
+    width_multiplier: Global[Multiplier] = Global[Multiplier](choice=[1])
+    """Of the widths of all stages and of the head (arXiv:1704.04861, section 3.3), which are then rounded to multiples
+    of `round_to`, or of 8."""
     se_from: Literal["in", "mid"] = "in"
     """What `se` is relative to: a layer's input, or its inner width as in MobileNetV3."""
     se_gate: Gate = "sigmoid"

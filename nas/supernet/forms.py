@@ -109,7 +109,8 @@ def _chain(candidate: tuple[Layer, ...]) -> list[Node]:
 
 
 def _merged(one: Layer, largest: Sequence[Node], other: Layer, chain: Sequence[Node]) -> list[Node] | None:
-    """The chain that both are slices of; None where there is none. An op that keeps shapes may be in one alone."""
+    """The chain that both are slices of; None where there is none. An op that keeps shapes, whatever the widths, may be
+    in one alone."""
     if (one.kind, one.height, one.width) != (other.kind, other.height, other.width):
         return None
     mine, theirs = {node.name: node for node in largest}, {node.name: node for node in chain}
@@ -119,7 +120,7 @@ def _merged(one: Layer, largest: Sequence[Node], other: Layer, chain: Sequence[N
     merged = []
     for node in longer:
         if node.name not in mine or node.name not in theirs:
-            if node.shapes != (node.shape,):
+            if not node.op.keeps or node.shapes != (node.shape,):
                 return None
             merged.append(node)
             continue

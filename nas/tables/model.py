@@ -62,7 +62,7 @@ _COVERED = frozenset(
         *(*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"),
         *("heads", "key_channels", "value_channels", "window", "positions", "part_channels", "layer_scale"),
         *("anti_alias", "start_kernel", "key_dim", "key_stride", "kernels", "project_groups"),
-        *("head_norm", "norm_kind", "pool_first", "classifiers", "dfc", "n_div", "pooling"),
+        *("head_norm", "norm_kind", "pool_first", "classifiers", "dfc", "n_div", "pooling", "rank_channels"),
     }
 )
 """Columns that a range bounds, or whose work is in the features."""
@@ -180,6 +180,8 @@ class Range:
             limits.append(("in_channels", layer.in_channels, self.channels))
         if layer.mid_channels and layer.kind != "sepconv":
             limits.append(("mid_channels", layer.mid_channels, self.mid_channels))
+        if layer.kind == "tucker":
+            limits.append(("rank_channels", layer.rank_channels, self.mid_channels))
         for name, value, (least, most) in limits:
             if not least <= value <= most:
                 return f"`{name}` of a {where} lies in {least}..{most}, got {value}."

@@ -164,8 +164,10 @@ class LatencyTable:
         )
 
     def answers_all(self, space: Space) -> bool:
-        """Whether it has a figure for every network of a space."""
-        return (self.whole is not None and self.whole.are_of(space)) or self.answers(space.layers())
+        """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
+        choices = ((slot, options) for slot in space.slots for options in space.combinations(slot))
+        layers = (layer for slot, options in choices for layer in slot.layers(*options))
+        return (self.whole is not None and self.whole.are_of(space)) or self.answers(layers)
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""

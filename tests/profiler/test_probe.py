@@ -29,6 +29,7 @@ LAYERS = {
     "mbconv": Layer(kind="mbconv", **BLOCK, groups=2, activation="hard-swish", residual=True),
     "mbconv gated": Layer(kind="mbconv", **BLOCK, se_channels=4, se_gate="hard-sigmoid", activation="swish"),
     "fused": Layer(kind="fused", **BLOCK, activation="relu6"),
+    "tucker": Layer(kind="tucker", **BLOCK | {"mid_channels": 4}, rank_channels=6, residual=True),
     "mbconv of EvoNorm": Layer(kind="mbconv", **BLOCK, activation="evonorm", residual=True),
     "ghost": Layer(kind="ghost", **BLOCK, stride=2, projection=True),
     "ghost gated": Layer(kind="ghost", **BLOCK | {"mid_channels": 23}, dfc=True, residual=True),
@@ -174,7 +175,19 @@ def test_layers_that_do_not_fit_are_an_error() -> None:
 def test_every_kind_is_among_the_layers() -> None:
     attention = {"mhsa", "moat", "shsa", "poolformer", "norm_head"}
     cheap = {"ghost", "pconv", "patch", "pool", "shift"}
-    shipped = {"conv", "sepconv", "mbconv", "fused", "identity", "rep", "head", "pooled_head", *attention, *cheap}
+    shipped = {
+        "conv",
+        "sepconv",
+        "mbconv",
+        "fused",
+        "tucker",
+        "identity",
+        "rep",
+        "head",
+        "pooled_head",
+        *attention,
+        *cheap,
+    }
     assert shipped <= BLOCKS.keys()
     assert {layer.kind for layer in LAYERS.values()} == shipped
 

@@ -89,13 +89,20 @@ def test_it_means_the_same_and_stays_for_any_layers(space: Space) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(space=spaces())
-def test_what_is_canonical_has_no_decision_without_effect(space: Space) -> None:
+def test_what_is_canonical_has_the_first_of_equal_options(space: Space) -> None:
     for genotype in space.canonical(everything(space)):
         for decision in np.flatnonzero(genotype):
-            others = np.repeat(genotype[None], space.cardinalities[decision], axis=0)
+            others = np.repeat(genotype[None], 1 + genotype[decision], axis=0)
             others[:, decision] = np.arange(len(others))
-            chains = [[slot.layers(*row[list(slot.decisions)]) for slot in space.slots] for row in others]
-            assert any(chain != chains[0] for chain in chains)
+            *earlier, own = [[slot.layers(*row[list(slot.decisions)]) for slot in space.slots] for row in others]
+            assert own not in earlier
+
+
+def test_options_that_come_to_the_same_in_some_places_are_one() -> None:
+    """As two expansions that are rounded to one width: of the three options the last two, where `a` is 0."""
+    body = Slot("body", (0, 1), lambda a, b: (layer(1 + (3 + b if a else min(b, 1))),))
+    space = Space("rounded", (Decision("a", (0, 1)), Decision("b", (0, 1, 2))), (body,))
+    assert space.canonical(everything(space)).tolist() == [[0, 0], [0, 1], [0, 1], [1, 0], [1, 1], [1, 2]]
 
 
 def test_two_decisions_without_effect_one_by_one_are_not_both_changed() -> None:

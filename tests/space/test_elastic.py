@@ -54,6 +54,23 @@ def test_decisions_are_named_by_stage_and_block():
     assert {decision.options for decision in space.decisions if decision.name.endswith("kernel")} == {(3, 5), (3, 5, 7)}
 
 
+@pytest.mark.parametrize("kind", ["mbconv", "fused", "tucker"])
+def test_inner_widths_and_stages_of_every_bottleneck_are_elastic(kind):
+    shape = {"height": 8, "width": 8, "out_channels": 32}
+    inner = {"mid_channels": 96, "kernel": 3, **({"rank_channels": 24} if kind == "tucker" else {})}
+    layers = (
+        Layer(kind="conv", in_channels=3, kernel=3, **shape),
+        Layer(kind=kind, in_channels=32, residual=True, **inner, **shape),
+        Layer(kind="head", in_channels=32, out_channels=10, height=8, width=8),
+    )
+    space = elastic_space(Architecture(3, 8, 8, layers), "x")
+    names = [decision.name for decision in space.decisions]
+    assert "stem.width" in names
+    assert any(name.endswith("mid") for name in names)
+    smallest = space.decode(np.zeros(len(names), dtype=np.uint8))
+    assert smallest.layers[-1].in_channels == 8
+
+
 def test_what_cannot_be_elastic_is_told(tmp_path):
     conv = Layer(kind="conv", in_channels=3, out_channels=8, kernel=3, height=8, width=8)
     wired = Architecture(3, 8, 8, (conv, conv), ((-1,), (-1,)))

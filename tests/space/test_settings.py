@@ -99,6 +99,11 @@ def test_the_gate_is_that_of_layers_with_squeeze_and_excitation(load: Load) -> N
             "block: conv, split: 2",
             r"stages\.1: settings of conv are kernel, groups, activation, .*, got 'split'\.",
         ),
+        ("block: tucker, expansion: 0.25", r"stages\.1: a tucker block needs a `rank`\."),
+        ("block: tucker, rank: 0", r"stages\.1\.rank.* greater than 0, got 0"),
+        ("block: tucker, rank: 2", r"stages\.1\.rank.* less than or equal to 1, got 2"),
+        ("block: tucker, rank: 0.5, se_gate: sigmoid", r"settings of tucker are .*, got 'se_gate'\."),
+        ("block: fused, rank: 0.5", r"stages\.1: settings of fused are .*, got 'rank'\."),
         ('block: conv, "\\e[2J": 2', r"got '\\x1b\[2J'\."),
     ],
 )
@@ -112,3 +117,53 @@ def test_a_wrong_setting_of_a_block_that_no_stage_has_is_told(load: Load) -> Non
         load("block: conv", "{a: {kind: split, split: 2, knd: 3}}")
     with pytest.raises(SpaceError, match=r"blocks\.a\.kernel: `kernel` of a mbconv layer is odd, got 4\."):
         load("block: conv", "{a: {kind: mbconv, kernel: 4}}")
+
+
+MULTIPLIED = """
+format: nas-space/1
+name: multiplied
+source: test
+input: {{resolution: 16}}
+num_classes: 10
+activation: relu
+width_multiplier: {multiplier}
+stages:
+  - {{name: stem, block: conv, width: 8}}
+  - {{name: body, block: mbconv, width: {{choice: [24, 48]}}, expansion: 3}}
+head: {{width: {{choice: [0, 20]}}}}
+"""
+
+
+def test_one_multiplier_is_of_all_widths_and_they_are_multiples_of_eight(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(MULTIPLIED.format(multiplier="{choice: [1, 0.35, 1.2]}"))
+    space = load_space(path)
+    assert [decision.name for decision in space.decisions] == ["width_multiplier", "body.width", "head.width"]
+    found = {}
+    for genotype in space.enumerate():
+        choices, layers = space.choices(genotype), space.decode(genotype).layers
+        widths = [layer.out_channels for layer in layers[:2]] + [layer.mid_channels for layer in layers[1:]]
+        found[tuple(choices.values())] = widths
+    assert found[(1, 48, 20)] == [8, 48, 24, 24]  # 20 is no multiple of 8
+    assert found[(0.35, 48, 20)] == [8, 16, 24, 8]  # 2.8, 16.8 and 7
+    assert found[(1.2, 24, 20)] == [16, 32, 48, 24]  # 9.6 is rounded up, as 8 is less than 90 % of it
+    assert found[(1.2, 24, 0)] == [16, 32, 48, 0]  # a head without a convolution stays so
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "message"),
+    [
+        ("0", r"width_multiplier.*greater than or equal to 0\.01, got 0"),
+        ("[1, 1.2]", r"width_multiplier.* a choice is written \{choice: \[\.\.\.\]\}"),
+        ("{choice: [1, 1.0]}", r"width_multiplier.* the options of a choice differ"),
+        ("{choice: [1, 1.2], per: layer}", r"width_multiplier.*per"),
+        ("wide", r"width_multiplier.*got 'wide'"),
+        ("{choice: [1, 16]}", r"body\.width: a width is at most 65536, got 48000 with a `width_multiplier` of 16\."),
+    ],
+)
+def test_what_is_wrong_with_a_multiplier_is_told(multiplier: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(MULTIPLIED.format(multiplier=multiplier).replace("[24, 48]", "[24, 48000]"))
+    with pytest.raises(SpaceError, match=message) as caught:
+        load_space(path)
+    assert str(caught.value).count("\n") == 0

@@ -17,6 +17,16 @@ stages:
   - {name: top, block: sepconv, width: {choice: [12, 20]}, stride: 2, kernel: {choice: [3, 7], per: layer}, depth: 2}
 head: {width: {choice: [16, 24]}}
 """,
+    "multiplied": """
+input: {resolution: 16}
+activation: relu
+width_multiplier: {choice: [1, 0.5, 1.5]}
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: {choice: [16, 24]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
+     expansion: {choice: [1, 2]}}
+head: {width: {choice: [0, 16]}}
+""",
     "resolutions": """
 input: {resolution: {choice: [16, 24, 32]}}
 activation: relu6
@@ -53,11 +63,13 @@ blocks:
   separable: {kind: sepconv, kernel: 3}
   full: {kind: fused, kernel: 3, expansion: 2}
   wider: {kind: fused, kernel: 5, expansion: 3, se: 0.5}
+  thin: {kind: tucker, kernel: 3, expansion: 0.25, rank: 0.75}
+  thick: {kind: tucker, kernel: 5, expansion: 0.75, rank: 0.25}
   plain: {kind: conv, kernel: 3}
   skip: {kind: identity}
 stages:
   - {name: stem, block: conv, width: {choice: [8, 12]}, stride: 2, kernel: 3}
-  - {name: body, block: {choice: [always, inverted, separable, full, wider, plain, skip], per: layer},
+  - {name: body, block: {choice: [always, inverted, separable, full, wider, thin, thick, plain, skip], per: layer},
      width: {choice: [8, 12]}, depth: 3}
   - {name: top, block: {choice: [full, skip, inverted]}, width: 16, stride: 2}
 head: {width: 16}

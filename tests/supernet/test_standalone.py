@@ -38,8 +38,9 @@ def check(supernet: Supernet, networks: int, x: torch.Tensor, seed: int = 0) -> 
         alone = supernet.standalone(genotype)
         assert alone.training
         shown = x
-        side = space.decode(genotype).height
-        if side != space.resolution:  # in proportion to the resolution that the network is for
+        height = space.decode(genotype).height
+        if height != space.resolution:  # in proportion to the resolution that the network is for
+            side = round(x.shape[-1] * height / space.resolution)
             shown = interpolate(x, (side, side), mode="bilinear", antialias=True)
         assert torch.allclose(outputs[-1], alone(shown), atol=1e-5, rtol=0)
     assert max((one - outputs[0]).abs().max() for one in outputs[1:]) > 1e-2
@@ -57,8 +58,8 @@ def test_a_subnet_of_superkernels_equals_its_standalone(
     check(shipped(space), networks, torch.randn(batch, 3, side, side))
 
 
-@pytest.mark.parametrize("space", ["fbnet", "mnasnet"])
-def test_likewise_where_kinds_and_groups_are_chosen(shipped: Shipped, space: str) -> None:
+@pytest.mark.parametrize("space", ["attentive", "fbnet", "mnasnet", "ofa-mbv3"])
+def test_likewise_where_kinds_groups_and_resolutions_are_chosen(shipped: Shipped, space: str) -> None:
     check(shipped(space), 5, torch.randn(4, 3, 32, 32))
 
 
@@ -79,7 +80,12 @@ def test_the_order_of_options_does_not_matter_to_a_superkernel(name: str, tmp_pa
     """The largest may come first or last: the bank must hold it."""
     path = odd_space(name, tmp_path)
     lines = path.read_text()
-    for options in ("[always, inverted, separable, full, wider, plain, skip]", "[0, 0.25, 0.5, 1]", "[3, 5]", "[1, 3]"):
+    for options in (
+        "[always, inverted, separable, full, wider, thin, thick, plain, skip]",
+        "[0, 0.25, 0.5, 1]",
+        "[3, 5]",
+        "[1, 3]",
+    ):
         backwards = ", ".join(reversed(options[1:-1].split(", ")))
         lines = lines.replace(options, f"[{backwards}]")
     path.write_text(lines)
