@@ -122,7 +122,7 @@ class Rounds:
                 self.teller.say(line)
 
     def _measure(self, effort: Effort) -> None:
-        pace = 0.0  # seconds of one round, known after the first job
+        pace, timed = 0.0, False  # seconds of one round, known after the first job
         while wanted := self._wanted(effort):
             left = effort.seconds - self._spent()
             fresh = {name: n for name, n in wanted.items() if self.samples.sessions(name) < LEAST_SESSIONS}
@@ -133,7 +133,9 @@ class Rounds:
                 rounds = max(fresh.values())
             started = time.monotonic()
             self._job(fresh if left <= 0 else wanted, rounds, None if fresh else effort.seconds - left, effort.seconds)
-            pace = (time.monotonic() - started) / rounds
+            pace, timed = (time.monotonic() - started) / rounds, not fresh
+        if timed:  # sure enough before the time is up, as a rule: its line is over
+            self.teller.progress(int(effort.seconds), int(effort.seconds), "seconds")
 
     def _spent(self) -> float:
         """Seconds that the samples of these probes took, by the device's clock; pauses do not count."""

@@ -282,6 +282,7 @@ def test_the_bar_moves_from_the_first_sample_and_its_totals_stand(asked: Asked, 
     assert {total for _, total in first} == {len(first) - 1}
     assert then == sorted(then)
     assert {total for _, total in then} == {9}
+    assert then[-1] == (9, 9)
 
 
 def test_a_network_without_a_table_is_told_to_be_unsure_as_well(asked: Asked, tmp_path: Path) -> None:
