@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nas.errors import NasError
 from nas.system.json_lines import JsonLines
 
 FORMAT = "nas-pieces/1"
@@ -36,17 +37,16 @@ class Pieces:
         watch: Callable[[int, int], object] = lambda done, total: None,
     ) -> list[float]:
         """The figures of all of these. Those that are not known are asked of `values`, and each is kept before the next
-        one; `watch` is then called with how many are done, and how many there are."""
+        one; `watch` is then called with how many are done, and how many there are. Raises `NasError` for one that is
+        no finite number."""
         unknown = [each for each in of if json.dumps(each) not in self._known]
         for done, (each, value) in enumerate(zip(unknown, values(unknown), strict=False), 1 + len(of) - len(unknown)):
+            if not isfinite(value):
+                raise NasError(f"A network's outputs came to {value}. Start a new run with another --seed.")
             self._lines.add({"of": each, "value": value})
             self._known[json.dumps(each)] = value
             watch(done, len(of))
         return [self._known[json.dumps(each)] for each in of]
-
-    def close(self) -> None:
-        """No more are added."""
-        self._lines.close()
 
     def _read(self, document: Any) -> None:
         value = document["value"]

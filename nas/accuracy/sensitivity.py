@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from functools import cached_property, partial
 from itertools import groupby
 from math import prod
@@ -136,7 +135,8 @@ class Sensitivity(Shared):
             return self._read(file)
         _ = self.shared.trained
         begun = None if file is None else file.with_suffix(".jsonl")
-        with interruptible() as interrupted, closing(Pieces(begun, self.fingerprint)) as pieces:
+        pieces = Pieces(begun, self.fingerprint)
+        with interruptible() as interrupted:
 
             def watch(done: int, total: int, what: str) -> None:
                 self.shared.teller.progress(done, total, what)

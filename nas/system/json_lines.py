@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from nas.errors import NasError, RunError
 
@@ -21,26 +21,20 @@ class JsonLines:
 
         Raises `RunError` where the file is of other ones, or a line is none.
         """
-        self._file: BinaryIO | None = None
+        self._path = path
         if path is None:
             return
         whole = _read(path, head, what, take) if path.is_file() else 0
-        self._file = path.open("r+b" if path.is_file() else "x+b")
-        self._file.truncate(whole)
-        self._file.seek(whole)
+        with path.open("r+b" if path.is_file() else "x+b") as file:
+            file.truncate(whole)
         if not whole:
             self.add(head)
 
     def add(self, document: Mapping[str, Any]) -> None:
         """Write one more."""
-        if self._file is not None:
-            self._file.write(json.dumps(document).encode() + b"\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        """Nothing more is written."""
-        if self._file is not None:
-            self._file.close()
+        if self._path is not None:
+            with self._path.open("ab") as file:
+                file.write(json.dumps(document).encode() + b"\n")
 
 
 def _read(path: Path, head: Mapping[str, str], what: str, take: Callable[[Any], None]) -> int:

@@ -14,7 +14,7 @@ from torch.nn.functional import kl_div, log_softmax
 from nas.accuracy.pieces import Pieces
 from nas.accuracy.sensitivity import FILE, Kept, Sensitivity
 from nas.data import load_data
-from nas.errors import RunError
+from nas.errors import NasError, RunError
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.supernet.shared_weights import SharedSettings, SharedWeights
@@ -180,11 +180,18 @@ def test_killed_it_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatc
 )
 def test_measurements_that_are_none(tmp_path: Path, line: bytes, part: str) -> None:
     file = tmp_path / "sensitivity.jsonl"
-    Pieces(file, "this").close()
+    Pieces(file, "this")
     head = b"" if b"format" in line else file.read_bytes()
     file.write_bytes(head + line + b"\n")
     with pytest.raises(RunError, match=part):
         Pieces(file, "this")
+
+
+def test_what_is_no_number_is_not_kept(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "sensitivity.jsonl", "this")
+    with pytest.raises(NasError, match="outputs came to nan"):
+        pieces.complete([1, 2], lambda of: iter([0.5, float("nan")]))
+    assert Pieces(tmp_path / "sensitivity.jsonl", "this").complete([1], lambda of: iter([])) == [0.5]
 
 
 @pytest.mark.parametrize(
