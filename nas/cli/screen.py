@@ -336,6 +336,7 @@ def _raced(result: Result) -> list[tuple[str, str]]:
             f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {epochs} {begun} · "
             f"{_ms(runner.latency_ms)} ms{clock}{guess}"
         )
+    lines += [lost.told for lost in result.race.lost]
     lines.append(f"by {result.accuracy.label}, {result.accuracy_check.told}")
     return [("race" if not number else "", line) for number, line in enumerate(lines)]
 

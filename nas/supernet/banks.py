@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+from torch.nn.functional import linear
 
 from nas.blocks.block import family_of
 from nas.blocks.build import build_op
@@ -34,19 +37,38 @@ class Bank(nn.Module):
             else:
                 values = torch.full(weight.shape, weight.start)
             setattr(self, attribute, nn.Parameter(values))
+        self.transforms = nn.ParameterDict()
 
     def __getitem__(self, name: str) -> nn.Parameter:
         """A weight by its name in `Op.weights`."""
         return getattr(self, self._names[name])  # type: ignore[no-any-return]
 
+    def transform(self, matrices: Mapping[str, NDArray[np.float32]]) -> None:
+        """Have smaller kernels made by these (`nas.formats.kernels`), which are trained from then on."""
+        place = next(self.parameters())
+        for name, matrix in matrices.items():
+            self.transforms[name] = nn.Parameter(torch.from_numpy(matrix.copy()).to(place))
+
     def slices(self, op: Op) -> dict[str, torch.Tensor]:
-        """What an op uses of them, under the names of its own module's parameters: of a kernel the centre, else the
-        first ones."""
+        """What an op uses of them, under the names of its own module's parameters: of a kernel the centre, or what the
+        transforms make of it, else the first ones."""
         parts = self._parts.get(op)
         if parts is None:
             weights = op.weights()
             parts = self._parts[op] = {n: _part(self[n], weights[n]) for n in self._names if n in weights}
+        if self.transforms:
+            return {name: self._made(self[name], part) for name, part in parts.items()}
         return {name: self[name][part] for name, part in parts.items()}
+
+    def _made(self, whole: torch.Tensor, part: tuple[slice, ...]) -> torch.Tensor:
+        """That part of a weight; a kernel is made step by step of the next larger one."""
+        if len(part) < 4:
+            return whole[part]
+        kernel, size = whole[part[:2]], part[-1].stop - part[-1].start
+        while (inner := kernel.shape[-1] - 2) >= size:
+            centre = kernel[..., 1:-1, 1:-1].flatten(2)
+            kernel = linear(centre, self.transforms[f"{inner + 2}to{inner}"]).reshape(*centre.shape[:2], inner, inner)
+        return kernel
 
 
 def _part(whole: torch.Tensor, weight: Weight) -> tuple[slice, ...]:

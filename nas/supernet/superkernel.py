@@ -1,9 +1,10 @@
 """Superkernel: one weight a layer, of which kernels, expansions and widths are slices (arXiv:1904.02877, section 3).
 
-A smaller kernel is the centre of the largest, fewer channels are the first ones; an expansion of 1 passes the expansion
-convolution by, a skipped layer the whole block; squeeze-and-excitation can be left out. Candidates whose operations
-differ in more than that (grouped pointwise convolutions, another activation, a plain convolution beside a bottleneck)
-are forms of their own, which share what has the same shape and place.
+A smaller kernel is the centre of the largest, or what kernel transforms make of it (arXiv:1908.09791); fewer channels
+are the first ones; an expansion of 1 passes the expansion convolution by, a skipped layer the whole block;
+squeeze-and-excitation can be left out. Candidates whose operations differ in more than that (grouped pointwise
+convolutions, another activation, a plain convolution beside a bottleneck) are forms of their own, which share what has
+the same shape and place.
 """
 
 from __future__ import annotations
@@ -98,6 +99,10 @@ class Superkernel(Supernet):
         for slot, choice in enumerate(self.choices):
             x = self._gated_slot(slot, choice.candidate(genotype), shares[slot], x, least)
         return x
+
+    def bank(self, slot: int, candidate: int, layer: int, op: int) -> Bank:
+        """The superkernel of an op of a candidate's layer."""
+        return cast(Bank, self.banks[self._places[slot][candidate][layer][op]])
 
     def banks_of(self, slot: int, candidate: int) -> list[tuple[Bank, Op]]:
         """The superkernels of a candidate with what it uses of them."""
