@@ -29,7 +29,7 @@ from nas.cost.counts import macs
 from nas.cost.factors import Factor, Factors
 from nas.data.batches import picture_tensor
 from nas.errors import Interrupted, NasError, RunError
-from nas.space.canonical import Condition
+from nas.space.canonical import Effect
 from nas.space.space import MAX_COMBINATIONS, Population
 from nas.supernet.moved import moved
 from nas.supernet.supernet import Genotype
@@ -199,23 +199,28 @@ class Sensitivity(Shared):
 
     def _summed(self, losses: list[list[float]]) -> Factors:
         """Sum of single losses: of decisions that make a difference, given the others."""
-        effects = {effect.decision: effect.matters for effect in self.space.canonical_form.effects}
+        effects = {effect.decision: effect for effect in self.space.canonical_form.effects}
         terms = [self._term(decision, np.array(loss), effects.get(decision)) for decision, loss in enumerate(losses)]
         return Factors.of(self.space.cardinalities.tolist(), 0.0, terms)
 
-    def _term(self, decision: int, loss: NDArray[np.float64], matters: tuple[Condition, ...] | None) -> Factor:
-        """One decision's losses, where it matters; None is everywhere."""
-        if matters is None:
+    def _term(self, decision: int, loss: NDArray[np.float64], effect: Effect | None) -> Factor:
+        """One decision's losses: of what its options come to given the others, and nothing where all are the same."""
+        if effect is None:
             return Factor((decision,), loss)
-        axes = tuple(sorted({decision, *(axis for condition in matters for axis in condition.decisions)}))
+        read = {axis for _, conditions in effect.alike for condition in conditions for axis in condition.decisions}
+        axes = tuple(sorted({decision, *read}))
         shape = [int(self.space.cardinalities[axis]) for axis in axes]
         if prod(shape) > MAX_COMBINATIONS:
             name = self.space.decisions[decision].name
             raise NasError(f"Whether `{name}` makes a difference depends on too many decisions for a sum of arrays.")
-        holds = np.zeros(shape, dtype=bool)
-        for condition in matters:
-            holds |= _spread(condition.holds, condition.decisions, axes)
-        return Factor(axes, np.where(holds, _spread(loss, (decision,), axes), 0.0))
+        options = np.broadcast_to(_spread(np.arange(len(loss)), (decision,), axes), shape)
+        for first, conditions in effect.alike:
+            same = options > first
+            for condition in conditions:
+                same = same & _spread(condition.holds, condition.decisions, axes)
+            options = np.where(same, first, options)
+        differ = options.any(axis=axes.index(decision), keepdims=True)
+        return Factor(axes, np.where(differ, loss[options], 0.0))
 
     def _disorder(self) -> Iterator[tuple[tuple[int, ...], NDArray[np.float64]]]:
         """Where a layer that is left out stands before one of the same kind that is not: the same network is written

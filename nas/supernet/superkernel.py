@@ -102,7 +102,7 @@ class Superkernel(Supernet):
 
     def bank(self, slot: int, candidate: int, layer: int, op: int) -> Bank:
         """The superkernel of an op of a candidate's layer."""
-        return cast(Bank, self.banks[self._places[slot][candidate][layer][op]])
+        return cast(Bank, self.banks[self._places(slot, layer, self.choices[slot].chains[candidate][layer])[op]])
 
     def banks_of(self, slot: int, candidate: int) -> list[tuple[Bank, Op]]:
         """The superkernels of a candidate with what it uses of them."""
