@@ -22,7 +22,8 @@ from nas.profiler.bench import attached
 from nas.profiler.verify import measure_networks
 from nas.runs.importing import import_network
 from nas.runs.network import find_network
-from nas.runs.scaling import scaled, scaled_to
+from nas.runs.proportions import scaled
+from nas.runs.scaling import scaled_to
 from nas.space.load import load_space
 from nas.supernet.past import Past
 from nas.system.teller import Silent

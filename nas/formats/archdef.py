@@ -43,8 +43,8 @@ file `arch.txt` is built by timm as
     )
 
 for a file that `to_archdef` wrote: those are in timm's spelling, and have nothing that timm cannot express.
-Otherwise timm has no `stem_activation` other than `activation`, no `classifier_bias`, no `g` (`a1.1_p1.1` is g2), no
-`proj`, no `se_from: mid` without `head_after_pool`, and knows `hard-swish` as `hard_swish`.
+Otherwise timm has no `stem_activation` other than `activation`, no `classifier_bias`, no `g`, no `proj`, no
+`se_from: mid` without `head_after_pool`, and knows `hard-swish` as `hard_swish`.
 """
 
 from __future__ import annotations

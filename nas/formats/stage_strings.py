@@ -97,10 +97,12 @@ class StageStrings:
             parts.append(f"e{expansion}")
         parts += [f"a{layer.start_kernel}"] if kind == "uir" else []
         parts.append(f"c{layer.out_channels}")
-        if kind == "ir":
-            ends = {"a": layer.groups, "p": layer.project_groups if layer.kind == "mixconv" else layer.groups}
+        if layer.kind == "mixconv":
+            ends = {"a": layer.groups, "p": layer.project_groups}
             parts += [letter + ".".join("1" * count) for letter, count in ends.items() if count > 1]
         elif layer.groups > 1:
+            if kind == "ir":
+                raise Inexpressible(f"pointwise convolutions have no groups, got {layer.groups}")
             parts.append(f"gs{(layer.mid_channels or layer.in_channels) // layer.groups}")
         if layer.se_channels:
             parts.append(f"se{self.ratio(layer, float(expansion))}")

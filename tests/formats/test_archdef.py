@@ -185,6 +185,10 @@ def test_a_stem_activation_of_its_own() -> None:
 @pytest.mark.parametrize("file", sorted(ARCHDEFS.glob("*.json")), ids=lambda file: file.stem)
 def test_archdef_to_architecture_to_archdef(file: Path, tmp_path: Path) -> None:
     architecture = read_archdef(file)
+    if file.stem == "fbnet-a":
+        with pytest.raises(ArchitectureError, match=r"pointwise convolutions have no groups, got 2\.$"):
+            to_archdef(architecture)
+        return
     (tmp_path / "arch.txt").write_text(format_archdef(to_archdef(architecture)))
     assert read_archdef(tmp_path / "arch.txt") == architecture
 
@@ -216,6 +220,7 @@ HEAD = Layer(kind="head", in_channels=8, out_channels=5, mid_channels=8, height=
         ((STEM, Layer(**BLOCK)), "a stem, at least one block and a head"),
         ((STEM, Layer(**BLOCK | {"activation": "none"}), HEAD), "every block has an activation"),
         ((STEM, Layer(**BLOCK | {"mid_channels": 20}), HEAD), "multiples of 8, got 20"),
+        ((STEM, Layer(**BLOCK | {"groups": 2}), HEAD), "no groups, got 2"),
         (
             (
                 STEM,
