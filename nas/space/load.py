@@ -116,7 +116,8 @@ class _Source:
     @property
     def decisions(self) -> set[int]:
         """All that it depends on."""
-        return {self.decision} - {None} | (self.times.decisions if self.times else set())  # type: ignore[arg-type]
+        own = set() if self.decision is None else {self.decision}
+        return own | self.times.decisions if self.times else own
 
     def value(self, chosen: Mapping[int, Option]) -> Any:
         value: Any = self.constant if self.decision is None else chosen[self.decision]
