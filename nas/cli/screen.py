@@ -102,8 +102,7 @@ def family_summary(members: Sequence[Mapping[str, Any]]) -> str:
     columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {""}]
     wide = [max(map(len, column)) for column in columns]
     lines = ["  ".join(map(str.ljust, row, wide)).rstrip() for row in zip(*columns, strict=True)]
-    first = members[0]
-    told = f"{first['network']} · {first['by']} scaling · on {first['target']} · weights are random"
+    told = "{network} · {by} scaling · on {target} · weights are random".format(**members[0])
     return _table([("network", told), *(("" if number else "members", line) for number, line in enumerate(lines))])
 
 
