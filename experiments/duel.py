@@ -22,7 +22,8 @@ from nas.profiler.bench import attached
 from nas.profiler.verify import measure_networks
 from nas.runs.importing import import_network
 from nas.runs.network import find_network
-from nas.runs.scaling import scaled, scaled_to
+from nas.runs.proportions import scaled
+from nas.runs.scaling import scaled_to
 from nas.space.load import load_space
 from nas.supernet.past import Past
 from nas.system.teller import Silent
@@ -239,13 +240,16 @@ class Duel:
         made = [step for step in steps if step is not None]
         return sum(step["cpu_seconds"] for step in made) if all(step["whole"] for step in made) else None
 
-    def epochs(self, name: str, share: float = 1.0, less: float = 0.0, network: Path | None = None) -> int:
+    def epochs(
+        self, name: str, share: float = 1.0, less: float = 0.0, network: Path | None = None, more: Sequence[object] = ()
+    ) -> int:
         """As many as fit into this share of the time, `less` seconds of processor time that are gone already. `name` is
-        of the pace: two short trainings of a network, by default the whole one, say what an epoch takes."""
+        of the pace: two short trainings of a network, by default the whole one, with `more` options say what an epoch
+        takes."""
         costs = []
         for epochs in (1, 2):
             piece = f"pace/{name}-{epochs}"
-            self.train(piece, network or self.imported(), epochs, 0, *(self.resized if network is None else ()))
+            self.train(piece, network or self.imported(), epochs, 0, *(self.resized if network is None else ()), *more)
             known = self.pieces.known(f"{piece}/train")
             assert known is not None
             costs.append(known["cpu_seconds"])
@@ -276,8 +280,9 @@ class Duel:
             answer = self.train(cell.name, network, self.setting["scratch_epochs"], cell.seed, "--from-scratch")
         elif method in EVEN:
             network, teacher = self.cut(cell)
-            pace = self.epochs(f"{method}-{cell.share:g}", 1 - TEACHER_SHARE, network=network)
-            answer = self.train(cell.name, network, pace, cell.seed, "--teacher", teacher)
+            taught = ("--teacher", teacher)
+            epochs = self.epochs(f"{method}-{cell.share:g}", 1 - TEACHER_SHARE, network=network, more=taught)
+            answer = self.train(cell.name, network, epochs, cell.seed, *taught)
         elif method in SCALED:
             network = self.scaled(cell)
             epochs = self.epochs(f"{method}-{cell.share:g}", network=network)

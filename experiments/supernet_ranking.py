@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 from torch.nn.functional import cross_entropy
 
-from nas.accuracy.tabular import format_code, load_tabular
+from nas.accuracy.tabular import load_tabular
 from nas.cost import counts
 from nas.data import load_data
 from nas.data.batches import evaluation_batches, picture_tensor
 from nas.data.data import Data, Split
+from nas.space.codes import format_code
 from nas.space.load import load_space
 from nas.supernet import SUPERNETS
 from nas.supernet.rules import RULES

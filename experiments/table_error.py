@@ -1,10 +1,12 @@
-"""How true is a table of this machine? Fresh random networks of `mobile`, by the table and by the clock.
+"""How true is a table of this machine? Fresh random networks of a space, by the table and by the clock.
 
 Beside the table, in the same run and calibrated by the same 40 networks: plain sums of blocks, sums with a scale and an
 offset, a line over MACs, and sums of single operators (with a scale and an offset, too). The networks are none of those
 that the table was made or checked with. The floor is what halves of the measurements differ by.
 
-    python experiments/table_error.py --seed 1
+    python experiments/table_error.py --seed 1 [--space nas-bench-201]
+
+Sums of operators are of those that take one value; where branches meet, nothing is counted.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.block import BLOCKS, Activation, Gate
 from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.join import Add
 from nas.blocks.layer import Layer
 from nas.blocks.linear import Linear, Pool
 from nas.blocks.op import Op
@@ -83,7 +84,17 @@ class OnlyLinear(Single):
         return g.add("op", op, g.add("pool", Pool(), x))
 
 
-BLOCKS |= {"only-se": OnlyExcite, "only-pool": OnlyPool, "only-linear": OnlyLinear}
+class OnlyOp(Single):
+    """Any other operation of one value, in the order in which they were met."""
+
+    met: ClassVar[dict[Op, int]] = {}
+
+    def op(self, channels: int) -> Op:
+        """The operation."""
+        return list(self.met)[self.se_channels]
+
+
+BLOCKS |= {"only-se": OnlyExcite, "only-pool": OnlyPool, "only-linear": OnlyLinear, "only-op": OnlyOp}
 
 
 class Stderr:
@@ -100,13 +111,13 @@ class Stderr:
 
 def operators(layer: Layer) -> list[Layer]:
     """Each operation of a layer as a layer of its own."""
-    return [_single(node.op, *node.shapes[0]) for node in layer.graph.nodes if not isinstance(node.op, Add)]
+    return [_single(node.op, *node.shapes[0]) for node in layer.graph.nodes if len(node.takes) == 1]
 
 
 def _single(op: Op, channels: int, height: int = 1, width: int = 1) -> Layer:
     size = {"height": height, "width": width}
     match op:
-        case Conv():
+        case Conv(norm=True):
             return Layer(
                 kind="conv",
                 in_channels=op.in_channels,
@@ -129,6 +140,8 @@ def _single(op: Op, channels: int, height: int = 1, width: int = 1) -> Layer:
                 activation=op.activation,
                 **size,
             )
+    place = OnlyOp.met.setdefault(op, len(OnlyOp.met))
+    return Layer(kind="only-op", in_channels=channels, out_channels=channels, se_channels=place, **size)
 
 
 def measured_alone(chains: Sequence[Layer], samples: Samples, weights: Path, effort: Effort) -> dict[Layer, float]:
@@ -157,10 +170,11 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--space", default="mobile")
     parser.add_argument("--networks", type=int, default=60)
     parser.add_argument("--table", type=Path, help="A table folder of this machine; by default a new one is made.")
     arguments = parser.parse_args()
-    space, teller = nas.load_space("mobile"), Stderr()
+    space, teller = nas.load_space(arguments.space), Stderr()
     with TemporaryDirectory() as temporary:
         folder = arguments.table or Path(temporary) / "table"
         with attached("cpu") as device:
@@ -170,7 +184,8 @@ def main() -> None:
         calibrating = list(Survey.of(space).calibrating)
         samples, weights = Samples(folder / "samples.jsonl"), Path(temporary) / "weights.bin"
         write_weights(weights)
-        layers = [layer for layer in space.layers() if layer.graph.nodes]
+        used = (layer for network in [*calibrating, *networks] for layer in network.layers)
+        layers = [layer for layer in dict.fromkeys(used) if layer.graph.nodes]
         alone = measured_alone(layers, samples, weights, Effort(seconds=0))
         whole = Workload([network.layers for network in calibrating])
         found = estimate(samples.slices(whole.probes))
@@ -199,6 +214,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "space": space.name,
                 "seed": arguments.seed,
                 "networks": len(networks),
                 "ms": [float(measured.ms.min()), float(measured.ms.max())],

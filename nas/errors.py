@@ -7,9 +7,11 @@ NasError                     a wrong request: exit code 2
 ├── TableError               a latency table that breaks a rule
 │   └── LatencyMissing       layers that a table cannot answer
 ├── RunError                 a run folder that is missing, taken or of another request
- ├── Alone                    what one of several processes may meet by itself
- │   └── OutOfMemory          a step that does not fit into memory
- ├── Refused                  the system does not let us read or write: a full disk, a read-only medium
+├── Alone                    what one of several processes may meet by itself
+│   └── OutOfMemory          a step that does not fit into memory
+├── Diverged                 a training whose loss is no number any more
+├── GivenUp                  a piece of work whose workers died
+├── Refused                  the system does not let us read or write: a full disk, a read-only medium
 └── Unattainable             the answer is no: exit code 1
 Interrupted                  stopped by the user, resumable: exit code 130
 
@@ -58,6 +60,19 @@ class Alone(NasError):
 
 class OutOfMemory(Alone):
     """A step of training does not fit into memory."""
+
+
+class Diverged(NasError):
+    """The loss of a training, or its gradient, is no finite number any more."""
+
+
+class GivenUp(NasError):
+    """A piece of work failed too often through no fault of its own: whoever did it died."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+        """Of the piece."""
 
 
 class Refused(NasError):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nas.blocks import Architecture, Layer
+from nas.blocks.cell import EDGES, MOST_NODES, edges
 from nas.blocks.layer import ACTIVATIONS, GATES, PADDINGS
 
 CONVENTIONS = st.fixed_dictionaries(
@@ -25,7 +26,8 @@ WIDTHS = st.integers(1, 12)
 ATTENTION = ("mhsa", "moat", "shsa", "poolformer")
 PLAIN = ("conv", "sepconv", "mbconv", "fused", "tucker", "identity", "rep", "ghost", "pconv", "patch", "pool", "shift")
 MOBILE = ("dsa", "uir", "mqa", "mixconv", "s2d")
-BLOCKS = (*PLAIN, *MOBILE, *ATTENTION)
+PREACTIVATED = ("cell", "preact", "norm")
+BLOCKS = (*PLAIN, *MOBILE, *ATTENTION, *PREACTIVATED)
 HEADS = ("head", "pooled_head", "norm_head")
 HEADS_OF = {
     "heads": st.integers(1, 3),
@@ -53,10 +55,26 @@ def _attending(kind: str, out: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
+def _preactivated(draw: st.DrawFn, shape: dict[str, Any], activation: str) -> Layer:
+    """A layer whose activations stand before its convolutions."""
+    shape |= {"out_channels": shape["in_channels"], "activation": activation}
+    if shape["kind"] == "cell":
+        nodes = draw(st.integers(2, MOST_NODES))
+        return Layer(**shape, nodes=nodes, **{edge: draw(st.sampled_from(EDGES)) for edge in edges(nodes)})
+    if shape["kind"] == "preact":
+        stride = draw(st.sampled_from((1, 1, 2, 3)))
+        whole = shape["height"] % stride == shape["width"] % stride == 0
+        shape |= {"stride": stride if whole else 1, "out_channels": draw(WIDTHS)}
+        return Layer(**shape, kernel=draw(st.sampled_from((1, 3))))
+    return Layer(**shape)
+
+
+@st.composite
 def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -> Layer:
     """A layer of this kind for an input of this shape."""
     shape = {"kind": kind, "in_channels": channels, "height": height, "width": width}
-    evolved = kind not in ("pooled_head", "rep", *ATTENTION) and height * width > 80  # a few values are near each other
+    some = height * width > 80  # a few values are near each other
+    evolved = some and kind not in ("pooled_head", "rep", *ATTENTION, *PREACTIVATED)
     activation = draw(st.sampled_from([name for name in ACTIVATIONS if evolved or name != "evonorm"]))
     if kind == "norm_head":
         words = {"norm_kind": draw(st.sampled_from(("layer", "batch"))), "pool_first": draw(st.booleans())}
@@ -67,6 +85,8 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
             shape |= draw(st.sampled_from(({}, {"head_bias": False}, {"head_norm": True})))
         shape |= {"mid_channels": mid, "activation": activation if mid else "relu"}
         return Layer(**shape, out_channels=draw(WIDTHS), classifier_bias=draw(st.booleans()))
+    if kind in PREACTIVATED:
+        return draw(_preactivated(shape, activation))
     if kind == "s2d":
         own = {"out_channels": draw(WIDTHS), "mid_channels": draw(WIDTHS), "kernel": draw(st.sampled_from((3, 5)))}
         return Layer(**shape, **own, stride=2, activation=activation, projection=draw(st.booleans()))

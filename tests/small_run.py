@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from nas.accuracy.tabular import format_code
 from nas.cli import main
 from nas.devices.fake import Fake
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
+from nas.space.codes import format_code
 from nas.space.load import load_space
 from nas.system.teller import Silent
 

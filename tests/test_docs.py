@@ -134,14 +134,15 @@ class Parsed(Exception):
     """Raised in place of making a run."""
 
 
+def stopped(path: Path | None, request: Any) -> Run:
+    raise Parsed
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if "nas " in page.read_text()], ids=page_id)
 def test_every_command_is_parsed(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that cannot run here: names, options and their values are those that the program knows."""
 
-    def create(path: Path | None, request: Any) -> Run:
-        raise Parsed
-
-    monkeypatch.setattr(Run, "create", create)
+    monkeypatch.setattr(Run, "create", stopped)
     monkeypatch.setattr(sys.modules["nas.cli.search"], "space_path", lambda space: None)
     monkeypatch.setattr("nas.tables.target.check_target", lambda target: None)
     for arguments in commands(page, *{language for language, _ in fences(page)} - {"python"}):
@@ -368,3 +369,24 @@ def test_design_names_every_part_of_the_package() -> None:
             assert any(fnmatch(name, pattern) for pattern in told), name
     for pattern in told:
         assert list(ROOT.glob(pattern)), pattern
+
+
+def systems() -> list[tuple[str, str]]:
+    """Names and commands of the rows of the tables in docs/systems.md."""
+    text = (ROOT / "docs" / "systems.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| **")]
+    assert all(len(row) == 4 for row in rows)
+    return [(name.strip("| "), command.strip("`")) for name, command, *_ in rows]
+
+
+@pytest.mark.parametrize(("system", "line"), systems(), ids=lambda value: value.split("**")[-2:][0])
+def test_each_system_has_a_paper_and_a_command_that_is_parsed(
+    system: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pictures, a target and a network in the places of D, T and NET."""
+    monkeypatch.setattr(Run, "create", stopped)
+    assert re.search(r"arXiv:\d{4}\.\d{5}", system)
+    given = {"D": "digits", "T": "cpu", "NET": "mobilenetv2-1.0"}
+    words = [given.get(word, word) for word in shlex.split(line)]
+    assert words[0] == "nas"
+    parse(words[1:])

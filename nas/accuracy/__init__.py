@@ -7,7 +7,7 @@ prior.py      that of a space for it at another resolution or with other classes
 tabular.py    looked up in a CSV of networks that were trained
 zero_cost.py  ranked by proxies of the untrained network, combined; proxies.py has them
 shared.py     measured on held-out pictures, with weights inherited from a supernet
-sensitivity.py  what each option costs such a network alone, added up: factors
+sensitivity.py  what each option costs such a network alone, added up: factors; pieces.py keeps what was measured
 short_training.py  measured on held-out pictures, after a short training of each network by itself; halving.py leaves
               off with those that fall behind, trainings.py keeps what was trained
 """

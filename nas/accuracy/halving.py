@@ -24,7 +24,7 @@ from ray import exceptions, tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from nas.accuracy.short_training import GPU, Training, top1_of
+from nas.accuracy.short_training import DIVERGED, GPU, Training, top1_of
 from nas.accuracy.trainings import Curve
 from nas.blocks.architecture import Architecture
 from nas.errors import Interrupted, NasError
@@ -105,7 +105,9 @@ def _train(config: dict[str, Any], training: Training, networks: Sequence[Archit
 
     try:
         check_versions(versions)
-        training(networks[config["network"]], report)
+        curve = training(networks[config["network"]], report)
+        if curve[-1] == DIVERGED:  # which `report` was not told of
+            tune.report({"epoch": len(curve), "top1": DIVERGED})
     except NasError as problem:  # to be tried again is for workers that died
         tune.report({"epoch": training.recipe.epochs, "top1": 0.0, "refused": str(problem)})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.accuracy import EVALUATORS
-from nas.accuracy.evaluator import Evaluator, Sampling, Spread
+from nas.accuracy.evaluator import Evaluator
 from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
@@ -124,14 +124,12 @@ def default_accuracy(space: Space) -> str:
 
 
 def make_evaluator(accuracy: str, space: Space, means: Means = Means()) -> Evaluator:  # frozen
-    """The evaluator that `--accuracy` names. Raises `NasError` where it cannot evaluate this space, gives workers
-    nothing to do, or is code of one's own and none is found."""
+    """The evaluator that `--accuracy` names. Raises `NasError` where it cannot evaluate this space, or is code of one's
+    own and none is found."""
     name, _, argument = accuracy.partition(":")
     evaluator: Evaluator
     if name not in EVALUATORS and is_own(accuracy):
         evaluator = load_own(accuracy, "evaluator", NEEDED)(space, means)
     else:
         evaluator = EVALUATORS[name](space, argument, means)
-    if means.workers.option and not isinstance(evaluator, Spread | Sampling):
-        raise NasError(f"--workers is for the accuracies train, asha, prior and zero-cost; {name!r} is computed here.")
     return evaluator

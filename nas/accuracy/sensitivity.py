@@ -3,13 +3,16 @@
 The largest network of a trained supernet is changed in one decision at a time; how far that moves its outputs is the
 option's loss. A network's loss is taken for the sum of those of its options: a sum of arrays, so that the best network
 has a proof. How well the sum stands for networks is found out on some that are really evaluated.
+
+sensitivity.jsonl  each measurement as soon as it is made    sensitivity.json  all of them, when none is lacking
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
+from itertools import groupby
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -20,15 +23,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import kendalltau
 
+from nas.accuracy.pieces import Pieces
 from nas.accuracy.shared import Shared
 from nas.cost.counts import macs
 from nas.cost.factors import Factor, Factors
 from nas.data.batches import picture_tensor
 from nas.errors import Interrupted, NasError, RunError
-from nas.space.canonical import Condition
+from nas.space.canonical import Effect
 from nas.space.space import MAX_COMBINATIONS, Population
-from nas.supernet.alone import alone
-from nas.supernet.shared_weights import SharedWeights
+from nas.supernet.moved import moved
 from nas.supernet.supernet import Genotype
 from nas.system.atomic import write_atomic
 from nas.system.files import read_json, read_model
@@ -44,6 +47,9 @@ SHARES = (0.2, 0.9)
 """Of the largest network's MACs that the smallest and the largest of them have."""
 LEAST_SLOPE = 1e-3
 """Points that a nat costs at least, so that less loss is better where nothing was learnt."""
+
+Place = tuple[int, int, int]
+"""Of a loss: batch, decision, option."""
 
 
 class Kept(BaseModel):
@@ -67,10 +73,6 @@ class Sensitivity(Shared):
     """
 
     label: ClassVar[str] = "sensitivity top-1"
-
-    def __init__(self, weights: SharedWeights) -> None:
-        super().__init__(weights)
-        self._file = None if weights.folder is None else weights.folder / FILE
 
     @property
     def provenance(self) -> str:
@@ -128,31 +130,46 @@ class Sensitivity(Shared):
     @cached_property
     def _kept(self) -> Kept:
         """What was measured, now or by this run before."""
-        if self._file is not None and self._file.is_file():
-            return self._read(self._file)
+        file = None if self.shared.folder is None else self.shared.folder / FILE
+        if file is not None and file.is_file():
+            return self._read(file)
+        _ = self.shared.trained
+        begun = None if file is None else file.with_suffix(".jsonl")
+        pieces = Pieces(begun, self.fingerprint)
         with interruptible() as interrupted:
 
-            def watch(done: int, total: int, what: str = "options") -> None:
+            def watch(done: int, total: int, what: str) -> None:
                 self.shared.teller.progress(done, total, what)
                 if interrupted():
-                    raise Interrupted("sensitivity was not measured to its end.")
+                    raise Interrupted(f"{len(pieces)} measurements of sensitivity are kept.")
 
-            supernet = self.shared.trained
-            losses = alone(supernet, self.largest, self._pictures, watch)
-            checked = self._to_check(self._summed([values.tolist() for values in losses]))
-            top1 = []
-            for done, genotype in enumerate(checked, 1):
-                top1.append(float(super().__call__(genotype[None])[0]))
-                watch(done, len(checked), "networks")
-        kept = Kept(
-            fingerprint=self.fingerprint,
-            losses=[values.tolist() for values in losses],
-            checked=checked.tolist(),
-            top1=top1,
-        )
-        if self._file is not None:
-            write_atomic(self._file, kept.model_dump_json() + "\n")
+            losses = [[0.0] * int(options) for options in self.space.cardinalities]
+            changes = [(d, o) for d, own in enumerate(self.largest) for o in range(len(losses[d])) if o != own]
+            places = [(batch, *change) for batch in range(len(self._pictures)) for change in changes]
+            moves = pieces.complete(places, self._moves, partial(watch, what="options"))
+            for (_, decision, option), moved_by in zip(places, moves, strict=True):
+                losses[decision][option] += moved_by / sum(map(len, self._pictures))
+            checked = self._to_check(self._summed(losses)).tolist()
+            top1 = pieces.complete(checked, self._top1, partial(watch, what="networks"))
+        kept = Kept(fingerprint=self.fingerprint, losses=losses, checked=checked, top1=top1)
+        if file is not None and begun is not None:
+            write_atomic(file, kept.model_dump_json() + "\n")
+            begun.unlink()
         return kept
+
+    def _moves(self, places: Sequence[Place]) -> Iterator[float]:
+        """How far single options move what the largest network says, in nats, summed over the pictures of a batch."""
+        for batch, of in groupby(places, key=lambda place: place[0]):
+            others = []
+            for _, decision, option in of:
+                others.append(self.largest.copy())
+                others[-1][decision] = option
+            yield from moved(self.shared.trained, self.largest, self._pictures[batch], others)
+
+    def _top1(self, genotypes: Sequence[list[int]]) -> Iterator[float]:
+        """Of networks evaluated whole, in percent."""
+        for genotype in genotypes:
+            yield float(super().__call__(np.array([genotype], dtype=np.uint8))[0])
 
     def _read(self, path: Path) -> Kept:
         rule = "what was measured of each option of a search"
@@ -172,7 +189,7 @@ class Sensitivity(Shared):
         """The network of the most MACs, `uint8[D]`, around which losses are measured."""
         return cast(Genotype, self.space.canonical((macs(self.space) * -1.0).cheapest()[None])[0])
 
-    @property
+    @cached_property
     def _pictures(self) -> list[torch.Tensor]:
         held_out = self.data.validation.pictures[:PICTURES]
         pictures = np.concatenate([held_out, self.data.train.pictures[: PICTURES - len(held_out)]])
@@ -182,23 +199,28 @@ class Sensitivity(Shared):
 
     def _summed(self, losses: list[list[float]]) -> Factors:
         """Sum of single losses: of decisions that make a difference, given the others."""
-        effects = {effect.decision: effect.matters for effect in self.space.canonical_form.effects}
+        effects = {effect.decision: effect for effect in self.space.canonical_form.effects}
         terms = [self._term(decision, np.array(loss), effects.get(decision)) for decision, loss in enumerate(losses)]
         return Factors.of(self.space.cardinalities.tolist(), 0.0, terms)
 
-    def _term(self, decision: int, loss: NDArray[np.float64], matters: tuple[Condition, ...] | None) -> Factor:
-        """One decision's losses, where it matters; None is everywhere."""
-        if matters is None:
+    def _term(self, decision: int, loss: NDArray[np.float64], effect: Effect | None) -> Factor:
+        """One decision's losses: of what its options come to given the others, and nothing where all are the same."""
+        if effect is None:
             return Factor((decision,), loss)
-        axes = tuple(sorted({decision, *(axis for condition in matters for axis in condition.decisions)}))
+        read = {axis for _, conditions in effect.alike for condition in conditions for axis in condition.decisions}
+        axes = tuple(sorted({decision, *read}))
         shape = [int(self.space.cardinalities[axis]) for axis in axes]
         if prod(shape) > MAX_COMBINATIONS:
             name = self.space.decisions[decision].name
             raise NasError(f"Whether `{name}` makes a difference depends on too many decisions for a sum of arrays.")
-        holds = np.zeros(shape, dtype=bool)
-        for condition in matters:
-            holds |= _spread(condition.holds, condition.decisions, axes)
-        return Factor(axes, np.where(holds, _spread(loss, (decision,), axes), 0.0))
+        options = np.broadcast_to(_spread(np.arange(len(loss)), (decision,), axes), shape)
+        for first, conditions in effect.alike:
+            same = options > first
+            for condition in conditions:
+                same = same & _spread(condition.holds, condition.decisions, axes)
+            options = np.where(same, first, options)
+        differ = options.any(axis=axes.index(decision), keepdims=True)
+        return Factor(axes, np.where(differ, loss[options], 0.0))
 
     def _disorder(self) -> Iterator[tuple[tuple[int, ...], NDArray[np.float64]]]:
         """Where a layer that is left out stands before one of the same kind that is not: the same network is written

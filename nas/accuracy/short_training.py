@@ -22,7 +22,7 @@ from nas.accuracy.one_thread import one_thread
 from nas.accuracy.trainings import FILE, Curve, Trainings
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data
-from nas.errors import Interrupted, NasError
+from nas.errors import Diverged, Interrupted, NasError
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
 from nas.training.fit import fit
@@ -34,6 +34,8 @@ from nas.workers import Workers
 
 VERSION = "train/2"
 EPOCHS = 3
+DIVERGED = 0.0
+"""Top-1 of a network whose weights are no numbers any more, in percent: it answers nothing."""
 GPU = True
 """A training takes one where there is one."""
 
@@ -52,11 +54,20 @@ class Training:
     teller: Teller = Silent()  # noqa: RUF009  # has no state
 
     def __call__(self, architecture: Architecture, watch: Callable[[Epoch], object] = lambda epoch: None) -> Curve:
-        """`watch` is called with every epoch that ends. Raises `NasError` as `fit` does."""
-        network = untrained(architecture, self.seed)
+        """`watch` is called with every epoch that ends; one that diverges is the last, and `DIVERGED`. Raises what else
+        `fit` does."""
+        network, curve = untrained(architecture, self.seed), list[float]()
+
+        def ended(epoch: Epoch) -> None:
+            curve.append(top1_of(epoch))
+            watch(epoch)
+
         with nullcontext() if torch.cuda.is_available() else one_thread():
-            fitted = fit(network, self.data, self.recipe, seed=self.seed, teller=self.teller, watch=watch)
-        return tuple(top1_of(epoch) for epoch in fitted.history)
+            try:
+                fit(network, self.data, self.recipe, seed=self.seed, teller=self.teller, watch=ended)
+            except Diverged:
+                curve.append(DIVERGED)
+        return tuple(curve)
 
     def __reduce__(self) -> tuple[type[Training], tuple[Data, Recipe, int]]:
         """To another process goes what it needs: not who watches, nor pictures that are for the end alone."""
@@ -164,6 +175,8 @@ class ShortTraining:
             with closing(self.method.trained(self.training, networks)) as trained:
                 for done, (index, curve) in enumerate(trained, 1):
                     self._known.add(canonical[rows[index]], curve)
+                    if curve[-1] == DIVERGED:
+                        self.teller.say("0 % of the held-out pictures: a training seems to have diverged")
                     if len(rows) > 1:
                         self.teller.progress(done, len(rows), "networks")
         except Interrupted:

@@ -1,6 +1,7 @@
 """Tabular: accuracies that were obtained once and for all, looked up in a CSV file (`--accuracy table:PATH#COLUMN`).
 
-The file has a header and a row for each trained network, with
+PATH may be the name of a table that ships, `nas-bench-201`; a file that ends in `.gz` is packed. There is a header and
+a row for each trained network, with
 
     arch     option indices in the order of the space's decisions: one digit each (`22212220`), separated by `-` in a
              space where a decision has more than ten options (`0-11-3`)
@@ -25,9 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import NasError
+from nas.space.codes import format_code, parse_codes
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
 from nas.system.files import lines, read_text
+from nas.system.places import accuracies
 
 DEFAULT_COLUMNS = ("accuracy", "mean_acc")
 MAX_ROWS = 1_000_000
@@ -77,14 +80,14 @@ def load_tabular(space: Space, argument: str) -> Tabular:
     place, _, column = argument.partition("#")
     if not place:
         raise NasError("A table of accuracies is given as table:PATH or table:PATH#COLUMN; see docs/spaces.md.")
-    path = Path(place)
+    path = accuracies(place) or Path(place)
     names, rows = _read(path)
     wanted = [column] if column else DEFAULT_COLUMNS
     found = next((name for name in wanted if name in names), None)
     if found is None or "arch" not in names:
         missing = "arch" if "arch" not in names else " or ".join(wanted)
         raise NasError(f"{path}: the column {missing} is missing; it has {', '.join(names)[:160] or 'none'}.")
-    genotypes = space.canonical(_genotypes(path, space, [row[names.index("arch")] for row in rows]))
+    genotypes = space.canonical(parse_codes(path, space, [row[names.index("arch")] for row in rows], NasError))
     accuracy = _numbers(path, rows, names.index(found), found, "a number of percent from 0 to 100")
     std = np.zeros(len(rows))
     if "std" in names:
@@ -100,15 +103,6 @@ def load_tabular(space: Space, argument: str) -> Tabular:
         accuracy=np.bincount(owners, weights=accuracy) / counts,
         std=np.bincount(owners, weights=std) / counts,
     )
-
-
-def format_code(genotype: NDArray[np.uint8], space: Space) -> str:
-    """The `arch` code of one genotype `uint8[D]`."""
-    return _separator(space).join(map(str, genotype.tolist()))
-
-
-def _separator(space: Space) -> str:
-    return "-" if (space.cardinalities > 10).any() else ""
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -129,26 +123,6 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     if not rows:
         raise NasError(f"{path}: a table of accuracies has at least one row below its header.")
     return names, rows
-
-
-def _genotypes(path: Path, space: Space, codes: Sequence[str]) -> Population:
-    """uint8[N, D]: the codes as option indices."""
-    separator = _separator(space)
-    parts = [code.split(separator) if separator else list(code) for code in codes]
-    width = len(space.decisions)
-    for line, (code, indices) in enumerate(zip(codes, parts, strict=True), 2):
-        if len(indices) != width or not all(part.isascii() and part.isdigit() and len(part) < 4 for part in indices):
-            form = f"{width} numbers separated by `-`" if separator else f"{width} digits"
-            raise NasError(f"{path}: line {line}: `arch` is {form} for {space.name}, got {code[:60]!r}.")
-    genotypes = np.array(parts, dtype=np.int64).reshape(-1, width)
-    beyond = np.argwhere(genotypes >= space.cardinalities)
-    if len(beyond):
-        row, column = map(int, beyond[0])
-        raise NasError(
-            f"{path}: line {row + 2}: `{space.decisions[column].name}` has the options "
-            f"0..{space.cardinalities[column] - 1}, got {genotypes[row, column]} in {codes[row][:60]!r}."
-        )
-    return genotypes.astype(np.uint8)
 
 
 def _numbers(path: Path, rows: Sequence[Sequence[str]], column: int, name: str, rule: str) -> NDArray[np.float64]:

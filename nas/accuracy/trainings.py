@@ -8,21 +8,19 @@ crash is left out and written over.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import NasError, RunError
 from nas.space.index import GenotypeIndex
 from nas.space.space import Population, Space
+from nas.system.json_lines import JsonLines
 
 FILE = "trainings.jsonl"
 FORMAT = "nas-trainings/1"
-MAX_TRAININGS_BYTES = 1 << 28
 
 Curve = tuple[float, ...]
 """Top-1 in percent after each epoch, at least one."""
@@ -39,15 +37,7 @@ class Trainings:
         self._space = space
         self._index = GenotypeIndex(space.cardinalities)
         self._curves: list[Curve] = []
-        self._file: BinaryIO | None = None
-        if path is not None:
-            head = {"format": FORMAT, "fingerprint": fingerprint}
-            whole = self._read(path, head) if path.is_file() else 0
-            self._file = path.open("r+b" if path.is_file() else "x+b")
-            self._file.truncate(whole)
-            self._file.seek(whole)
-            if not whole:
-                self._write(head)
+        self._lines = JsonLines(path, {"format": FORMAT, "fingerprint": fingerprint}, "training", self._read)
 
     def __len__(self) -> int:
         return len(self._curves)
@@ -58,7 +48,7 @@ class Trainings:
 
     def add(self, genotype: NDArray[np.uint8], curve: Curve) -> None:
         """Keep the curve of a canonical genotype `uint8[D]`."""
-        self._write({"decisions": self._space.choices(genotype), "epochs": len(curve), "top1": curve})
+        self._lines.add({"decisions": self._space.choices(genotype), "epochs": len(curve), "top1": curve})
         self._take(genotype, curve)
 
     def of(self, population: Population) -> list[Curve]:
@@ -70,31 +60,9 @@ class Trainings:
             self._index.add(genotype[None])
             self._curves.append(curve)
 
-    def _write(self, document: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(document).encode() + b"\n")
-            self._file.flush()
-
-    def _read(self, path: Path, head: dict[str, str]) -> int:
-        """Take in the whole lines; returns their bytes."""
-        if path.stat().st_size > MAX_TRAININGS_BYTES:
-            raise RunError(f"{path}: at most {MAX_TRAININGS_BYTES:,} bytes of trainings are read.")
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        lines = data[:whole].splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                document = json.loads(line)
-                if number == 1 and document != head:
-                    raise RunError(f"{path}: these trainings are of another request. Start a new run in another --out.")
-                if number > 1:
-                    genotype = self._space.canonical(self._space.encode([document["decisions"]]))[0]
-                    self._take(genotype, _curve(document["top1"]))
-            except RunError:
-                raise
-            except (ValueError, KeyError, TypeError, RecursionError, NasError) as problem:
-                raise RunError(f"{path}: line {number}: not a training: {str(problem)[:120]}") from None
-        return whole
+    def _read(self, document: Any) -> None:
+        genotype = self._space.canonical(self._space.encode([document["decisions"]]))[0]
+        self._take(genotype, _curve(document["top1"]))
 
 
 def _curve(values: Sequence[Any]) -> Curve:

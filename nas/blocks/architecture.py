@@ -76,15 +76,17 @@ class Architecture:
         wires = enumerate(self.wires or ())
         return {index: sources for index, sources in wires if sources != (index - 1,)}
 
-    def resized(self, resolution: int) -> Architecture:
-        """The same layers for square pictures of this size. Raises `ArchitectureError` where some cannot."""
-        sizes: dict[int, Shape] = {-1: (self.channels, resolution, resolution)}
+    def resized(self, resolution: int, across: int | None = None) -> Architecture:
+        """The same layers for pictures of this height, and as wide unless `across` says how wide. Raises
+        `ArchitectureError` where some cannot."""
+        across = across or resolution
+        sizes: dict[int, Shape] = {-1: (self.channels, resolution, across)}
         layers: list[Layer] = []
         for index, layer in enumerate(self.layers):
             _, height, width = sizes[self.sources(index)[0]]
             layers.append(layer.changed(height=height, width=width))
             sizes[index] = layers[-1].output
-        return replace(self, height=resolution, width=resolution, layers=tuple(layers))
+        return replace(self, height=resolution, width=across, layers=tuple(layers))
 
     def for_training(self) -> Architecture:
         """The network as it is trained from random weights: see `Layer.for_training`."""

@@ -44,6 +44,7 @@ class Block(Protocol):
 
     `family`  kinds of one family share weights in a superkernel where their ops have one name; by default the kind
     `head`    True for what only the end of a network is made of
+    `described` numbers, by their names, that tell its time beside its fields, where there are thousands of its layers
     `expands` False where `mid_channels` is the width of the input, not a choice
     `inside`  True where inner widths are multiples of the output's width; as a rule they are of the input's
     `parts`   names of fields that are parts of the output's width, and keep their share where it changes
@@ -80,6 +81,9 @@ BLOCKS: dict[str, Any] = {
     "pool": "nas.blocks.parameter_free:PoolBlock",
     "shift": "nas.blocks.parameter_free:ShiftBlock",
     "identity": "nas.blocks.plain:Identity",
+    "cell": "nas.blocks.cell:Cell",
+    "preact": "nas.blocks.preactivation:Preact",
+    "norm": "nas.blocks.preactivation:NormAct",
     "rep": "nas.blocks.rep:Rep",
     "head": "nas.blocks.heads:Head",
     "pooled_head": "nas.blocks.heads:PooledHead",

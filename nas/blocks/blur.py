@@ -28,6 +28,11 @@ class Blur(Op):
         """It is a depthwise convolution, though its weights are not trained."""
         return 9 * prod(self.shape(*inputs))
 
+    def held(self, *inputs: Shape) -> int:
+        """See `Op`. What is averaged once is a pixel larger each way than what comes in."""
+        ((channels, height, width),) = inputs
+        return channels * (height + 1) * (width + 1)
+
     def work(self, *inputs: Shape) -> Mapping[str, int]:
         return {"operators": 2, "traffic": 3 * prod(inputs[0]) + prod(self.shape(*inputs))}
 

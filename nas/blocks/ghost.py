@@ -47,8 +47,8 @@ class Ghost(Inverted):
         if self.stride > 1:
             y = g.add("depthwise", Conv(width, width, self.kernel, self.stride, width), y)
         y = _ghosts(g, "project", self._excited(g, y), self.out_channels, "none")
-        shortcut = {"residual": self.residual, "projection": self.projection, "stride": self.stride}
-        return added(g, x, y, **shortcut, depthwise=self.kernel)
+        residual, projection = self.residual, self.projection
+        return added(g, x, y, residual=residual, projection=projection, stride=self.stride, depthwise=self.kernel)
 
 
 def _ghosts(g: Graph, name: str, x: Wire, width: int, activation: str) -> Wire:

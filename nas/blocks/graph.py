@@ -61,7 +61,7 @@ class Graph:
             raise ArchitectureError(f"{EVONORM} takes the place of batch normalisation, and {name!r} has none.")
         if any(node.name == name for node in self.nodes):
             raise ArchitectureError(f"Ops of a block have different names, got {name!r} twice.")
-        if shared := {field.name for field in fields(op)} & self._conventions.keys():
+        if self._conventions and (shared := {field.name for field in fields(op)} & self._conventions.keys()):
             op = replace(op, **{name: self._conventions[name] for name in shared})
         shapes = tuple(wire.shape for wire in takes)
         shape = op.shape(*shapes)

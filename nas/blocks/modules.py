@@ -171,6 +171,13 @@ class Concat(nn.Module):
         return torch.cat(inputs, 1)
 
 
+class Zero(nn.Module):
+    """Zeros in the shape of its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0
+
+
 class Wired(nn.Sequential):
     """Modules in order. Each takes what the one before it gives, or the values that `takes` names for its place: those
     of modules by their places, or inputs (-1 the first, -2 the second). Gives the last value, or all of `outputs`."""

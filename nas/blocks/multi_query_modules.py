@@ -24,6 +24,6 @@ class Attend(nn.Module):
         count, _, height, width = query.shape
         rows = query.reshape(count, self.heads, self.key_dim, -1).transpose(2, 3).reshape(count, -1, self.key_dim)
         shares = (rows @ key.flatten(2) * self.key_dim**-0.5).softmax(-1)  # N, heads · pixels, keys
-        given = shares @ value.flatten(2).transpose(1, 2)
+        given: torch.Tensor = shares @ value.flatten(2).transpose(1, 2)
         columns = given.reshape(count, self.heads, -1, self.key_dim).transpose(2, 3)
         return columns.reshape(count, self.heads * self.key_dim, height, width)

@@ -14,6 +14,7 @@ import click
 
 from nas.cli.output import (
     ScreenTeller,
+    classes_option,
     json_option,
     network_option,
     print_json,
@@ -90,7 +91,7 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @resolution_option
 @strides_option
-@click.option("--classes", type=int, metavar="N", help="That the networks tell apart. Default: the space's.")
+@classes_option
 @click.option("--workers", metavar="ray", help="Measure on several boards at once (docs/ray.md).")
 @click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
 @click.option("--budget", default="90s", show_default=True, help="Time of measuring; then what is sure enough is used.")
@@ -111,15 +112,13 @@ def profile(
     **ways: Any,
 ) -> None:
     """Measure the latency table of a space on a device. Run again, it goes on where it was stopped."""
-    from nas.blocks.layer import MAX_DIMENSION
-    from nas.runs.request import check_resolution, parse_budget, parse_percent
+    from nas.runs.request import check_classes, check_resolution, parse_budget, parse_percent
     from nas.tables.target import check_target, table_folder
 
     seconds = parse_budget(budget)["seconds"]
     if seconds is None:
         raise NasError(f"The budget of a profile is a time, such as 75s or 5m, got {budget!r}.")
-    if classes is not None and not 1 <= classes <= MAX_DIMENSION:
-        raise NasError(f"`--classes` is a whole number of 1 to {MAX_DIMENSION:,}, got {classes}.")
+    check_classes(classes)
     check_resolution(resolution, strides)
     percent = parse_percent(precision)
     for target in targets:

@@ -35,6 +35,9 @@ strides_option = click.option(
 network_option = click.option(
     "--resolution", type=int, metavar="PX", help="Of the network's pictures. Default: what its file says."
 )
+classes_option = click.option(
+    "--classes", type=int, metavar="N", help="That networks tell apart. Default: those of the space or network."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 

@@ -76,21 +76,54 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
 
 def scale_summary(result: Mapping[str, Any]) -> str:
     """A network that was scaled to a bound: by how much, and what its latency is."""
-    asked, measured = f"asked ≤ {_ms(result['asked_ms'])} ms", result["measured"]
-    if measured is None:
-        clock = f"table {_ms(result['latency_ms'])} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"
-    else:
-        halfwidth, busy = measured["measured_halfwidth_ms"], measured.get("too_busy")
-        clock = f"measured {_ms(measured['measured_ms'])} ± {halfwidth:.2f} ms on {result['target']}"
-        clock += f" · too busy: measure again, as {busy}" if busy else ""
+    measured, ms, on = result["measured"], result["latency_ms"], f"on {result['target']}"
+    latency = [f"asked ≤ {_ms(result['asked_ms'])} ms"]
+    if measured is not None:
+        busy = f" · too busy: measure again, as {measured['too_busy']}" if measured.get("too_busy") else ""
+        figure = f"{_ms(measured['measured_ms'])} ± {measured['measured_halfwidth_ms']:.2f}"
+        latency.append(f"measured {figure} ms {on}{busy}")
+    if ms is not None:
+        latency.append(f"table {_ms(ms)} ms {on} (± {result['latency_error_pct']:.0f} %)")
+    more = "" if result["by"] == "width" else f", {result['layers']} layers, {_pixels(result)} pixels"
     return _table(
         [
-            ("network", f"{result['network']} · {result['width']:g} times as wide · weights are random"),
-            ("latency", f"{asked} · {clock}"),
+            ("network", f"{result['network']} · {result['width']:g} times as wide{more} · weights are random"),
+            ("latency", " · ".join(latency)),
             ("size", _sizes(result, exact=True)),
             ("written", result["written"]),
         ]
     )
+
+
+def family_summary(members: Sequence[Mapping[str, Any]]) -> str:
+    """One network scaled to several bounds, a line each."""
+    titles = ("asked", "table", "measured", "width", "layers", "pixels", "MACs", "parameters", "written")
+    rows = [titles, *(_member(member) for member in members)]
+    columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {""}]
+    wide = [max(map(len, column)) for column in columns]
+    lines = ["  ".join(map(str.ljust, row, wide)).rstrip() for row in zip(*columns, strict=True)]
+    told = "{network} · {by} scaling · on {target} · weights are random".format(**members[0])
+    return _table([("network", told), *(("" if number else "members", line) for number, line in enumerate(lines))])
+
+
+def _member(member: Mapping[str, Any]) -> tuple[str, ...]:
+    """Cells of a line of a family; empty where there is no figure."""
+    asked = f"{member['asked_ms']:g} ms"
+    if "why" in member:
+        return (asked, *[""] * 7, "none")
+    measured, ms = member["measured"], member["latency_ms"]
+    table = "" if ms is None else f"{_ms(ms)} ± {ms * member['latency_error_pct'] / 100:.1f} ms"
+    clock = measured and f"{_ms(measured['measured_ms'])} ± {measured['measured_halfwidth_ms']:.2f} ms"
+    busy = " (busy)" if measured and measured.get("too_busy") else ""
+    sizes = (COSTS[name].amount(member[name]) for name in ("macs", "params"))
+    scale = (f"{member['width']:g}", str(member["layers"]), _pixels(member))
+    return (asked, table, f"{clock or ''}{busy}", *scale, *sizes, member["written"])
+
+
+def _pixels(result: Mapping[str, Any]) -> str:
+    """Sides of a network's pictures: one of square ones, else height × width."""
+    sides = result["resolution"]
+    return "×".join(map(str, sides)) if isinstance(sides, list) else str(sides)
 
 
 def table_line(table: LatencyTable) -> str:
@@ -114,7 +147,7 @@ def table_summary(table: LatencyTable) -> str:
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in _checked(error.model_dump(), in_full=True)),
-            ("between", "a block model answers within its range" if table.model else "nothing: only rows answer"),
+            ("between", _between(table)),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
             ("sha256", table.fingerprint),
@@ -302,6 +335,7 @@ def _raced(result: Result) -> list[tuple[str, str]]:
             f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {epochs} {begun} · "
             f"{_ms(runner.latency_ms)} ms{clock}{guess}"
         )
+    lines += [lost.told for lost in result.race.lost]
     lines.append(f"by {result.accuracy.label}, {result.accuracy_check.told}")
     return [("race" if not number else "", line) for number, line in enumerate(lines)]
 
@@ -355,7 +389,15 @@ def _coverage(coverage: Mapping[str, float]) -> str:
 
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
-    return f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+
+
+def _between(table: LatencyTable) -> str:
+    """What answers where there is no row."""
+    if table.whole is not None:
+        return "an additive fit to these networks"
+    return "a block model answers within its range" if table.model else "nothing: only rows answer"
 
 
 def _ms(milliseconds: float) -> str:

@@ -10,7 +10,7 @@ import click
 from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
 from nas.errors import NasError
 from nas.system import ranks
-from nas.system.places import ELASTIC, absolute_data, is_path, space_names, space_path
+from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space_names, space_path
 
 
 @click.command()
@@ -115,7 +115,8 @@ def search(
         asked["target"] = str(Path(target).resolve()) if is_table_path(target) else target
     kind, colon, place = asked.get("accuracy", "").partition("table:")
     if colon and not kind and place:
-        asked["accuracy"] = f"table:{Path(place).resolve()}"  # a `#COLUMN` at its end is kept
+        shipped = accuracies(place.partition("#")[0]) is not None
+        asked["accuracy"] = f"table:{place if shipped else Path(place).resolve()}"  # a `#COLUMN` at its end is kept
     if "data" in asked:
         asked["data"] = absolute_data(asked["data"])
     if latency is not None:

@@ -10,11 +10,7 @@ from nas.cli.output import Commands, json_option, print_json, resolution_option,
 from nas.errors import NasError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nas.blocks.layer import Layer
     from nas.space.adapt import Strides
-    from nas.space.space import Space
 
 
 @click.group(cls=Commands)
@@ -33,7 +29,7 @@ def spaces_list(as_json: bool) -> None:
     tables = [load_table(name) for name in shipped_tables()]
     found = []
     for space in map(load_space, space_names()):
-        targets = [table.name for table in tables if table.answers(_layers(space))]
+        targets = [table.name for table in tables if table.answers_all(space)]
         numbers = {"name": space.name, "size": space.size, "decisions": len(space.decisions), "source": space.source}
         found.append(numbers | {"references": list(space.references), "targets": targets})
         if not as_json:
@@ -42,11 +38,6 @@ def spaces_list(as_json: bool) -> None:
             click.echo(f"{told} · targets {known} · {space.source} · holds {', '.join(space.references)}")
     if as_json:
         print_json(found)
-
-
-def _layers(space: Space) -> Iterator[Layer]:
-    """What stands in a slot, over and over: a table that does not answer says so at the first it has not."""
-    return (layer for slot in space.slots for options in space.combinations(slot) for layer in slot.layers(*options))
 
 
 @spaces.command("show")

@@ -21,7 +21,6 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 
-from nas.accuracy.tabular import format_code
 from nas.controllers.controller import ranking
 from nas.errors import RunError
 from nas.runs.ledger_file import LedgerFile
@@ -29,6 +28,7 @@ from nas.runs.objective import Objective
 from nas.runs.problem import Problem
 from nas.runs.request_folder import ask_for_code, read_mapping
 from nas.runs.run import Run
+from nas.space.codes import format_code
 from nas.system.atomic import atomic
 
 MAX_TRIALS = 10_000

@@ -115,7 +115,7 @@ class Block:
                 "projection": self.projection and not same,
                 "anti_alias": rounding.anti_alias if stride > 1 else "none",
             }
-        shape_of = {"in_channels": width, "out_channels": out, "height": size[0], "width": size[1]}
+        shape_of: dict[str, Any] = {"in_channels": width, "out_channels": out, "height": size[0], "width": size[1]}
         return Layer(kind=self.kind, residual=skips and same, **shape_of, **settings)
 
     def squeezed(self, mid: int, rounding: Rounding) -> int:

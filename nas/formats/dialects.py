@@ -21,6 +21,7 @@ from nas.blocks.block import is_head
 from nas.blocks.layer import NORM_EPS
 from nas.blocks.rep import MAX_BRANCHES
 from nas.errors import ArchitectureError
+from nas.formats.kernels import Kernels, check_kernels, taken_apart
 from nas.formats.merged import merged
 from nas.formats.weights import named_weights, weight_shapes
 from nas.system.text import short
@@ -183,7 +184,7 @@ DIALECTS = (
         "once-for-all",
         ("first_conv", "blocks", "final_expand_layer", "feature_mix_layer", "classifier"),
         ((*_MOBILE, *_SQUEEZE, "point_linear.conv", "point_linear.bn"), ("conv", "bn?"), ("linear",)),
-        passed=r"(?<=\d)\.(mobile_inverted_conv|conv)(?=\.\w+\.)",
+        passed=r"(?<=\d)\.(mobile_inverted_conv|conv)(?=\.\w+\.)|(?<=\.conv)\.conv$|(?<=\.bn)\.bn$",
     ),
     Dialect(
         "timm",
@@ -236,6 +237,8 @@ class Fitted:
     weights: dict[str, Array]
     """Under the names of `nas.blocks.build.build(architecture).state_dict()`."""
     dialect: str
+    kernels: Kernels = field(default_factory=dict)
+    """Its kernel transforms, where it has some."""
 
 
 def fit(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
@@ -246,14 +249,19 @@ def fit(architecture: Architecture, tensors: Mapping[str, Array]) -> Fitted:
     """
     if set(weight_shapes(architecture)) == set(tensors):
         return _own(architecture, tensors)
-    modules = _as_parts(_modules(tensors))
+    plain, transforms = taken_apart(tensors)
+    modules = _as_parts(_modules(plain))
     for dialect in DIALECTS:
         order = dialect.ordered(list(modules))
         if order is not None:
             architecture = _with_classes(architecture, modules[order[-1]])
             architecture = _with_conventions(architecture, dialect.conventions)
             form = architecture.for_training() if dialect.branched else architecture
-            return Fitted(architecture, merged(form, _held_against(form, modules, order)), dialect.name)
+            weights = _held_against(form, modules, order)
+            ours = dict(zip(order, dict.fromkeys(name.rpartition(".")[0] for name in weights), strict=True))
+            kernels = {ours.get(f"{name}.conv", name): matrices for name, matrices in transforms.items()}
+            check_kernels(architecture, kernels)
+            return Fitted(architecture, merged(form, weights), dialect.name, kernels)
     raise ArchitectureError(
         f"Names of weights are those of {', '.join(dict.fromkeys(d.name for d in DIALECTS))}, got "
         f"{', '.join(short(name, 60) for name in list(tensors)[:3])}, …"

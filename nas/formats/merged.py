@@ -30,8 +30,8 @@ def merged(trained: Architecture, weights: Mapping[str, Array]) -> dict[str, Arr
     """
     own: dict[int, dict[int, dict[str, Array]]] = {}
     for name, array in weights.items():
-        index, place, rest = name.split(".", 2)
-        own.setdefault(int(index), {}).setdefault(int(place), {})[rest] = array
+        number, place, rest = name.split(".", 2)
+        own.setdefault(int(number), {}).setdefault(int(place), {})[rest] = array
     found: dict[str, Array] = {}
     for index, layer in enumerate(trained.layers):
         tensors: Mapping[int, Tensors] = own.get(index, {})

@@ -27,8 +27,9 @@ _WIDTHS = ("in_channels", "out_channels", "mid_channels")
 
 def described(layers: Sequence[Layer]) -> NDArray[np.float64]:
     """float64[L, F]: binary logarithms of what is a number, ones of what is a word or a flag, and a one for each width
-    that is no multiple of `VECTOR`. What is the same for all layers is left out."""
-    rows = [{name: _number(value) for name, value in layer.row.items()} for layer in layers]
+    that is no multiple of `VECTOR`; likewise of the numbers that a block is `described` by. What is the same for all
+    layers is left out."""
+    rows = [{name: _number(value) for name, value in (layer.row | _further(layer)).items()} for layer in layers]
     columns: list[NDArray[np.float64]] = []
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name, 0) for row in rows]
@@ -66,6 +67,10 @@ def designed(space: Space, layers: Sequence[Layer]) -> list[Layer]:
             chosen.append(number)
             apart = np.minimum(apart, ((places - places[number]) ** 2).sum(axis=1))
     return [layers[number] for number in sorted(chosen)]
+
+
+def _further(layer: Layer) -> dict[str, int]:
+    return dict(getattr(layer.block, "described", {}))
 
 
 def _number(value: object) -> float | str:

@@ -24,9 +24,10 @@ def race_section(material: Material) -> Markup:
     table = element("div", element("table", head, element("tbody", *rows)), class_="wide")
     check = f"By {result.accuracy.label}: {result.accuracy_check.told}."
     style = "" if result.accuracy_check.better_than_chance else "off"
+    lost = [element("p", clipped(f"{each.told}.", 400), class_="off") for each in result.race.lost]
     note = f"Each was {result.race.provenance}. After each round the better half went on for twice as long."
     return joined(
-        [table, element("p", clipped(check, 400), class_=style), element("p", clipped(note, 600), class_="note")]
+        [table, *lost, element("p", clipped(check, 400), class_=style), element("p", clipped(note, 600), class_="note")]
     )
 
 

@@ -165,7 +165,7 @@ def choose(
         return is_("asha", min(MOST_TRAININGS, fit), "those that fall behind are left off")
     if fit >= enough:
         return is_("train", min(MOST_TRAININGS, fit), "each network is trained by itself")
-    if steps >= max(STEPS, EPOCHS * costs.epoch) and not spread:
+    if steps >= max(STEPS, EPOCHS * costs.epoch) and (request.raced or not spread):  # the race is for workers
         return shared
     left = 1 - RACE_SHARE if request.raced else 1.0
     wanted = ceil(ENOUGH * costs.training / at_once / left / 60)

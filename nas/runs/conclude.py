@@ -73,7 +73,7 @@ def conclude(
         estimated = {"race": raced.race, "accuracy_check": raced.check, "estimated": shown}
         accuracy = raced.race.accuracy
         winner = _winner(problem, raced, shown)
-    answered = problem.table.answers(architecture.layers)  # a published network may be of other layers
+    answered = problem.table.answers_network(architecture)  # a published network may be of other layers
     measured = None if verified is None or not answered else verified(architecture)
     front = _recorded(problem, ledger, _front_rows(ledger))
     if proof is not None and proof.improved_by is not None:  # it is in no row of the ledger
@@ -171,7 +171,7 @@ def _winner(problem: Problem, raced: Raced, shown: Found) -> Winner:
     """That of a race: a finalist, which is `shown`, or a published network."""
     first = raced.race.runners[0]
     coverage, error = {CLOCK: 1.0}, 0.0
-    if problem.table.answers(raced.architecture.layers):
+    if problem.table.answers_network(raced.architecture):
         estimate = problem.table.estimate(raced.architecture)
         coverage, error = estimate.coverage, estimate.error_pct
     its: dict[str, Any] = {

@@ -15,7 +15,8 @@ from nas.errors import LatencyMissing, NasError
 from nas.formats.network_file import read_network
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
-from nas.runs.scaling import LatencyOf, by_table, scaled, scaled_to, scalings
+from nas.runs.proportions import scaled
+from nas.runs.scaling import LatencyOf, by_table, scaled_to, scalings
 from nas.space.space import Population
 from nas.system.places import network_names
 from nas.system.teller import Teller

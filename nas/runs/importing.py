@@ -11,9 +11,13 @@ from nas.blocks.architecture import Architecture
 from nas.errors import ArchitectureError, NasError
 from nas.formats.config import Pictures
 from nas.formats.dialects import IMAGENET, Fitted, fit
+from nas.formats.kernels import FILE as KERNELS
+from nas.formats.kernels import flat
 from nas.formats.state_dict import Tensors, read_state_dict
+from nas.formats.weights_file import write_file
 from nas.formats.winner import export
 from nas.runs.network import find_network
+from nas.system.atomic import write_atomic
 from nas.system.files import read_json
 from nas.system.text import short
 
@@ -41,8 +45,9 @@ class Imported:
         return self.fitted.architecture
 
     def write(self, folder: Path) -> list[Path]:
-        """config.json and model.safetensors in a folder. Raises `OSError` where they cannot be written."""
-        return export(
+        """config.json and model.safetensors in a folder, and kernels.safetensors of kernel transforms. Raises `OSError`
+        where they cannot be written."""
+        written = export(
             self.architecture,
             folder,
             ("config",),
@@ -51,6 +56,10 @@ class Imported:
             weights_from="trained",
             pictures=Pictures(self.mean, self.std, ()),
         )
+        if self.fitted.kernels:
+            written.append(folder / KERNELS)
+            write_atomic(written[-1], write_file(flat(self.fitted.kernels), "trained"))
+        return written
 
 
 def import_network(

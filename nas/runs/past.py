@@ -55,6 +55,7 @@ def past_of(request: Request) -> Imported | None:
     if not request.space.startswith(ELASTIC):
         return None
     from nas.formats.dialects import Fitted
+    from nas.formats.kernels import read_kernels
     from nas.runs.importing import Imported, import_network, usual
     from nas.runs.network import find_network
 
@@ -66,8 +67,10 @@ def past_of(request: Request) -> Imported | None:
     if weights is None:
         return None
     shown = found.config.pictures
-    mean, std = (shown.mean, shown.std) if shown else usual(found.config.architecture)
-    return Imported(Fitted(found.config.architecture, weights, "nas"), mean, std, {}, shown.classes if shown else ())
+    architecture = found.config.architecture
+    mean, std = (shown.mean, shown.std) if shown else usual(architecture)
+    fitted = Fitted(architecture, weights, "nas", read_kernels(found.path, architecture))
+    return Imported(fitted, mean, std, {}, shown.classes if shown else ())
 
 
 def planned_past(request: Request, network: Imported, data: Data, folder: Path | None) -> tuple[Past, int]:
@@ -104,6 +107,7 @@ def planned_past(request: Request, network: Imported, data: Data, folder: Path |
             classes=network.classes,
             epochs=epochs,
             share=share,
+            kernels=network.fitted.kernels,
         ),
         steps,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.accuracy.evaluator import Evaluator, Sampling
+from nas.accuracy.evaluator import Evaluator, Sampling, Spread
 from nas.accuracy.make import Means, default_accuracy, make_evaluator
 from nas.cost.cost import COSTS
 from nas.cost.factors import Factors
@@ -125,6 +125,13 @@ class Problem:
             weights = _weights(request, kind, subject, data, folder, teller, processes)
         means = Means(data, request.seed, folder, teller, workers, weights)
         accuracy = make_evaluator(kind, space, means)
+        if workers.option and not isinstance(accuracy, Spread | Sampling):
+            if not request.raced:
+                raise NasError(
+                    "--workers is for the accuracies train, asha, prior and zero-cost, and for races; the "
+                    f"{accuracy.label} is computed here."
+                )
+            teller.say(f"the {accuracy.label} is computed here: workers train the networks of the race alone")
         if (request.prove or request.solves) and not _provable(accuracy):
             raise NasError(
                 f"A proof needs an accuracy that is a sum of arrays, as a predictor is; the {accuracy.label} is none. "

@@ -1,7 +1,8 @@
 """The race: finalists of a search and published networks, trained alike on the pictures: the best is the winner.
 
 By successive halving (arXiv:1502.07943): in each round all that are left are trained, then the better half goes on for
-twice as long with the weights that it has; the learning rate rises and falls in every round (arXiv:1608.03983).
+twice as long with the weights that it has; the learning rate rises and falls in every round (arXiv:1608.03983). A
+network whose training diverges, does not fit into memory or takes its worker down is lost; who else is in it goes on.
 
 race/  in the folder of a run until it is finished: who races and for how long (race.json), what each has reached
 (rounds.json), and its weights after each of its rounds
@@ -12,29 +13,31 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from nas.accuracy.one_thread import one_thread
 from nas.accuracy.short_training import GPU
 from nas.accuracy.trainings import Curve
 from nas.blocks.architecture import Architecture
-from nas.errors import Interrupted, RunError
+from nas.errors import GivenUp, Interrupted, NasError, RunError
 from nas.formats.config import Pictures
 from nas.formats.merged import merged
 from nas.formats.weights_file import Array, read_file, write_file
 from nas.runs.agreement import agreement
 from nas.runs.field import NETWORKS, Entry, Measure, entries, networks
-from nas.runs.heat import Heat, Lap
+from nas.runs.heat import Heat, Lap, reason
 from nas.runs.inheriting import Inheriting
 from nas.runs.problem import Problem
 from nas.runs.request import Request
-from nas.runs.result import AccuracyCheck, Found, Race, Runner
+from nas.runs.result import AccuracyCheck, Found, Lost, Race, Runner
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
 from nas.system.files import read_json
@@ -84,23 +87,30 @@ class Course:
 
     def run(self, own: Population, found: Sequence[Found]) -> Raced:
         """Train finalists, `uint8[K, D]` with what the search has of them, against published networks, from wherever
-        the folder stands. Raises `Interrupted` after a signal, and `NasError` as a training does."""
+        the folder stands. Raises `Interrupted` after a signal, and `NasError` where no network is left."""
         stage(self.teller, "race")
         began, folder = perf_counter(), self.folder / FOLDER
         folder.mkdir(exist_ok=True)
         field, epochs = self._plan(own)
         raced = networks(field, self.problem, own, len(self.data.classes))
         done = self._rounds(field, raced, epochs, own)
-        ran = [sum(f"{number}-{at}" in done for number in range(len(epochs))) for at in range(len(field))]
-        last = [done[f"{ran[at] - 1}-{at}"][-1] for at in range(len(field))]
-        order = sorted(range(len(field)), key=lambda at: (-ran[at], -last[at], field[at].latency_ms))
+        reached: dict[int, tuple[int, float]] = {}
+        lost = []
+        for at, entry in enumerate(field):
+            for number in range(len(epochs)):
+                end = done.get(f"{number}-{at}", ())
+                if isinstance(end, str):
+                    lost.append(Lost(name=entry.name, round=number + 1, reason=end))
+                elif end:
+                    reached[at] = (number + 1, end[-1])
+        order = sorted(reached, key=lambda at: (*(-part for part in reached[at]), field[at].latency_ms))
         best, count = order[0], len(self.data.validation)
         form = self._trained(field[best], raced[best])
-        mine = [(entry.row, (ran[at], last[at])) for at, entry in enumerate(field) if entry.row is not None]
+        mine = [(entry.row, reached[at]) for at, entry in enumerate(field) if entry.row is not None and at in reached]
         places = sorted({place for _, place in mine})
 
         def runner(at: int) -> Runner:
-            entry, network = field[at], raced[at]
+            entry, network, (rounds, top1) = field[at], raced[at], reached[at]
             its = None if entry.row is None else found[entry.row]
             return Runner(
                 name=entry.name,
@@ -113,23 +123,24 @@ class Course:
                 estimate=None if its is None else its.accuracy,
                 estimate_sigma=None if its is None else its.accuracy_sigma,
                 inherited=entry.row is not None and self._inherits,
-                epochs=sum(epochs[: ran[at]]),
-                top1=last[at],
-                top1_sigma=standard_error(last[at], count),
+                epochs=sum(epochs[:rounds]),
+                top1=top1,
+                top1_sigma=standard_error(top1, count),
             )
 
         return Raced(
             Race(
                 runners=[runner(at) for at in order],
+                lost=lost,
                 epochs=epochs,
-                provenance=f"trained in a race of {len(order)} networks on {self.data.name} at {self.data.seen}, on "
+                provenance=f"trained in a race of {len(field)} networks on {self.data.name} at {self.data.seen}, on "
                 f"{count:,} pictures held out, by which the winner was chosen",
                 seconds=perf_counter() - began,
             ),
             agreement([found[row].accuracy for row, _ in mine], [places.index(place) for _, place in mine]),
             field[best].row,
             raced[best],
-            merged(form, read_file(folder / f"{ran[best] - 1}-{best}.safetensors", form)),
+            merged(form, read_file(folder / f"{reached[best][0] - 1}-{best}.safetensors", form)),
             Pictures(self.data.mean, self.data.std, self.data.classes),
         )
 
@@ -139,8 +150,8 @@ class Course:
 
     def _rounds(
         self, field: Sequence[Entry], raced: Sequence[Architecture], epochs: Sequence[int], own: Population
-    ) -> dict[str, Curve]:
-        """Curves by round and place, `ROUND-PLACE`."""
+    ) -> dict[str, Curve | str]:
+        """The curve of each network in each round, or why it was lost there, by `ROUND-PLACE`."""
         folder = self.folder / FOLDER
         done: dict[str, Any] = read_json(folder / ROUNDS, RunError) if (folder / ROUNDS).is_file() else {}
         local = not self.workers.option
@@ -158,23 +169,49 @@ class Course:
                 if number:
                     weights = read_file(folder / f"{number - 1}-{at}.safetensors", form)
                 laps.append(Lap(f"{number}-{at}", form, weights, inherited, long, number))
-            before = len(left) - len(laps)
+            try:
+                self._train(heat, laps, done, field, len(left))
+            except Interrupted:
+                kept = sum(not isinstance(end, str) for end in done.values())
+                raise Interrupted(f"{kept} trainings of the race are kept.") from None
+            ends = {at: done[f"{number}-{at}"] for at in left}
+            trained = [at for at in left if not isinstance(ends[at], str)]
+            if not trained and not number:
+                (folder / ROUNDS).unlink()  # that of memory or workers may be otherwise another time
+                raise NasError(
+                    f"None of the {len(left)} networks of the race could be trained. {field[0].name}: {ends[0]}. Go on "
+                    "with --resume where memory or workers were short; else search anew, with another --seed."
+                )
+            trained.sort(key=lambda at: (-ends[at][-1], field[at].latency_ms))
+            left = trained[: (len(left) + 1) // 2]
+            if not left:
+                break
+        return done
+
+    def _train(self, heat: Heat, laps: Sequence[Lap], done: dict[str, Any], field: Sequence[Entry], count: int) -> None:
+        """Train those of a round, of so many, that are not `done`; what each comes to is kept at once."""
+        folder = self.folder / FOLDER
+
+        def ended(lap: Lap, end: tuple[Curve, dict[str, Array]] | str) -> None:
+            entry = field[int(lap.key.partition("-")[2])]
+            if isinstance(end, str):
+                done[lap.key] = end
+                self.teller.say(f"race: {Lost(name=entry.name, round=lap.round + 1, reason=end).told}")
+            else:
+                done[lap.key], reached = end
+                write_atomic(folder / f"{lap.key}.safetensors", write_file(reached, "trained"))
+                self.teller.say(f"race: {entry.name} {done[lap.key][-1]:.1f} % of the held-out pictures")
+            write_atomic(folder / ROUNDS, json.dumps(done))
+            shutil.rmtree(folder / lap.key, ignore_errors=True)
+            self.teller.progress(count - sum(each.key not in done for each in laps), count, "networks")
+
+        while laps := [lap for lap in laps if lap.key not in done]:
             try:
                 with closing(self.workers.map(heat, laps, gpu=GPU)) as trained:
-                    for ended, (index, (curve, reached)) in enumerate(trained, 1):
-                        key = laps[index].key
-                        write_atomic(folder / f"{key}.safetensors", write_file(reached, "trained"))
-                        done[key] = curve
-                        write_atomic(folder / ROUNDS, json.dumps(done))
-                        shutil.rmtree(folder / key, ignore_errors=True)
-                        name = field[int(key.partition("-")[2])].name
-                        self.teller.say(f"race: {name} {curve[-1]:.1f} % of the held-out pictures")
-                        self.teller.progress(before + ended, len(left), "networks")
-            except Interrupted:
-                raise Interrupted(f"{len(done)} trainings of the race are kept.") from None
-            left.sort(key=lambda at: (-done[f"{number}-{at}"][-1], field[at].latency_ms))
-            left = left[: (len(left) + 1) // 2]
-        return done
+                    for index, end in trained:
+                        ended(laps[index], end)
+            except GivenUp as problem:  # the others begin anew
+                ended(laps[problem.index], reason(problem))
 
     def _plan(self, own: Population) -> tuple[list[Entry], list[int]]:
         """Who races and the epochs of each round, settled once."""
@@ -189,7 +226,8 @@ class Course:
         if seconds is not None:
             largest = max(networks(field, self.problem, own, classes), key=lambda network: network.macs)
             size, data = (largest.height, largest.width), self._sizes([largest])
-            picture = picture_seconds(largest, data[size], self.request.seed)
+            with one_thread() if self.workers.option and not torch.cuda.is_available() else nullcontext():
+                picture = picture_seconds(largest, data[size], self.request.seed)
             epoch = picture * (len(self.data.train) + HELD_OUT * len(self.data.validation))
             at_once = self.workers.at_once(GPU) if self.workers.option else 1
             epochs = fitting(len(field), (seconds - (perf_counter() - began)) * at_once / epoch)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.accuracy import EVALUATORS
+from nas.blocks.block import MAX_DIMENSION
 from nas.controllers import CONTROLLERS
 from nas.cost.cost import COSTS, COUNTS, MOST, counted, split_amount
 from nas.errors import NasError, RunError
@@ -257,6 +258,12 @@ def check_resolution(resolution: int | None, strides: str | None) -> None:
         _one_of("strides", strides, STRIDES)
         if resolution is None:
             raise NasError("--strides says what becomes of strides at another resolution: add --resolution.")
+
+
+def check_classes(classes: int | None) -> None:
+    """Raise `NasError` for a number of classes that is none."""
+    if classes is not None and not 1 <= classes <= MAX_DIMENSION:
+        raise NasError(f"`--classes` is a whole number of 1 to {MAX_DIMENSION:,}, got {classes}.")
 
 
 def parse_latency(text: str) -> float:

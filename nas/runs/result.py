@@ -148,11 +148,26 @@ class Runner(Part):
     top1_sigma: float
 
 
+class Lost(Part):
+    """A network that did not end a round of a race."""
+
+    name: str
+    round: int
+    reason: str
+
+    @property
+    def told(self) -> str:
+        """In a sentence."""
+        return f"{self.name} was lost in round {self.round}: {self.reason}"
+
+
 class Race(Part):
     """Finalists and published networks, trained alike on the pictures: the best is the winner."""
 
     runners: Annotated[list[Runner], Field(min_length=1)]
     """The winner first, then those that were in the race for longest."""
+    lost: list[Lost] = []
+    """Those that are among the runners were in it until the round before."""
     epochs: list[int]
     """Of each round; after it the better half goes on."""
     provenance: str
@@ -183,7 +198,7 @@ class AccuracyCheck(Part):
     def told(self) -> str:
         """In a sentence."""
         if self.kendall_tau is None:
-            return "one finalist has no order that an estimate could be right about"
+            return "fewer than two finalists have no order that an estimate could be right about"
         verdict = "" if self.better_than_chance else ": no better than chance"
         return (
             f"Kendall's tau of estimates and race {self.kendall_tau:+.2f}, 90 % interval {self.low:+.2f} … "

@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
 from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, expands, inside
+from nas.blocks.cell import edges, live
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
@@ -142,6 +143,10 @@ class _Expansion:
             _check(f"blocks.{name}", [block], {setting: [value] for setting, value in block.settings.items()})
         self.resolution = self.source(file.input.resolution, "resolution")
         self.activation = self.source(file.activation, "activation")
+        self.edges = {
+            name: {edge: self.source(Setting[Any](choice=cell.ops), f"{name}.{edge}") for edge in edges(cell.nodes)}
+            for name, cell in file.cells.items()
+        }
         times = self.source(file.width_multiplier, "width_multiplier")
         self.times = None if times.constant == 1 else times
         width, shrink = _Source(file.input.channels), 1
@@ -177,6 +182,8 @@ class _Expansion:
 
     def stage(self, place: str, stage: Stage, in_width: _Source, shrink: int) -> _Source:
         """Add a stage's decisions and slots; returns where its output width comes from."""
+        if not self.edges.keys().isdisjoint(stage.block.choice):
+            return self.cells(place, stage, in_width, shrink)
         out_width = self.width(stage.width, f"{stage.name}.width")
         depth = self.source(stage.depth, f"{stage.name}.depth")
         blocks = {name: self.block(place, name) for name in stage.block.choice}
@@ -201,6 +208,30 @@ class _Expansion:
             )
             self.slot(name, plan.origins(), plan.layers)
         return out_width
+
+    def cells(self, place: str, stage: Stage, in_width: _Source, shrink: int) -> _Source:
+        """Add the one slot of a stage of cells: equal ones, one behind the other."""
+        name, *others = stage.block.choice
+        if others or stage.settings or not stage.depth.fixed or not stage.width.fixed:
+            raise SpaceError(f"{place}: a stage of cells has `block`, `width` and `depth`, none of them a choice.")
+        (width,), (depth,) = stage.width.options, stage.depth.options
+        if stage.stride != 1 or in_width.constant != width:
+            raise SpaceError(
+                f"{place}: a cell changes neither width nor size: its stage has stride 1 and the width of the stage "
+                f"before, which is no choice. Put a stage of another kind between, such as preact."
+            )
+        own = self.edges[name]
+
+        def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
+            height, across = _size(self.resolution.value(chosen), shrink)
+            ops = tuple(source.value(chosen) for source in own.values())
+            there = {edge: op for edge, op, alive in zip(own, ops, live(ops), strict=True) if alive}
+            common = {"kind": "cell", "nodes": self.file.cells[name].nodes, "activation": self.activation.value(chosen)}
+            shape = {"in_channels": width, "out_channels": width, "height": height, "width": across}
+            return (shared_layer(**common, **there, **shape),) * depth
+
+        self.slot(stage.name, (*own.values(), self.activation, self.resolution), layers)
+        return in_width
 
     def sources(self, settings: Mapping[str, Setting[Any]], per: str, name: str) -> dict[str, _Source]:
         """Where those settings come from that are chosen for a stage, or for one of its layers."""

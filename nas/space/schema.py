@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from nas.blocks.block import BLOCKS, MAX_DIMENSION, Activation, Gate, is_head
+from nas.blocks.cell import MOST_NODES, Edge
 from nas.system.strict import Name, Strict, Text
 
 T = TypeVar("T")
@@ -110,6 +111,21 @@ class Block(Strict):
         return _written(expansion=self.expansion, se=self.se, rank=self.rank, **self.__pydantic_extra__)
 
 
+class CellChoice(Strict):
+    """A cell whose edges are chosen once for the network: every stage of it has the same."""
+
+    nodes: Annotated[int, Field(ge=2, le=MOST_NODES)]
+    """The first is what comes in, the last what goes out."""
+    ops: Annotated[list[Edge], Field(min_length=1)]
+    """What each edge may be, in the order of its options."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CellChoice:
+        if len(set(self.ops)) < len(self.ops):
+            raise ValueError("the operations of a cell differ from each other")
+        return self
+
+
 class Stage(Strict):
     """Layers of one output width; the first has the stride, the others stride 1."""
 
@@ -204,6 +220,7 @@ class SpaceFile(Strict):
     """Whether that layer has batch normalisation instead."""
     classifier_bias: bool = True
     blocks: dict[Name, Block] = {}
+    cells: dict[Name, CellChoice] = {}
     stages: list[Stage] = Field(min_length=1, max_length=1_000)
     head: Head = Head(width=Global[WidthOrNone](choice=[0]))
     references: dict[Name, dict[str, Any]] = {}

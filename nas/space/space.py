@@ -115,9 +115,10 @@ class Space:
     def fingerprint(self) -> str:
         """SHA-256 over the decisions and the layers of every slot: equal for spaces that mean the same."""
         digest = hashlib.sha256(repr(self.decisions).encode())
+        known: dict[Layer, str] = {}
         for slot, candidates in zip(self.slots, self.candidates, strict=True):
             digest.update(repr(slot.decisions).encode())
-            texts = [repr(chain).encode() for chain in candidates.chains]
+            texts = [_chain_text(chain, known).encode() for chain in candidates.chains]
             for code in candidates.code.ravel():
                 digest.update(texts[code])
         return digest.hexdigest()
@@ -256,6 +257,12 @@ class Space:
     @property
     def _width(self) -> int:
         return len(self.decisions)
+
+
+def _chain_text(chain: tuple[Layer, ...], known: dict[Layer, str]) -> str:
+    """`repr(chain)`, each layer's written once."""
+    texts = [known[layer] if layer in known else known.setdefault(layer, repr(layer)) for layer in chain]
+    return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"
 
 
 def _same(option: Option, value: object) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+from torch.nn.functional import linear
 
 from nas.blocks.block import family_of
 from nas.blocks.build import build_op
@@ -33,19 +37,38 @@ class Bank(nn.Module):
             else:
                 values = torch.full(weight.shape, weight.start)
             setattr(self, attribute, nn.Parameter(values))
+        self.transforms = nn.ParameterDict()
 
     def __getitem__(self, name: str) -> nn.Parameter:
         """A weight by its name in `Op.weights`."""
         return getattr(self, self._names[name])  # type: ignore[no-any-return]
 
+    def transform(self, matrices: Mapping[str, NDArray[np.float32]]) -> None:
+        """Have smaller kernels made by these (`nas.formats.kernels`), which are trained from then on."""
+        place = next(self.parameters())
+        for name, matrix in matrices.items():
+            self.transforms[name] = nn.Parameter(torch.from_numpy(matrix.copy()).to(place))
+
     def slices(self, op: Op) -> dict[str, torch.Tensor]:
-        """What an op uses of them, under the names of its own module's parameters: of a kernel the centre, else the
-        first ones."""
+        """What an op uses of them, under the names of its own module's parameters: of a kernel the centre, or what the
+        transforms make of it, else the first ones."""
         parts = self._parts.get(op)
         if parts is None:
             weights = op.weights()
             parts = self._parts[op] = {n: _part(self[n], weights[n]) for n in self._names if n in weights}
+        if self.transforms:
+            return {name: self._made(self[name], part) for name, part in parts.items()}
         return {name: self[name][part] for name, part in parts.items()}
+
+    def _made(self, whole: torch.Tensor, part: tuple[slice, ...]) -> torch.Tensor:
+        """That part of a weight; a kernel is made step by step of the next larger one."""
+        if len(part) < 4:
+            return whole[part]
+        kernel, size = whole[part[:2]], part[-1].stop - part[-1].start
+        while (inner := kernel.shape[-1] - 2) >= size:
+            centre = kernel[..., 1:-1, 1:-1].flatten(2)
+            kernel = linear(centre, self.transforms[f"{inner + 2}to{inner}"]).reshape(*centre.shape[:2], inner, inner)
+        return kernel
 
 
 def _part(whole: torch.Tensor, weight: Weight) -> tuple[slice, ...]:
@@ -60,11 +83,18 @@ def _larger(one: Weight, other: Weight) -> Weight:
     return Weight(shape, one.axes, max(one.gain, other.gain), one.start, one.trained)
 
 
+@lru_cache(maxsize=1 << 16)
+def _whole_sizes(op: Op) -> str:
+    """Sizes of an op's weights that cannot be sliced."""
+    weights = op.weights().values()
+    whole = [size for w in weights for axis, size in zip(w.axes, w.shape, strict=True) if axis == "."]
+    return "x".join(str(size) for size in whole if size > 1)
+
+
 def place_of(slot: int, place: int, layer: Layer, name: str, op: Op) -> str:
     """Name of the bank of an op: that of all ops of this name, in layers of one family, whose weights are slices of
     one. Sizes that cannot be sliced are part of it."""
-    whole = [size for w in op.weights().values() for axis, size in zip(w.axes, w.shape, strict=True) if axis == "."]
-    sizes = "x".join(str(size) for size in whole if size > 1)
+    sizes = _whole_sizes(op)
     words = f"slot{slot}_{place}_{family_of(layer.kind)}_{name}" + (f"_{sizes}" if sizes else "")
     return words.replace(" ", "_")
 

@@ -26,8 +26,8 @@ class MultiPath(Supernet):
     batch: ClassVar[int] = 32  # a step takes the time and the memory of all branches
 
     def __init__(self, space: Space, *, inherits: bool = False) -> None:
+        check_branches(space, space.candidates)
         super().__init__(space, inherits=inherits)
-        check_branches(space, self.choices)
         self.branches = nn.ModuleList(
             nn.ModuleList(nn.Sequential(*map(build_layer, candidate)) for candidate in choice.chains)
             for choice in self.choices

@@ -6,7 +6,7 @@ teacher/  in the folder of a run: the whole network, tuned, as config.json and m
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from nas.cost.counts import macs
 from nas.data.batches import picture_tensor
 from nas.data.data import Data
 from nas.formats.config import Pictures, read_config
+from nas.formats.kernels import Kernels, flat
 from nas.formats.weights_file import Array, plain_weights, read_weights
 from nas.formats.winner import export
 from nas.space.space import Population, Space
@@ -61,12 +62,14 @@ class Past:
     """Of tuning the whole network, before anything is taken from it."""
     share: float
     """Of the whole network's MACs that the networks have which its supernet is trained for."""
+    kernels: Kernels = field(default_factory=dict)
+    """What makes smaller kernels, where it has learned that."""
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all of it."""
         digest = hashlib.sha256(repr((self.architecture, self.mean, self.std, self.epochs, self.share)).encode())
-        for name, array in sorted(self.weights.items()):
+        for name, array in sorted((dict(self.weights) | flat(self.kernels)).items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 

@@ -16,6 +16,7 @@ import torch
 
 from nas.data.data import Data
 from nas.errors import NasError
+from nas.formats.kernels import Kernels
 from nas.space.space import Space
 from nas.supernet import SUPERNETS
 from nas.supernet.inherit import inherit
@@ -128,7 +129,7 @@ class SharedWeights:
             supernet = SUPERNETS[self.settings.kind].load()(self.space, inherits=self.tuned is not None)
         given = None
         if self.tuned is not None:
-            inherit(supernet, self.tuned.architecture, self.tuned.weights)
+            inherit(supernet, self.tuned.architecture, self.tuned.weights, self._kernels)
             given = WeightSettings(batch=BATCH, learning_rate=RATE)
         return WeightTraining(
             supernet,
@@ -140,6 +141,15 @@ class SharedWeights:
             path=path,
             fingerprint=self.fingerprint,
         )
+
+    @property
+    def _kernels(self) -> Kernels:
+        """The transforms of a past; a policy takes centres."""
+        kernels = {} if self.past is None else self.past.kernels
+        if kernels and self.settings.rule not in (*RULES, SHRINKING):
+            self.teller.say(f"kernel transforms are left out: {self.settings.rule} takes the centre of a kernel")
+            return {}
+        return kernels
 
     def plan(self, steps: int) -> None:
         """Set the number of steps, where it was not known at first."""

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from math import isinf
 from pathlib import Path
@@ -89,11 +90,26 @@ def read_bytes(
 
 
 def read_text(path: Path, error: Callable[[str], NasError], limit: int = MAX_FILE_BYTES) -> str:
-    """The text of a plain file of at most `limit` bytes; `error` makes the exception for whatever is wrong."""
+    """The text of a plain file of at most `limit` bytes, of a `.gz` file that of what is packed in it; `error` makes
+    the exception for whatever is wrong."""
+    data = read_bytes(path, error, limit)
     try:
-        return read_bytes(path, error, limit).decode("utf-8")
+        return (_unpacked(data, path, error, limit) if path.suffix == ".gz" else data).decode("utf-8")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: the text is UTF-8, byte {problem.start} is not.") from None
+
+
+def _unpacked(data: bytes, path: Path, error: Callable[[str], NasError], limit: int) -> bytes:
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        content = decoder.decompress(data, limit + 1)
+    except zlib.error as problem:
+        raise error(f"{path}: not valid gzip: {problem}.") from None
+    if len(content) > limit:
+        raise error(f"{path}: at most {limit:,} bytes are read, this file unpacks to more.")
+    if not decoder.eof:
+        raise error(f"{path}: not valid gzip: its end is missing.")
+    return content
 
 
 def lines(text: str, path: Path, error: Callable[[str], NasError]) -> Iterator[str]:

@@ -43,6 +43,12 @@ def table_names() -> dict[str, Path]:
     }
 
 
+def accuracies(name: str) -> Path | None:
+    """The file of shipped accuracies of this name; None where there is none."""
+    files = shipped_folder("search_spaces").glob("accuracies/*.csv.gz")
+    return next((file for file in files if file.name == f"{name}.csv.gz"), None)
+
+
 def network_names() -> dict[str, Path]:
     """Published networks, as arch-def files, by name; also those of shipped tables, where no other has their name."""
     files = [

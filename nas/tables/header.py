@@ -150,6 +150,15 @@ class ErrorHeader(Strict):
         return [*([] if self.networks is None else [self.networks]), *self.further_networks]
 
 
+class WholeHeader(Strict):
+    """Whole networks that were measured in place of layers: see `nas.tables.whole`."""
+
+    space: SpaceName
+    space_sha256: Digest
+    """Its `Space.fingerprint`: another space of this name has other networks."""
+    provenance: Literal["measured", "simulated"] = "measured"
+
+
 class TableHeader(Strict):
     """A whole header."""
 
@@ -174,6 +183,8 @@ class TableHeader(Strict):
     """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
     calibration: Text
     model: dict[str, Any] | None = None
+    whole: WholeHeader | None = None
+    """Of the networks in `whole.csv.gz`."""
     error: ErrorHeader
     references: Annotated[list[ReferenceNetwork], Field(max_length=64)] = []
 

@@ -88,6 +88,7 @@ def _header(a: TableHeader, b: TableHeader) -> TableHeader:
             "licence": _joined(a.licence, b.licence) if a.licence and b.licence else a.licence or b.licence,
             "error": a.error.model_copy(update={"band_pct": Bands(**wider), **unmeasured}),
             "references": [],
+            "whole": None,
         }
     )
 
@@ -98,6 +99,8 @@ def _joined(a: str, b: str) -> str:
 
 def _notes(a: TableHeader, b: TableHeader) -> list[str]:
     notes = ["errors on whole networks and reference networks are dropped: they are of the tables that were merged"]
+    if a.whole or b.whole:
+        notes.append("whole networks are left out: each table keeps its own")
     if a.model != b.model:
         notes.append("between rows the block model of A answers" if a.model else "the block model of B is left out")
     if a.calibration != b.calibration:

@@ -20,6 +20,7 @@ from nas.system.strict import Name
 from nas.tables.header import NETWORK_NAME
 from nas.tables.references import read_references
 from nas.tables.table import MAX_HEADER_BYTES, MAX_TABLE_BYTES, LatencyTable, load_table
+from nas.tables.whole import FILE as WHOLE
 from nas.tables.write import header_text
 
 MAX_NETWORKS = 256
@@ -29,9 +30,9 @@ MAX_NETWORK_BYTES = 1 << 20
 def add_table(source: Path, name: str | None = None) -> dict[str, Any]:
     """Copy a table folder into the user's own tables, and say what became of it, as a JSON mapping.
 
-    Only `table.csv`, `table.yaml` and `networks/*.json` are taken, with bounds on their sizes; links are not followed.
-    The copy is checked and then moved to its place as a whole. With another `name`, its header is written anew. Raises
-    `TableError` where a file breaks a rule, and where another table has that name.
+    Only `table.csv`, `table.yaml`, `whole.csv.gz` and `networks/*.json` are taken, with bounds on their sizes; links
+    are not followed. The copy is checked and then moved to its place as a whole. With another `name`, its header is
+    written anew. Raises `TableError` where a file breaks a rule, and where another table has that name.
     """
     try:
         TypeAdapter(Name | None).validate_python(name)
@@ -115,6 +116,8 @@ def _copy(source: Path, copy: Path) -> int:
     copy.mkdir()
     write_atomic(copy / "table.csv", read_bytes(source / "table.csv", TableError, MAX_TABLE_BYTES, links=False))
     write_atomic(copy / "table.yaml", read_bytes(source / "table.yaml", TableError, MAX_HEADER_BYTES, links=False))
+    if os.path.lexists(source / WHOLE):
+        write_atomic(copy / WHOLE, read_bytes(source / WHOLE, TableError, MAX_TABLE_BYTES, links=False))
     folder = source / "networks"
     if not os.path.lexists(folder):
         return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from nas.system.places import table_path
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
 from nas.tables.rows import PAGE, PROVENANCES, Rows
+from nas.tables.whole import FILE as WHOLE
+from nas.tables.whole import WholeNetworks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -82,6 +84,8 @@ class LatencyTable:
     spread_ms: NDArray[np.float64]
     samples: NDArray[np.int64]
     provenance: NDArray[np.int64]
+    whole: WholeNetworks | None = None
+    """Networks that were measured whole, if the table has some: they are no sums of layers."""
 
     @property
     def name(self) -> str:
@@ -159,6 +163,17 @@ class LatencyTable:
             for layer in layers
         )
 
+    def answers_all(self, space: Space) -> bool:
+        """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
+        choices = ((slot, options) for slot in space.slots for options in space.combinations(slot))
+        layers = (layer for slot, options in choices for layer in slot.layers(*options))
+        return (self.whole is not None and self.whole.are_of(space)) or self.answers(layers)
+
+    def answers_network(self, architecture: Architecture) -> bool:
+        """Whether `estimate` has a figure for a network."""
+        whole = None if self.whole is None else self.whole.find(architecture)
+        return whole is not None or self.answers(architecture.layers)
+
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
         if self.model is None:
             raise LatencyMissing(
@@ -175,12 +190,16 @@ class LatencyTable:
         return self.model.predict(layers)
 
     def estimate(self, architecture: Architecture) -> Estimate:
-        """Latency of a whole network: the sum of its layers."""
+        """Latency of a whole network: as it was measured, else the sum of its layers."""
+        bands: dict[str, float] = self.header.error.band_pct.model_dump()
+        if self.whole is not None and (known := self.whole.find(architecture)) is not None:
+            ms, measured = known
+            name = self.whole.header.provenance if measured else "interpolated"
+            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, bands[name])
         found = self.lookup(architecture.layers)
         total = float(found.ms.sum())
         shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES)) / max(total, 1e-12)
         coverage = dict(zip(PROVENANCES, map(float, shares), strict=True))
-        bands: dict[str, float] = self.header.error.band_pct.model_dump()
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
     def frame(self) -> DataFrame:
@@ -240,11 +259,17 @@ def load_table(name: str | Path) -> LatencyTable:
     """A table by its name or the path of its folder. Raises `TableError`: file, line, rule and what came."""
     folder = table_path(name)
     header_text = read_text(folder / "table.yaml", TableError, MAX_HEADER_BYTES)
-    return parse_table(folder, header_text, read_text(folder / "table.csv", TableError, MAX_TABLE_BYTES))
+    table = parse_table(folder, header_text, read_text(folder / "table.csv", TableError, MAX_TABLE_BYTES))
+    if table.header.whole is None:
+        return table
+    text = read_text(folder / WHOLE, TableError, MAX_TABLE_BYTES)
+    digest = hashlib.sha256(f"{table.fingerprint}{text}".encode()).hexdigest()
+    return replace(table, fingerprint=digest, whole=WholeNetworks.parse(folder / WHOLE, text, table.header.whole))
 
 
 def parse_table(folder: Path, header_text: str, rows_text: str) -> LatencyTable:
-    """The table that the texts of `table.yaml` and `table.csv` are; `folder` is what errors name."""
+    """The table that the texts of `table.yaml` and `table.csv` are, without whole networks; `folder` is what errors
+    name."""
     header_file, rows_file = folder / "table.yaml", folder / "table.csv"
     header = parse_header(header_text, header_file)
     if header.rows_sha256 not in (None, hashlib.sha256(rows_text.encode()).hexdigest()):
@@ -266,4 +291,6 @@ def parse_header(text: str, path: Path) -> TableHeader:
 
 def latency(space: Space, table: LatencyTable) -> Factors:
     """Latency of a space's networks by a table, compiled: ms. Raises `LatencyMissing` for a layer without an answer."""
+    if table.whole is not None and table.whole.are_of(space):
+        return table.whole.factors(space)
     return Factors.compile(space, lambda layers: table.lookup(layers).ms)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from nas.errors import Interrupted, NasError, OutOfMemory, RunError
+from nas.errors import Diverged, Interrupted, OutOfMemory, RunError
 from nas.system.checkpoint import read_checkpoint, write_checkpoint
 from nas.system.interrupt import Signals, Stopwatch
 from nas.system.pace import Pace
@@ -82,7 +82,7 @@ class Stepper:
         """The numbers of the steps that are left, to be made one by one by whoever asks for them.
 
         `state` is JSON that a checkpoint holds beside tensors; all processes are asked for it together. Raises
-        `Interrupted`, with everything kept, where it is asked to stop; `NasError` where training diverged.
+        `Interrupted`, with everything kept, where it is asked to stop; `Diverged` where training did.
         """
         self.clock = Stopwatch(interrupted, self.clock.seconds)
         self.teller = teller
@@ -131,9 +131,9 @@ class Stepper:
             self.check()
 
     def check(self) -> None:
-        """Raise `NasError` where a loss or gradient was no finite number: what comes of it would be none either."""
+        """Raise `Diverged` where a loss or gradient was no finite number: what comes of it would be none either."""
         if not self._finite:
-            raise NasError(
+            raise Diverged(
                 "Training has diverged: the loss or its gradient is no finite number, at or shortly before step "
                 f"{self.step + 1:,}.{self._kept} {self.diverged}"
             )

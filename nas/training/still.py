@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from nas.blocks.modules import Conv
@@ -50,7 +51,6 @@ def hold_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Conv) and hasattr(module, "norm"):
             if module.norm.weight.requires_grad and not module.conv.weight.requires_grad:
-                module.conv._conv_forward = partial(_through, module.conv)  # type: ignore[method-assign]
                 module.forward = partial(_recomputed, module)  # type: ignore[method-assign]
             else:
                 module.forward = partial(_within_weights, module)  # type: ignore[method-assign]
@@ -71,32 +71,43 @@ def _recomputed(module: Conv, x: Tensor) -> Tensor:
         y = module.norm(y)
         return module.act(y) if hasattr(module, "act") else y
 
-    return checkpoint(rest, module.conv(x), use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+    with _Constants():
+        y = module.conv(x)
+    return checkpoint(rest, y, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
 
 
-def _through(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _Through.apply(x, weight, conv)  # type: ignore[no-any-return, no-untyped-call]
+class _Constants(TorchFunctionMode):
+    """Where it is entered, weights of convolutions are constants, whatever their modules do before."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is functional.conv2d:
+            return _Through.apply(*args, **(kwargs or {}))  # type: ignore[no-untyped-call]
+        return func(*args, **(kwargs or {}))
 
 
 class _Through(torch.autograd.Function):
-    """A convolution whose weights are constants, so that its input, which torch keeps all the same, is not needed."""
+    """A convolution without bias whose weights are constants, so that its input, which torch keeps all the same, is not
+    needed."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
-        ctx.shape, ctx.dtype, ctx.weight, ctx.conv = x.shape, x.dtype, weight, conv
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: None, *how: Any) -> Tensor:
+        ctx.shape, ctx.dtype, ctx.weight, ctx.how = x.shape, x.dtype, weight, how
         ctx.format = (
             torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
         )
-        return functional.conv2d(x, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+        return functional.conv2d(x, weight, bias, *how)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        nothing = (None,) * (2 + len(ctx.how))
         if not ctx.needs_input_grad[0]:
-            return None, None, None
-        conv, weight = ctx.conv, ctx.weight.to(gradient.dtype)
+            return None, *nothing
+        weight, (stride, padding, dilation, groups) = ctx.weight.to(gradient.dtype), ctx.how
         shape = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=ctx.format)
         back, _, _ = torch.ops.aten.convolution_backward(
-            *(gradient, shape, weight, None, conv.stride, conv.padding, conv.dilation),
-            *(False, (0, 0), conv.groups, (True, False, False)),
+            *(gradient, shape, weight, None, stride, padding, dilation),
+            *(False, (0, 0), groups, (True, False, False)),
         )
-        return back.to(ctx.dtype), None, None
+        return back.to(ctx.dtype), *nothing

@@ -25,7 +25,7 @@ from ray import exceptions
 from ray._private import worker
 
 import nas
-from nas.errors import Interrupted, NasError
+from nas.errors import GivenUp, Interrupted, NasError
 from nas.system.interrupt import interruptible
 from nas.system.teller import Teller
 from nas.workers.workers import Item, Result
@@ -151,12 +151,13 @@ class OnRay:
         return self._sent[1]
 
     def _note(self, problem: Exception, index: int, tries: int) -> None:
-        """Tell that a worker died. Raises `NasError` where it is once too often."""
+        """Tell that a worker died. Raises `GivenUp` where it is once too often."""
         what = f"a worker or its node was lost ({type(problem).__name__})."
         if tries >= TRIES:
-            raise NasError(
+            raise GivenUp(
                 f"Piece of work {index + 1} was given up after {tries} tries: {what} Last: {_first_line(problem)} "
-                "What was finished is kept."
+                "What was finished is kept.",
+                index,
             )
         self._teller.say(f"{what} Piece of work {index + 1} is handed in again, try {tries + 1} of {TRIES}.")
 

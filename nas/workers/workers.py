@@ -25,7 +25,7 @@ class Workers(Protocol):
         """`work` of every item, with the item's index, in the order in which they are finished.
 
         `work` and items are pickled, `work` once; `gpu` asks for a GPU for each piece, where there are any.
-        Raises what `work` raises, `NasError` where a piece failed too often through no fault of its own, and
+        Raises what `work` raises, `GivenUp` where a piece failed too often through no fault of its own, and
         `Interrupted` after SIGINT or SIGTERM. Close the generator where it is left early.
         """
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import kl_div, log_softmax
 
+from nas.accuracy.pieces import Pieces
 from nas.accuracy.sensitivity import FILE, Kept, Sensitivity
 from nas.data import load_data
+from nas.errors import NasError, RunError
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.supernet.shared_weights import SharedSettings, SharedWeights
+from nas.system.json_lines import JsonLines
 from nas.system.teller import Silent
 from tests.small_run import nas, write_small
 
@@ -104,7 +108,7 @@ def test_exact_proves_by_it_and_a_run_that_goes_on_measures_nothing_again(
     assert "no architecture of the space has a better sensitivity top-1" in document["proof"]["verdict"]
     assert json.loads((folder / "run/winner/config.json").read_text())["weights"] == "supernet"
     (folder / "run" / "result.json").unlink()
-    monkeypatch.setattr("nas.accuracy.sensitivity.alone", None)  # what would measure
+    monkeypatch.setattr("nas.accuracy.sensitivity.moved", None)  # what would measure
     again = json.loads(nas("search", "--resume", "--json", "--out", "run", cwd=folder).stdout)
     assert again["winner"] == document["winner"]
     (folder / "run" / "result.json").unlink()
@@ -120,6 +124,74 @@ def test_exact_proves_by_it_and_a_run_that_goes_on_measures_nothing_again(
         error = nas("search", "--resume", "--out", "run", cwd=folder, code=2).stderr
         assert part in error
         assert "Traceback" not in error
+
+
+class Killed(BaseException):
+    """Nothing is done after it."""
+
+
+def test_killed_it_goes_on_where_it_was(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses and networks are kept one by one, and come to the same."""
+    add, added, stops = JsonLines.add, list[Any](), list[int]()
+    space, digits = load_space(folder / "small.yaml"), load_data("digits", 16)
+
+    def counted(self: JsonLines, document: dict[str, Any]) -> None:
+        if stops and len(added) == stops[0]:
+            del stops[0]
+            raise Killed
+        add(self, document)
+        if "of" in document:
+            added.append(document["of"])
+
+    def measure(run: Path) -> None:
+        run.mkdir(exist_ok=True)
+        weights = SharedWeights(space, digits, SharedSettings(steps=1), 0, run, Silent())
+        weights.are_trained()
+        assert len(Sensitivity(weights).factors.terms) > 0
+
+    monkeypatch.setattr(JsonLines, "add", counted)
+    measure(tmp_path / "whole")
+    every = list(added)
+    assert [len(of) for of in every] == [3] * 2 * 10 + [9] * 17
+    added.clear()
+    stops += [7, 15, 30]
+    while stops:
+        with pytest.raises(Killed):
+            measure(tmp_path / "killed")
+        with (tmp_path / "killed" / "sensitivity.jsonl").open("ab") as file:
+            file.write(b'{"of": [0, 1')
+    measure(tmp_path / "killed")
+    assert added == every
+    files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("whole", "killed")]
+    assert files == [[FILE], [FILE]]
+    assert (tmp_path / "killed" / FILE).read_bytes() == (tmp_path / "whole" / FILE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        (b'{"format": "nas-pieces/1", "fingerprint": "other"}', "these measurements are of another request"),
+        (b'{"of": [0, 1, 1], "value": NaN}', "line 2: not a measurement"),
+        (b'{"of": [0, 1, 1], "value": "much"}', "line 2: not a measurement"),
+        (b"[" * 99999, "line 2: not a measurement"),
+        (b"\xff", "line 2: not a measurement"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_measurements_that_are_none(tmp_path: Path, line: bytes, part: str) -> None:
+    file = tmp_path / "sensitivity.jsonl"
+    Pieces(file, "this")
+    head = b"" if b"format" in line else file.read_bytes()
+    file.write_bytes(head + line + b"\n")
+    with pytest.raises(RunError, match=part):
+        Pieces(file, "this")
+
+
+def test_what_is_no_number_is_not_kept(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "sensitivity.jsonl", "this")
+    with pytest.raises(NasError, match="outputs came to nan"):
+        pieces.complete([1, 2], lambda of: iter([0.5, float("nan")]))
+    assert Pieces(tmp_path / "sensitivity.jsonl", "this").complete([1], lambda of: iter([])) == [0.5]
 
 
 @pytest.mark.parametrize(

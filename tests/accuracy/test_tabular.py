@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from nas.accuracy.make import make_evaluator
-from nas.accuracy.tabular import format_code
 from nas.cli import cli
 from nas.errors import NasError
+from nas.space.codes import format_code
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.system.places import shipped_folder

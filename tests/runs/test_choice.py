@@ -53,6 +53,12 @@ def test_evaluations_that_were_asked_for_are_made() -> None:
     assert choose(asked, COSTS, prior=True).evaluations == 5
 
 
+@pytest.mark.parametrize(("finalists", "accuracy"), [(0, "zero-cost"), (4, "supernet:progressive,2700")])
+def test_workers_have_something_to_do(finalists: int, accuracy: str) -> None:
+    asked = replace(ASKED, finalists=finalists)
+    assert choose(asked, replace(COSTS, step=0.1), prior=False, spread=True).accuracy == accuracy
+
+
 def test_what_too_little_time_says_is_how_much_would_do() -> None:
     assert "--budget 12m would do" in choose(ASKED, COSTS, prior=False).why
     assert "--budget 24m would do" in choose(replace(ASKED, finalists=4), COSTS, prior=False).why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from small_run import SPACE, nas
 
 from nas.data import load_data
-from nas.errors import Interrupted
+from nas.errors import Diverged, GivenUp, Interrupted, OutOfMemory
 from nas.runs import heat, race
 from nas.runs.agreement import agreement
 from nas.runs.network import find_network
@@ -23,6 +23,7 @@ from nas.runs.request import Request
 from nas.runs.run import Run
 from nas.training.network import network_of
 from nas.training.score import evaluate
+from nas.workers import Here
 
 SEARCH = ["search", "--space", "small.yaml", "--target", "fake", "--data", "digits"]
 QUICK = [*SEARCH, "--accuracy", "supernet:3", "--budget", "8"]
@@ -50,15 +51,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Trainings:
-    """Stands in for trainings: the more parameters, the better. The one whose number is `stopped` is interrupted."""
+    """Stands in for trainings: the more parameters, the better. Those whose numbers are in `fails` fail like that."""
 
-    stopped: int = -1
+    fails: dict[int, Exception] = field(default_factory=dict)
     done: int = 0
 
     def __call__(self, network: torch.nn.Module, data: object, recipe: Any, **_: object) -> SimpleNamespace:
-        if self.done == self.stopped:
-            raise Interrupted("stopped.")
         self.done += 1
+        if self.done - 1 in self.fails:
+            raise self.fails[self.done - 1]
         parameters = sum(parameter.numel() for parameter in network.parameters())
         top1 = 100 * parameters / (parameters + 1e5)
         return SimpleNamespace(network=network, history=[SimpleNamespace(validation_top1=top1)] * recipe.epochs)
@@ -133,16 +134,85 @@ def test_interrupted_it_goes_on_with_who_is_not_trained_yet(here: Path, training
     command = [*QUICK, *TIGHT, "--finalists", "4", "--out"]
     nas(*command, "whole", cwd=here)
     assert trainings.done == 4 + 2  # of finalists alone: the published network is too slow
-    trainings.done, trainings.stopped = 0, 5
+    trainings.done, trainings.fails = 0, {5: Interrupted("stopped.")}
     error = nas(*command, "cut", cwd=here, code=130).stderr
     assert "5 trainings of the race are kept. Go on: nas search --resume --out cut" in error
-    trainings.done, trainings.stopped = 0, -1
+    trainings.done, trainings.fails = 0, {}
     nas("search", "--resume", "--out", "cut", cwd=here)
     assert trainings.done == 1
     whole, cut = (Run.load(here / name).result.model_dump() for name in ("whole", "cut"))
     assert cut["winner"] == whole["winner"]
     assert cut["race"]["runners"] == whole["race"]["runners"]
     assert cut["accuracy_check"] == whole["accuracy_check"]
+
+
+DIVERGED = Diverged("Training has diverged: the loss is no number, at or shortly before step 7. Take a lower --lr.")
+SHORT = OutOfMemory("The cpu has too little memory for batches of 64 pictures. Take a smaller --batch.")
+
+
+@pytest.mark.parametrize(
+    ("fails", "lost", "ranked", "epochs", "reason"),
+    [
+        ({0: DIVERGED}, [1], 3, 3, "finalist-1 was lost in round 1: Training has diverged"),
+        ({1: DIVERGED, 3: SHORT}, [1, 1], 2, 3, "finalist-4 was lost in round 1: The cpu has too little memory"),
+        ({4: SHORT, 5: DIVERGED}, [2, 2], 4, 1, "was lost in round 2: The cpu has too little memory"),
+    ],
+    ids=["one", "half", "the whole last round"],
+)
+def test_a_network_that_cannot_be_trained_is_lost_and_the_others_go_on(
+    here: Path,
+    trainings: Trainings,
+    fails: dict[int, Exception],
+    lost: list[int],
+    ranked: int,
+    epochs: int,
+    reason: str,
+) -> None:
+    trainings.fails = fails
+    done = nas(*QUICK, *TIGHT, "--finalists", "4", "--out", "r", cwd=here)
+    result = Run.load(here / "r").result
+    assert result.race is not None
+    assert result.accuracy_check is not None
+    assert trainings.done == 6
+    assert [each.round for each in result.race.lost] == lost
+    assert result.race.runners[0].epochs == epochs
+    assert len(result.race.runners) == result.accuracy_check.finalists == ranked
+    assert all(reason in text for text in (done.stdout, done.stderr, (here / "r" / "report.html").read_text()))
+    assert "Take a" not in done.stdout + done.stderr
+
+
+def test_a_race_that_loses_all_is_an_error_and_begins_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(architecture: Any, weights: Any) -> torch.nn.Module:
+        return network_of(architecture, {name: value * float("nan") for name, value in weights.items()})
+
+    monkeypatch.setattr(heat, "network_of", broken)
+    error = nas(*QUICK, *TIGHT, "--finalists", "2", "--out", "r", cwd=here, code=2).stderr
+    last = error.splitlines()[-1]
+    assert "None of the 2 networks of the race could be trained. finalist-1: Training has diverged" in last
+    assert "--resume" in last
+    monkeypatch.setattr(heat, "network_of", network_of)
+    result = json.loads(nas("search", "--resume", "--json", "--out", "r", cwd=here).stdout)
+    assert result["race"]["lost"] == []
+
+
+def test_a_network_whose_workers_die_is_lost(here: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def map_(self: Here, work: Any, laps: Any, *, gpu: bool) -> Iterator[Any]:
+        asked.append([lap.key for lap in laps])
+        for index, lap in enumerate(laps):
+            if lap.key == "0-1":
+                raise GivenUp("Piece of work 2 was given up after 4 tries: its worker was lost. Last: it.", index)
+            yield index, work(lap)
+
+    monkeypatch.setattr(Here, "map", map_)
+    nas(*QUICK, *TIGHT, "--finalists", "3", "--out", "r", cwd=here)
+    result = Run.load(here / "r").result
+    assert result.race is not None
+    assert asked == [["0-0", "0-1", "0-2"], ["0-2"], ["1-2", "1-0"]]
+    assert [each.told for each in result.race.lost] == [
+        "finalist-2 was lost in round 1: Piece of work 2 was given up after 4 tries: its worker was lost"
+    ]
 
 
 def test_a_policy_races_its_one_network(here: Path, trainings: Trainings) -> None:

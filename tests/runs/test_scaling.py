@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,8 @@ from nas.devices.device import Plan, Sample
 from nas.devices.fake import Fake
 from nas.errors import ArchitectureError, LatencyMissing, NasError, Unattainable
 from nas.runs.network import find_network
-from nas.runs.scaling import AT_ONCE, WIDTHS, by_clock, by_table, measured_to, scaled, scaled_to, scalings
+from nas.runs.proportions import scaled
+from nas.runs.scaling import AT_ONCE, MUCH, WIDTHS, by_clock, by_table, measured_to, scaled_to, scalings
 from nas.system.places import network_names
 from nas.system.teller import Silent
 from nas.tables.table import load_table
@@ -104,6 +105,20 @@ def test_the_widest_within_a_bound_is_found_by_asking_about_few(bound: float, de
     assert found.macs == best if not deviation else found.macs > 0.8 * best
 
 
+@pytest.mark.parametrize(("bound", "most"), [(300.0, MUCH), (20_000.0, 400)])
+def test_networks_of_much_work_are_asked_about_only_where_the_others_are_fast_enough(bound: float, most: float) -> None:
+    """On a device one of them may take a minute."""
+    work: list[float] = []
+
+    def latency_of(networks: Sequence[Architecture]) -> NDArray[np.float64]:
+        work.extend(network.macs for network in networks)
+        return Clock()(networks)
+
+    found = scaled_to(SMALL, bound, latency_of, scalings(SMALL, "compound"))
+    assert 0.8 * bound < found.macs / 1e6 <= bound
+    assert 1 < max(work) / SMALL.macs <= most
+
+
 def test_a_bound_of_a_table_is_met() -> None:
     """It answers for heads of up to 2,048 channels: the widest scalings are not taken."""
     table = load_table("pixel-cpu")
@@ -118,6 +133,22 @@ def test_what_is_too_slow_even_when_narrow_is_told_with_its_time() -> None:
     with pytest.raises(Unattainable, match=rf"0\.05 of its width .* {least:.3g}"):
         scaled_to(SMALL, 0.99 * least, Clock())
     assert scaled_to(SMALL, least, Clock()).macs == scaled(SMALL, WIDTHS[0]).macs
+
+
+def partly(least: int) -> Callable[[Sequence[Architecture]], NDArray[np.float64]]:
+    """Says nothing of networks of fewer MACs."""
+    return lambda networks: np.where([n.macs >= least for n in networks], Clock()(networks), np.inf)
+
+
+def test_narrow_networks_that_nothing_is_said_of_are_no_slow_ones() -> None:
+    """As those at a small resolution, of a table that knows a large one."""
+    least = scaled(SMALL, 0.5).macs
+    found = scaled_to(SMALL, 1.5 * least / 1e6, partly(least))
+    assert found == scaled_to(SMALL, 1.5 * least / 1e6, Clock())
+    with pytest.raises(Unattainable, match=r"Scaled to 0\.5\d of its width .* asked; of less the latency is not known"):
+        scaled_to(SMALL, 0.5 * least / 1e6, partly(least))
+    with pytest.raises(Unattainable, match="may be taken, whatever its latency"):
+        scaled_to(SMALL, 1.0, partly(10**12))
 
 
 @pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])

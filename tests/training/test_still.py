@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,9 +32,12 @@ def gradients(network: nn.Module) -> tuple[list[Tensor], int]:
     return [p.grad for p in network.parameters() if p.grad is not None], sum(kept.values())
 
 
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
 @pytest.mark.parametrize(("only", "share"), [((), 0.8), (("norm",), 0.6), (("last", "norm"), 0.6), (("last",), 1.0)])
-def test_same_gradients_with_less(only: tuple[str, ...], share: float) -> None:
-    plain = network_of(TINY, random_weights(TINY, 0))
+def test_same_gradients_with_less(only: tuple[str, ...], share: float, padding: str) -> None:
+    layers = (*(layer.changed(padding=padding) for layer in TINY.layers[:-1]), TINY.layers[-1])
+    network = replace(TINY, layers=layers)
+    plain = network_of(network, random_weights(network, 0))
     if only:
         keep_still(plain, only)
     plain.eval()

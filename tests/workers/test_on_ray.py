@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from searches import content, ended, start, trained, wait_for
+from searches import SPACE, content, ended, start, trained, wait_for
 from two_nodes import TwoNodes, two_nodes
 
 from nas.errors import Interrupted, NasError
+from nas.runs.heat import Heat
 from nas.workers import check_workers, make_workers
 
 SEARCH = ("--accuracy", "train:2", "--budget", "8", "--batch", "4", "--seed", "3")
@@ -144,6 +146,59 @@ def test_a_killed_driver_goes_on_where_its_trainings_ended(cluster: TwoNodes, tm
         assert content(run) == content(tmp_path / "here")
 
 
+RACE = ("--accuracy", "supernet:3", "--budget", "8", "--seed", "3", "--finalists", "3", "--latency", "30us")
+
+
+@pytest.mark.slow
+def test_a_race_on_two_nodes_one_of_them_killed(cluster: TwoNodes, tmp_path: Path) -> None:
+    """The supernet is trained here, the networks of the race are by workers."""
+    cluster.mend()
+    where = ("--workers", f"ray:{cluster.address}")
+    process = start(tmp_path, *RACE, *where, "--out", "killed")
+    cluster.hold_work()
+    cluster.kill()
+    killed, error = ended(process)
+    assert "workers train the networks of the race alone" in error
+    assert "was lost" in error
+    assert "handed in again, try 2 of 4" in error
+    assert killed["race"]["lost"] == []
+    assert killed["winner"]["accuracy"] == killed["race"]["runners"][0]["top1"]
+    whole, _ = ended(start(tmp_path, *RACE, *where, "--out", "whole"))
+    assert [runner["inherited"] for runner in whole["race"]["runners"]].count(True) == 3
+    for part in ("winner", "accuracy_check"):
+        assert killed[part] == whole[part]
+    tops = [{runner["name"]: runner["top1"] for runner in run["race"]["runners"]} for run in (killed, whole)]
+    assert tops[0] == tops[1]
+    assert not (tmp_path / "whole" / "race").exists()
+
+
+@pytest.mark.slow
+def test_a_network_that_takes_its_workers_down_is_lost(
+    cluster: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nas
+    from nas.runs import race
+
+    def deadly(*arguments: Any) -> Any:
+        heat = Heat(*arguments)
+
+        def train(lap: Any) -> Any:
+            return os._exit(3) if lap.key == "0-1" else heat(lap)
+
+        return train
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(race, "Heat", deadly)
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    asked = {"space": str(tmp_path / "tiny.yaml"), "target": "fake", "latency_ms": 0.03, "data": "digits"}
+    more = {"accuracy": "supernet:3", "budget": 8, "finalists": 2}
+    run = nas.search(**asked, **more, workers=f"ray:{cluster.address}", out=tmp_path / "run")
+    assert run.result.race is not None
+    assert [(lost.name, lost.round) for lost in run.result.race.lost] == [("finalist-2", 1)]
+    assert "was given up after 4 tries" in run.result.race.lost[0].reason
+    assert "finalist-2" not in {runner.name for runner in run.result.race.runners}
+
+
 @pytest.mark.slow
 def test_zero_cost_scores_are_the_same_on_ray(cluster: TwoNodes, tmp_path: Path) -> None:
     search = ("--accuracy", "zero-cost", "--budget", "10", "--batch", "3")
@@ -204,6 +259,6 @@ def test_what_answers_is_no_ray(tmp_path: Path) -> None:
 def test_workers_that_would_have_nothing_to_do_are_refused(tmp_path: Path) -> None:
     import nas
 
-    with pytest.raises(NasError, match="--workers is for the accuracies train, asha, prior and zero-cost"):
+    with pytest.raises(NasError, match=r"--workers is for the accuracies .* and for races"):
         nas.search(space="mobile", target="pixel-cpu", workers="ray", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
