@@ -47,6 +47,7 @@ class Block(Protocol):
     `described` numbers, by their names, that tell its time beside its fields, where there are thousands of its layers
     `expands` False where `mid_channels` is the width of the input, not a choice
     `inside`  True where inner widths are multiples of the output's width; as a rule they are of the input's
+    `keeps_width` True where it gives as many channels as it takes
     `parts`   names of fields that are parts of the output's width, and keep their share where it changes
     `untimed` names of fields that its time does not depend on: no columns of a table
 

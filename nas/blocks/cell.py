@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
@@ -52,6 +52,7 @@ class Cell:
     edge14: Edge = "none"
     edge24: Edge = "none"
     edge34: Edge = "none"
+    keeps_width: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 2 <= self.nodes <= MOST_NODES:

@@ -152,7 +152,8 @@ def _layer(layer: Layer, given: tuple[int, ...], width: float, in_eights: bool) 
     depthwise = layer.groups == before > 1 and "mid_channels" not in columns
     if "out_channels" in columns:
         multiple, left = divmod(layer.out_channels, before)
-        alike = layer.residual or (depthwise and not left)  # as the input, or a multiple of it
+        keeps = layer.residual or getattr(layer.block, "keeps_width", False)
+        alike = keeps or (depthwise and not left)  # as the input, or a multiple of it
         changes["out_channels"] = now * multiple if alike else _times(layer.out_channels, width)
     if layer.mid_channels:
         changes["mid_channels"] = mid = _times(layer.mid_channels, now / before) if expands(layer.kind) else now

@@ -214,8 +214,8 @@ class _Expansion:
         name, *others = stage.block.choice
         if others or stage.settings or not stage.depth.fixed or not stage.width.fixed:
             raise SpaceError(f"{place}: a stage of cells has `block`, `width` and `depth`, none of them a choice.")
-        (width,), (depth,) = stage.width.options, stage.depth.options
-        if stage.stride != 1 or in_width.constant != width:
+        (depth,) = stage.depth.options
+        if stage.stride != 1 or in_width != self.width(stage.width, f"{stage.name}.width"):
             raise SpaceError(
                 f"{place}: a cell changes neither width nor size: its stage has stride 1 and the width of the stage "
                 f"before, which is no choice. Put a stage of another kind between, such as preact."
@@ -224,13 +224,14 @@ class _Expansion:
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
             height, across = _size(self.resolution.value(chosen), shrink)
+            width = in_width.value(chosen)
             ops = tuple(source.value(chosen) for source in own.values())
             there = {edge: op for edge, op, alive in zip(own, ops, live(ops), strict=True) if alive}
             common = {"kind": "cell", "nodes": self.file.cells[name].nodes, "activation": self.activation.value(chosen)}
             shape = {"in_channels": width, "out_channels": width, "height": height, "width": across}
             return (shared_layer(**common, **there, **shape),) * depth
 
-        self.slot(stage.name, (*own.values(), self.activation, self.resolution), layers)
+        self.slot(stage.name, (*own.values(), in_width, self.activation, self.resolution), layers)
         return in_width
 
     def sources(self, settings: Mapping[str, Setting[Any]], per: str, name: str) -> dict[str, _Source]:

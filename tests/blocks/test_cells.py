@@ -131,6 +131,17 @@ def test_a_subnet_equals_its_standalone(small: Space, kind: type[Superkernel]) -
     assert len({round(float(output.sum()), 4) for output in outputs}) > len(outputs) // 2
 
 
+def test_cells_are_as_wide_as_the_network_is_made(tmp_path: Path) -> None:
+    wide = SMALL.replace("activation: relu", "activation: relu\nwidth_multiplier: {choice: [2, 4]}\nround_to: 4", 1)
+    (tmp_path / "cells.yaml").write_text(wide)
+    space = load_space(tmp_path / "cells.yaml")
+    widths = {
+        tuple(layer.out_channels for layer in space.decode(genotype).layers if layer.kind == "cell")
+        for genotype in space.sample(200, np.random.default_rng(0))
+    }
+    assert widths == {(8, 8, 12), (16, 16, 24)}
+
+
 def test_a_branch_for_every_cell_does_not_fit(bench: Space) -> None:
     with pytest.raises(NasError, match="at most 64 branches a slot; stage1 of nas-bench-201 has 9445"):
         MultiPath(bench)
