@@ -24,6 +24,7 @@ def spaces_list(as_json: bool) -> None:
     """Every shipped space, published networks in it, and the shipped targets that answer for all of its networks."""
     from nas.space.load import load_space
     from nas.system.places import shipped_tables, space_names
+    from nas.system.text import listed
     from nas.tables.table import load_table
 
     tables = [load_table(name) for name in shipped_tables()]
@@ -34,7 +35,7 @@ def spaces_list(as_json: bool) -> None:
         found.append(numbers | {"references": list(space.references), "targets": targets})
         if not as_json:
             told = f"{space.name:<16} {float(space.size):.1e} architectures, {len(space.decisions)} decisions"
-            known = ", ".join(targets) or f"none: nas profile --space {space.name} --target cpu"
+            known = listed(targets) or f"none: nas profile --space {space.name} --target cpu"
             click.echo(f"{told} · targets {known} · {space.source} · holds {', '.join(space.references)}")
     if as_json:
         print_json(found)

@@ -63,9 +63,9 @@ def table_show(name: str, as_json: bool) -> None:
 
     found = load_table(named_table(name))
     if as_json:
-        print_json(
-            {"header": found.header.model_dump(mode="json"), "rows": len(found.keys), "fingerprint": found.fingerprint}
-        )
+        later = {"whole"} if found.header.whole is None else set()  # what version 0.1 did not know is not said to lack
+        header = found.header.model_dump(mode="json", exclude=later)
+        print_json({"header": header, "rows": len(found.keys), "fingerprint": found.fingerprint})
     else:
         show(table_summary(found))
 

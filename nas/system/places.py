@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nas.errors import NasError, SpaceError, TableError
+from nas.system.text import listed
 from nas.system.user_folders import NoHome, data_folder
 
 
@@ -132,7 +133,7 @@ def table_path(place: str | Path) -> Path:
         return tables[place]
     if not (isinstance(place, Path) or is_path(place)):
         raise TableError(
-            f"No target named {str(place)!r}. Tables here: {', '.join(tables)}; or give the path of a table folder."
+            f"No target named {str(place)!r}. Tables here: {listed(tables)}; or give the path of a table folder."
         )
     if not (Path(place) / "table.yaml").is_file():
         raise TableError(f"{place}: a latency table is a folder with table.csv and table.yaml; this is none.")

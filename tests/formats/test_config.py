@@ -118,7 +118,7 @@ MALFORMED = {
     ),
     "negative": (layer_changed(height=-8), "layers.1.height: Input should be greater than or equal to 1, got -8"),
     "even kernel": (layer_changed(kernel=4), "layers.1: `kernel` of a mbconv layer is odd, got 4"),
-    "kind": (layer_changed(kind="tucker"), "layers.1: `kind` of a layer is one of conv"),
+    "kind": (layer_changed(kind="octave"), "layers.1: `kind` of a layer is one of conv"),
     "activation": (layer_changed(activation="mish"), "layers.1: `activation` is one of relu"),
     "groups": (layer_changed(groups=3), "layers.1: `groups` divides the widths of a convolution, got 3 groups for"),
     "residual": (layer_changed(residual=1), "layers.1.residual: Input should be a valid boolean, got 1"),

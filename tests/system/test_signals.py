@@ -147,7 +147,7 @@ def test_streams_that_are_closed_or_full(small: list[str], undisturbed: Path, tm
     assert full.stderr == "nas: what was to be printed could not be written (No space left on device).\n"
     for name in "abc":
         assert content(tmp_path / name) == content(undisturbed)
-    assert shell("nas spaces list 2> /dev/full | head -1", tmp_path).stdout.startswith("fbnet ")
+    assert shell("nas spaces list 2> /dev/full | head -1", tmp_path).stdout.startswith("attentive ")
 
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
