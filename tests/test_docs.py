@@ -389,10 +389,10 @@ def systems() -> list[tuple[str, str]]:
 def test_each_system_has_a_paper_and_a_command_that_is_parsed(
     system: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With pictures, a target and a network in the places of D, T and NET."""
+    """With pictures, a target, a network and a space in the places of D, T, NET and FILE."""
     monkeypatch.setattr(Run, "create", stopped)
     assert re.search(r"arXiv:\d{4}\.\d{5}", system)
-    given = {"D": "digits", "T": "cpu", "NET": "mobilenetv2-1.0"}
+    given = {"D": "digits", "T": "cpu", "NET": "mobilenetv2-1.0", "FILE": "mobile"}
     words = [given.get(word, word) for word in shlex.split(line)]
     assert words[0] == "nas"
     parse(words[1:])
