@@ -154,7 +154,7 @@ def profile(
             }
         )
     else:
-        from nas.cli.screen import profile_summary
+        from nas.cli.screen_tables import profile_summary
 
         place = targets[0] if out is None else str(out) if os.sep in str(out) else f"./{out}"  # it names no device
         show(profile_summary(table, _search_with(table, loaded, space, place, resolution, strides)))

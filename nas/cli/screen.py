@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.blocks.layer import Layer
 from nas.cost.cost import COSTS, by_key, counted
 from nas.runs.result import Accuracy, Found, Result
 from nas.space.space import Space
-from nas.tables.header import DeviceHeader
-from nas.tables.rows import PROVENANCES
-from nas.tables.table import LatencyTable, describe
 
 if TYPE_CHECKING:
     from nas.devices.listing import Listed
@@ -38,7 +33,7 @@ def search_summary(result: Result, run: Path) -> str:
             "latency",
             f"{result.target}: {result.device} · {_answer(result)}",
         ),
-        *_checked(None if result.networks_error is None else result.networks_error.model_dump()),
+        *checked(None if result.networks_error is None else result.networks_error.model_dump()),
         *_unchecked(result),
         *_searched(result),
         *_raced(result),
@@ -59,7 +54,7 @@ def search_summary(result: Result, run: Path) -> str:
         lines.append(("proof", f"{told} ({result.proof.seconds:.1f} s)"))
     lines.append(("written", f"{run}/  {' '.join(result.written)}"))
     lines += [("", note) for note in result.notes]
-    return _table(lines)
+    return aligned(lines)
 
 
 def estimate_summary(result: Mapping[str, Any]) -> str:
@@ -69,9 +64,9 @@ def estimate_summary(result: Mapping[str, Any]) -> str:
         latency = [
             ("latency", f"{result['latency_ms']:.2f} ms on {result['target']} (± {result['latency_error_pct']:.0f} %)"),
             ("coverage", f"of that time {_coverage(result['coverage'])}"),
-            *_checked(result.get("networks_error")),
+            *checked(result.get("networks_error")),
         ]
-    return _table([*latency, ("size", _sizes(result, exact=True))])
+    return aligned([*latency, ("size", _sizes(result, exact=True))])
 
 
 def scale_summary(result: Mapping[str, Any]) -> str:
@@ -85,7 +80,7 @@ def scale_summary(result: Mapping[str, Any]) -> str:
     if ms is not None:
         latency.append(f"table {_ms(ms)} ms {on} (± {result['latency_error_pct']:.0f} %)")
     more = "" if result["by"] == "width" else f", {result['layers']} layers, {_pixels(result)} pixels"
-    return _table(
+    return aligned(
         [
             ("network", f"{result['network']} · {result['width']:g} times as wide{more} · weights are random"),
             ("latency", " · ".join(latency)),
@@ -103,7 +98,7 @@ def family_summary(members: Sequence[Mapping[str, Any]]) -> str:
     wide = [max(map(len, column)) for column in columns]
     lines = ["  ".join(map(str.ljust, row, wide)).rstrip() for row in zip(*columns, strict=True)]
     told = "{network} · {by} scaling · on {target} · weights are random".format(**members[0])
-    return _table([("network", told), *(("" if number else "members", line) for number, line in enumerate(lines))])
+    return aligned([("network", told), *(("" if number else "members", line) for number, line in enumerate(lines))])
 
 
 def _member(member: Mapping[str, Any]) -> tuple[str, ...]:
@@ -126,110 +121,6 @@ def _pixels(result: Mapping[str, Any]) -> str:
     return "×".join(map(str, sides)) if isinstance(sides, list) else str(sides)
 
 
-def table_line(table: LatencyTable) -> str:
-    """One table in a list."""
-    checked = "".join(
-        f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
-        for error in table.header.error.checks
-    )
-    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}"
-
-
-def table_summary(table: LatencyTable) -> str:
-    """The main entries of a table's header."""
-    header = table.header
-    return _table(
-        [
-            ("table", f"{table.name} · {table.path}"),
-            ("device", _device(header.device)),
-            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
-            ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
-            ("measured", f"{header.date} · {header.estimator}"),
-            ("rows", _rows(table)),
-            *(line for error in header.error.checks for line in _checked(error.model_dump(), in_full=True)),
-            ("between", _between(table)),
-            ("source", header.source),
-            ("licence", header.licence or "own measurement"),
-            ("sha256", table.fingerprint),
-        ]
-    )
-
-
-def added_summary(result: Mapping[str, Any]) -> str:
-    """A table that was taken in."""
-    where = f"{result['name']} · {result['path']}" + ("" if result["added"] else " · it was there already")
-    networks = f" · {result['networks']} whole networks" if result["networks"] else ""
-    return _table([("table", where), ("rows", f"{result['rows']}{networks}"), ("sha256", result["fingerprint"])])
-
-
-def imported_summary(result: Mapping[str, Any]) -> str:
-    """A table that was made of another program's, and what of that has no equal."""
-    left = result["left_out"].items()
-    rows = " and ".join(f"{count} {name}" for name, count in result["rows"].items())
-    lines = [
-        ("table", f"{result['name']} · {result['path']}"),
-        ("rows", f"{rows}, of {result['entries']} entries"),
-        *(("left out", f"{each['count']} {kind}, the first is {each['first']}") for kind, each in left),
-        ("sha256", result["fingerprint"]),
-        ("use it", f"nas estimate NET --target {shlex.quote(str(Path(result['path']).absolute()))}"),
-    ]
-    return _table(lines)
-
-
-def diff_summary(result: Mapping[str, Any]) -> str:
-    """How two tables differ."""
-    rows = result["rows"]
-    lines = [(side.upper(), "{name} · {path} · {device}".format(**result[side])) for side in "ab"]
-    lines.append(("rows", f"{rows['both']} in both, {rows['only_a']} only in A, {rows['only_b']} only in B"))
-    if result["ratio"] is not None:
-        lines.append(("ratio", f"B / A {result['ratio']:.4f} in the middle"))
-    if result["agreeing_pct"] is not None:
-        lines.append(("agreeing", f"{result['agreeing_pct']:.1f} % within 2 % and their spreads"))
-    for number, row in enumerate(result["largest"]):
-        change = "" if row["ratio"] is None else f"{100 * (row['ratio'] - 1):>+9.1f} %"
-        figures = f"{row['a_ms']:>10.4f} → {row['b_ms']:<9.4f} ms{change}{'' if row['agrees'] else ' !'}"
-        lines.append(("largest" if not number else "", f"{figures:<40} {describe(Layer(**row['layer']))}"))
-    lines += [("note" if not number else "", note) for number, note in enumerate(result["notes"])]
-    return _table(lines)
-
-
-def merge_summary(result: Mapping[str, Any]) -> str:
-    """A table that was merged from two."""
-    rows = result["rows"]
-    lines = [
-        ("table", f"{result['name']} · {result['path']}"),
-        ("rows", f"{rows['all']}: {rows['both']} of both, {rows['only_a']} of A, {rows['only_b']} of B"),
-        *(("note" if not number else "", note) for number, note in enumerate(result["notes"])),
-        ("sha256", result["fingerprint"]),
-    ]
-    return _table(lines)
-
-
-def check_summary(result: Mapping[str, Any]) -> str:
-    """Errors of a table."""
-    lines = [("table", f"{result['table']} · {result['rows']} rows"), *_checked(result.get("networks_error"))]
-    known = len(lines)
-    for name, value in result["leave_one_stage_out"].items():
-        lines.append(
-            ("left out" if len(lines) == known else "", f"{name.removesuffix('_pct').replace('_', ' ')}  {value} %")
-        )
-    if not result["whole_networks"]:
-        return _table([*lines, ("networks", "no published ones are in its header")])
-    lines.append(("networks", f"{'published':>34} ms   table ms    error"))
-    for network in result["whole_networks"]:
-        lines.append(
-            (
-                "",
-                f"{network['name']:<24}{network['published_ms']:>10.1f}{network['table_ms']:>14.1f}"
-                f"{network['error_pct']:>+9.1f} %",
-            )
-        )
-    lines.append(("", f"mean {result['mape_pct']:.1f} %, worst {result['worst_pct']:.1f} %"))
-    for number, (source, scale) in enumerate(result["source_scales"].items()):
-        lines.append(("scales" if not number else "", f"{scale['scale']:.3f} not applied · {source}"))
-    return _table(lines)
-
-
 def devices_summary(found: Sequence[Listed]) -> str:
     """What can be measured, a line each, then what cannot and why."""
     width = max(len(device.target) for device in found)
@@ -237,24 +128,19 @@ def devices_summary(found: Sequence[Listed]) -> str:
     return "".join(f"{'yes' if d.usable else ' no'}  {d.target:<{width}}  {d.note}\n" for d in ordered)
 
 
-def profile_summary(table: LatencyTable, use: str) -> str:
-    """A table that was just made, and the command that uses it."""
-    return table_summary(table) + _table([("use it", use)])
-
-
 def verify_summary(result: Mapping[str, Any], tolerance_pct: float) -> str:
     """A network by its table and by the clock, and whether they agree; or by the clock alone and why."""
     if result["latency_ms"] is None:
         clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
         busy = f" · too busy: measure again, as {result['too_busy']}" if "too_busy" in result else ""
-        return _table([("measured", clock + busy), ("table", f"none: {result['why']}")])
+        return aligned([("measured", clock + busy), ("table", f"none: {result['why']}")])
     lines = [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
     if "too_busy" not in result:
         off = result["error_pct"]
         verdict = f"{abs(off):.1f} % {'slower' if off > 0 else 'faster'} than its table says"
         within = "within" if abs(off) <= tolerance_pct else "more than"
         lines.append(("verdict", f"{verdict}: {within} the tolerance of {tolerance_pct:g} %"))
-    return _table(lines)
+    return aligned(lines)
 
 
 def measured_line(result: Mapping[str, Any]) -> str:
@@ -291,7 +177,7 @@ def space_summary(space: Space) -> str:
         network = space.decode(space.encode([choices])[0])
         size = _sizes({COSTS[cost].key: COSTS[cost].of(network) for cost in counted()})
         lines.append(("reference" if not number else "", f"{name:<23} {size}"))
-    return _table(lines)
+    return aligned(lines)
 
 
 def _searched(result: Result) -> list[tuple[str, str]]:
@@ -352,7 +238,7 @@ def _sizes(costs: Mapping[str, Any], exact: bool = False) -> str:
     return " · ".join(f"{amount} {cost.words}" for amount, cost in zip(amounts, known, strict=True))
 
 
-def _checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tuple[str, str]]:
+def checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tuple[str, str]]:
     """The error of a table on whole networks, where one was measured; in full for the table itself."""
     if error is None:
         return []
@@ -376,33 +262,13 @@ def _unchecked(result: Result) -> list[tuple[str, str]]:
     return [("checked", text)] if others else []
 
 
-def _device(device: DeviceHeader) -> str:
-    memory = None if device.memory_mb is None else f"{device.memory_mb:,} MB"
-    known = (device.model, device.soc, device.cores, device.architecture, memory, device.provider, device.system)
-    parts = [*known, device.governor, "emulated" if device.emulated else None]
-    return " · ".join(str(part) for part in parts if part)
-
-
 def _coverage(coverage: Mapping[str, float]) -> str:
     return ", ".join(f"{share:.0%} {name}" for name, share in coverage.items() if share > 0)
-
-
-def _rows(table: LatencyTable) -> str:
-    counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
-    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
-
-
-def _between(table: LatencyTable) -> str:
-    """What answers where there is no row."""
-    if table.whole is not None:
-        return "an additive fit to these networks"
-    return "a block model answers within its range" if table.model else "nothing: only rows answer"
 
 
 def _ms(milliseconds: float) -> str:
     return f"{milliseconds:.1f}" if milliseconds >= 10 else f"{milliseconds:.2f}"
 
 
-def _table(lines: Sequence[tuple[str, str]]) -> str:
+def aligned(lines: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{name:<10}{text}\n" for name, text in lines)

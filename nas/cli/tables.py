@@ -23,7 +23,7 @@ def table() -> None:
 @json_option
 def table_list(as_json: bool) -> None:
     """Every table that --target finds by name."""
-    from nas.cli.screen import table_line
+    from nas.cli.screen_tables import table_line
     from nas.system.places import table_names
     from nas.tables.table import load_table
 
@@ -57,7 +57,7 @@ def table_list(as_json: bool) -> None:
 @json_option
 def table_show(name: str, as_json: bool) -> None:
     """Device, runtime, provenance, rows and content hash of a table."""
-    from nas.cli.screen import table_summary
+    from nas.cli.screen_tables import table_summary
     from nas.tables.table import load_table
     from nas.tables.target import named_table
 
@@ -79,7 +79,7 @@ def table_show(name: str, as_json: bool) -> None:
 @json_option
 def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     """Error of a table: published networks estimated anew; of your own, fresh networks measured on its device."""
-    from nas.cli.screen import check_summary
+    from nas.cli.screen_tables import check_summary
     from nas.tables.check import check_table
     from nas.tables.table import load_table
     from nas.tables.target import named_table
@@ -105,7 +105,7 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
 @json_option
 def table_add(path: Path, name: str | None, as_json: bool) -> None:
     """Check a table folder, from a colleague for example, and copy it to your own tables."""
-    from nas.cli.screen import added_summary
+    from nas.cli.screen_tables import added_summary
     from nas.tables.store import add_table
 
     result = add_table(path, name)
@@ -118,7 +118,7 @@ def table_add(path: Path, name: str | None, as_json: bool) -> None:
 @json_option
 def table_import(file: Path, out: Path, as_json: bool) -> None:
     """Make a table of a lookup table of once-for-all or ProxylessNAS, in YAML or JSON."""
-    from nas.cli.screen import imported_summary
+    from nas.cli.screen_tables import imported_summary
     from nas.tables.lookup import import_table
 
     show_result(import_table(file, out), imported_summary, as_json)
@@ -130,7 +130,7 @@ def table_import(file: Path, out: Path, as_json: bool) -> None:
 @json_option
 def table_diff(a: str, b: str, as_json: bool) -> None:
     """Rows that two tables share and do not, and how far the shared ones are apart."""
-    from nas.cli.screen import diff_summary
+    from nas.cli.screen_tables import diff_summary
     from nas.tables.diff import compare
     from nas.tables.table import load_table
     from nas.tables.target import named_table
@@ -146,7 +146,7 @@ def table_diff(a: str, b: str, as_json: bool) -> None:
 @json_option
 def table_merge(a: str, b: str, out: Path, as_json: bool) -> None:
     """One table of two that were measured on the same device."""
-    from nas.cli.screen import merge_summary
+    from nas.cli.screen_tables import merge_summary
     from nas.tables.merge import merge_tables
     from nas.tables.table import load_table
     from nas.tables.target import named_table

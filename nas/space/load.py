@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.blocks.architecture import MAX_LAYERS
-from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, expands, inside
+from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, expands
 from nas.blocks.cell import edges, live
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
 from nas.errors import ArchitectureError, SpaceError
-from nas.formats.blockstring import make_divisible
 from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, shrinkage
 from nas.space.elastic import load_elastic
+from nas.space.plan import DEFAULTS, Plan, Source, size_left
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
 from nas.space.space import Decision, Option, Slot, Space
 from nas.system.files import read_model, read_yaml
@@ -31,14 +31,6 @@ DERIVED = {"mid_channels": "expansion", "se_channels": "se", "rank_channels": "r
 """Fields of blocks that are set by a ratio to another width, and its name."""
 OF_STAGES = ("out_channels", "stride")
 """Fields of blocks that a stage's `width` and `stride` set."""
-DEFAULTS: dict[str, Option] = {"kernel": 3, "expansion": 1, "se": 0, "residual": True}
-"""Of settings; of all others the default is the block's own."""
-OWN_DEFAULTS: dict[str, dict[str, Option]] = {
-    "conv": {"residual": False},
-    "dsa": {"residual": False},
-    "ghost": {"projection": True},
-}
-"""Defaults of single kinds."""
 
 
 def load_space(
@@ -67,7 +59,7 @@ def load_space(
             dropped = [old.name for old, new in zip(file.stages, changed.stages, strict=True) if old != new]
             what = f"dropped in {', '.join(dropped)}" if dropped else "kept"
             return replace(
-                space, strides=f"{what}: the last feature map is {_size(resolution, shrinkage(changed))[0]} px"
+                space, strides=f"{what}: the last feature map is {size_left(resolution, shrinkage(changed))[0]} px"
             )
     return space
 
@@ -102,28 +94,6 @@ def settings_of(kind: str) -> dict[str, Column]:
     return found if expands(kind) else {name: column for name, column in found.items() if name != "expansion"}
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where a setting of one layer comes from: a constant, or a decision by its index."""
-
-    constant: Option | tuple[int, int] | None = None
-    decision: int | None = None
-    times: _Source | None = None
-    """Of a width: what it is multiplied by."""
-    divisor: int = 8
-    """What a multiplied width is a multiple of."""
-
-    @property
-    def decisions(self) -> set[int]:
-        """All that it depends on."""
-        own = set() if self.decision is None else {self.decision}
-        return own | self.times.decisions if self.times else own
-
-    def value(self, chosen: Mapping[int, Option]) -> Any:
-        value: Any = self.constant if self.decision is None else chosen[self.decision]
-        return make_divisible(value * self.times.value(chosen), self.divisor) if self.times and value else value
-
-
 class _Expansion:
     """The decisions and slots of one file, built stage by stage."""
 
@@ -149,7 +119,7 @@ class _Expansion:
         }
         times = self.source(file.width_multiplier, "width_multiplier")
         self.times = None if times.constant == 1 else times
-        width, shrink = _Source(file.input.channels), 1
+        width, shrink = Source(file.input.channels), 1
         for index, stage in enumerate(file.stages):
             if stage.name in [other.name for other in file.stages[:index]]:
                 raise SpaceError(f"stages.{index}.name: stages have different names, got {stage.name!r} twice.")
@@ -164,14 +134,14 @@ class _Expansion:
             source=file.source,
         )
 
-    def source(self, setting: Setting[Any], name: str) -> _Source:
+    def source(self, setting: Setting[Any], name: str) -> Source:
         """A setting's constant, or a new decision for its choice."""
         if setting.fixed:
-            return _Source(setting.options[0])
+            return Source(setting.options[0])
         self.decisions.append(Decision(name, tuple(setting.options)))
-        return _Source(decision=len(self.decisions) - 1)
+        return Source(decision=len(self.decisions) - 1)
 
-    def width(self, setting: Setting[Any], name: str) -> _Source:
+    def width(self, setting: Setting[Any], name: str) -> Source:
         """The same of a width, which the multiplier applies to."""
         widest, most = max(setting.choice), max(self.file.width_multiplier.choice)
         if widest * most > MAX_DIMENSION:
@@ -180,7 +150,7 @@ class _Expansion:
             )
         return replace(self.source(setting, name), times=self.times, divisor=self.file.round_to or 8)
 
-    def stage(self, place: str, stage: Stage, in_width: _Source, shrink: int) -> _Source:
+    def stage(self, place: str, stage: Stage, in_width: Source, shrink: int) -> Source:
         """Add a stage's decisions and slots; returns where its output width comes from."""
         if not self.edges.keys().isdisjoint(stage.block.choice):
             return self.cells(place, stage, in_width, shrink)
@@ -194,7 +164,7 @@ class _Expansion:
         for position in range(max(stage.depth.choice)):
             name, first = f"{stage.name}.layer{position + 1}", position == 0
             own = self.sources({"block": stage.block, **settings}, "layer", name)
-            plan = _Plan(
+            plan = Plan(
                 file=self.file,
                 blocks=blocks,
                 sources={"activation": self.activation, **shared, **own},
@@ -209,7 +179,7 @@ class _Expansion:
             self.slot(name, plan.origins(), plan.layers)
         return out_width
 
-    def cells(self, place: str, stage: Stage, in_width: _Source, shrink: int) -> _Source:
+    def cells(self, place: str, stage: Stage, in_width: Source, shrink: int) -> Source:
         """Add the one slot of a stage of cells: equal ones, one behind the other."""
         name, *others = stage.block.choice
         if others or stage.settings or not stage.depth.fixed or not stage.width.fixed:
@@ -223,7 +193,7 @@ class _Expansion:
         own = self.edges[name]
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
-            height, across = _size(self.resolution.value(chosen), shrink)
+            height, across = size_left(self.resolution.value(chosen), shrink)
             width = in_width.value(chosen)
             ops = tuple(source.value(chosen) for source in own.values())
             there = {edge: op for edge, op, alive in zip(own, ops, live(ops), strict=True) if alive}
@@ -234,7 +204,7 @@ class _Expansion:
         self.slot(stage.name, (*own.values(), in_width, self.activation, self.resolution), layers)
         return in_width
 
-    def sources(self, settings: Mapping[str, Setting[Any]], per: str, name: str) -> dict[str, _Source]:
+    def sources(self, settings: Mapping[str, Setting[Any]], per: str, name: str) -> dict[str, Source]:
         """Where those settings come from that are chosen for a stage, or for one of its layers."""
         return {
             setting: self.source(options, f"{name}.{setting}")
@@ -269,21 +239,21 @@ class _Expansion:
         if not stage.depth.fixed and any(block.kind == "identity" for block in blocks.values()):
             raise SpaceError(f"{place}.depth: a stage chooses its depth or offers a skip (identity), not both.")
 
-    def slot(self, name: str, origins: Iterable[_Source], layers: Callable[[Mapping[int, Option]], Any]) -> None:
+    def slot(self, name: str, origins: Iterable[Source], layers: Callable[[Mapping[int, Option]], Any]) -> None:
         """Add a slot that depends on these."""
         axes = tuple(sorted(set().union(*(source.decisions for source in origins))))
         self.slots.append(Slot(name, axes, lambda *options: layers(dict(zip(axes, options, strict=True)))))
 
-    def head(self, in_width: _Source, shrink: int) -> None:
+    def head(self, in_width: Source, shrink: int) -> None:
         head, resolution = self.file.head, self.resolution
         file = self.file
         ending = Ending(file.head_after_pool, file.head_bias, file.classifier_bias, file.head_norm)
         ending.check(head.width.choice)
         mid = self.width(head.width, "head.width")
-        activation = self.activation if head.activation is None else _Source(head.activation)
+        activation = self.activation if head.activation is None else Source(head.activation)
 
         def layers(chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
-            height, width = _size(resolution.value(chosen), shrink)
+            height, width = size_left(resolution.value(chosen), shrink)
             return (
                 shared_layer(
                     **ending.settings(mid.value(chosen), activation.value(chosen)),
@@ -295,85 +265,6 @@ class _Expansion:
             )
 
         self.slot("head", (in_width, mid, activation, resolution), layers)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """One layer of a stage: where each of its settings comes from."""
-
-    file: SpaceFile
-    blocks: Mapping[str, Block]
-    sources: Mapping[str, _Source]
-    depth: _Source | None
-    """None: the layer is always there."""
-    position: int
-    in_width: _Source
-    out_width: _Source
-    resolution: _Source
-    stride: int
-    shrink: int
-
-    def origins(self) -> Iterator[_Source]:
-        yield from (*self.sources.values(), self.in_width, self.out_width, self.resolution)
-        if self.depth is not None:
-            yield self.depth
-
-    def layers(self, chosen: Mapping[int, Option]) -> tuple[Layer, ...]:
-        """The layer for these options; none where the depth leaves it out."""
-        if self.depth is not None and self.depth.value(chosen) <= self.position:
-            return ()
-        block = self.blocks[self.sources["block"].value(chosen)]
-        into, out = self.in_width.value(chosen), self.out_width.value(chosen)
-        if block.kind == "identity" and self.stride == 1 and into == out:
-            return ()
-        settings = {name: source.value(chosen) for name, source in self.sources.items()}
-        size = _size(self.resolution.value(chosen), self.shrink)
-        return (_layer(self.file, block, settings, into, out, self.stride, size),)
-
-
-def _layer(
-    file: SpaceFile,
-    block: Block,
-    settings: Mapping[str, Any],
-    into: int,
-    out: int,
-    stride: int,
-    size: tuple[int, int],
-) -> Layer:
-    """The layer that a candidate is where its stage has these settings."""
-    kind, same = block.kind, stride == 1 and into == out
-    base = out if inside(kind) else into
-    given = {**DEFAULTS, "se_gate": file.se_gate, **OWN_DEFAULTS.get(kind, {}), **settings, **block.settings}
-    if kind == "mbconv" and block.expand == "needed" and given["expansion"] == 1:
-        kind = "sepconv"
-    mid = _rounded(given["expansion"] * base, file.round_to) if expands(kind) else into
-    given |= {
-        "out_channels": out,
-        "mid_channels": mid,
-        "se_channels": _squeezed(file, given["se"], base, mid),
-        "rank_channels": _rounded(given.get("rank", 0) * out, file.round_to),
-        "residual": given["residual"] and same,
-        "projection": given.get("projection", False) and not same,
-    }
-    if not given["se_channels"]:
-        given.pop("se_gate", None)
-    if stride == 1:
-        given.pop("anti_alias", None)
-    if kind == "mqa" and given.get("key_stride", 1) == 1:
-        given["kernel"] = 1
-    fields = {name: given[name] for name in columns_of(block_class(kind)) if name in given}
-    return shared_layer(kind=kind, in_channels=into, height=size[0], width=size[1], **{**fields, "stride": stride})
-
-
-def _squeezed(file: SpaceFile, ratio: float, into: int, mid: int) -> int:
-    """Inner width of squeeze-and-excitation."""
-    if file.se_from == "mid" and ratio:
-        return make_divisible(mid * ratio, file.round_to or 8)
-    return make_divisible(into * ratio, file.round_to) if file.round_to and ratio else int(ratio * into)
-
-
-def _rounded(width: float, divisor: int | None) -> int:
-    return make_divisible(width, divisor) if divisor else round(width)
 
 
 def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[Any]]) -> None:
@@ -392,12 +283,6 @@ def _check(place: str, blocks: Iterable[Block], written: Mapping[str, Sequence[A
                     column.check(kind, option)
                 except ArchitectureError as problem:
                     raise SpaceError(f"{place}.{name}: {problem}") from None
-
-
-def _size(resolution: int | tuple[int, int], shrink: int) -> tuple[int, int]:
-    """Height and width that are left."""
-    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
-    return -(-height // shrink), -(-width // shrink)
 
 
 def _flat(choices: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Option]]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import nas.tables.write
 from nas.blocks import Layer
-from nas.cli.screen import estimate_summary, search_summary, table_line, table_summary
+from nas.cli.screen import estimate_summary, search_summary
+from nas.cli.screen_tables import table_line, table_summary
 from nas.errors import TableError
 from nas.runs.result import Result
 from nas.system.places import shipped_folder

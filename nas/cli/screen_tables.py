@@ -1,0 +1,143 @@
+"""What a person reads of latency tables on the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.blocks.layer import Layer
+from nas.cli.screen import aligned, checked
+from nas.tables.header import DeviceHeader
+from nas.tables.rows import PROVENANCES
+from nas.tables.table import LatencyTable, describe
+
+
+def table_line(table: LatencyTable) -> str:
+    """One table in a list."""
+    checked = "".join(
+        f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
+        for error in table.header.error.checks
+    )
+    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}"
+
+
+def table_summary(table: LatencyTable) -> str:
+    """The main entries of a table's header."""
+    header = table.header
+    return aligned(
+        [
+            ("table", f"{table.name} · {table.path}"),
+            ("device", _device(header.device)),
+            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
+            ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
+            ("measured", f"{header.date} · {header.estimator}"),
+            ("rows", _rows(table)),
+            *(line for error in header.error.checks for line in checked(error.model_dump(), in_full=True)),
+            ("between", _between(table)),
+            ("source", header.source),
+            ("licence", header.licence or "own measurement"),
+            ("sha256", table.fingerprint),
+        ]
+    )
+
+
+def added_summary(result: Mapping[str, Any]) -> str:
+    """A table that was taken in."""
+    where = f"{result['name']} · {result['path']}" + ("" if result["added"] else " · it was there already")
+    networks = f" · {result['networks']} whole networks" if result["networks"] else ""
+    return aligned([("table", where), ("rows", f"{result['rows']}{networks}"), ("sha256", result["fingerprint"])])
+
+
+def imported_summary(result: Mapping[str, Any]) -> str:
+    """A table that was made of another program's, and what of that has no equal."""
+    left = result["left_out"].items()
+    rows = " and ".join(f"{count} {name}" for name, count in result["rows"].items())
+    lines = [
+        ("table", f"{result['name']} · {result['path']}"),
+        ("rows", f"{rows}, of {result['entries']} entries"),
+        *(("left out", f"{each['count']} {kind}, the first is {each['first']}") for kind, each in left),
+        ("sha256", result["fingerprint"]),
+        ("use it", f"nas estimate NET --target {shlex.quote(str(Path(result['path']).absolute()))}"),
+    ]
+    return aligned(lines)
+
+
+def diff_summary(result: Mapping[str, Any]) -> str:
+    """How two tables differ."""
+    rows = result["rows"]
+    lines = [(side.upper(), "{name} · {path} · {device}".format(**result[side])) for side in "ab"]
+    lines.append(("rows", f"{rows['both']} in both, {rows['only_a']} only in A, {rows['only_b']} only in B"))
+    if result["ratio"] is not None:
+        lines.append(("ratio", f"B / A {result['ratio']:.4f} in the middle"))
+    if result["agreeing_pct"] is not None:
+        lines.append(("agreeing", f"{result['agreeing_pct']:.1f} % within 2 % and their spreads"))
+    for number, row in enumerate(result["largest"]):
+        change = "" if row["ratio"] is None else f"{100 * (row['ratio'] - 1):>+9.1f} %"
+        figures = f"{row['a_ms']:>10.4f} → {row['b_ms']:<9.4f} ms{change}{'' if row['agrees'] else ' !'}"
+        lines.append(("largest" if not number else "", f"{figures:<40} {describe(Layer(**row['layer']))}"))
+    lines += [("note" if not number else "", note) for number, note in enumerate(result["notes"])]
+    return aligned(lines)
+
+
+def merge_summary(result: Mapping[str, Any]) -> str:
+    """A table that was merged from two."""
+    rows = result["rows"]
+    lines = [
+        ("table", f"{result['name']} · {result['path']}"),
+        ("rows", f"{rows['all']}: {rows['both']} of both, {rows['only_a']} of A, {rows['only_b']} of B"),
+        *(("note" if not number else "", note) for number, note in enumerate(result["notes"])),
+        ("sha256", result["fingerprint"]),
+    ]
+    return aligned(lines)
+
+
+def check_summary(result: Mapping[str, Any]) -> str:
+    """Errors of a table."""
+    lines = [("table", f"{result['table']} · {result['rows']} rows"), *checked(result.get("networks_error"))]
+    known = len(lines)
+    for name, value in result["leave_one_stage_out"].items():
+        lines.append(
+            ("left out" if len(lines) == known else "", f"{name.removesuffix('_pct').replace('_', ' ')}  {value} %")
+        )
+    if not result["whole_networks"]:
+        return aligned([*lines, ("networks", "no published ones are in its header")])
+    lines.append(("networks", f"{'published':>34} ms   table ms    error"))
+    for network in result["whole_networks"]:
+        lines.append(
+            (
+                "",
+                f"{network['name']:<24}{network['published_ms']:>10.1f}{network['table_ms']:>14.1f}"
+                f"{network['error_pct']:>+9.1f} %",
+            )
+        )
+    lines.append(("", f"mean {result['mape_pct']:.1f} %, worst {result['worst_pct']:.1f} %"))
+    for number, (source, scale) in enumerate(result["source_scales"].items()):
+        lines.append(("scales" if not number else "", f"{scale['scale']:.3f} not applied · {source}"))
+    return aligned(lines)
+
+
+def _device(device: DeviceHeader) -> str:
+    memory = None if device.memory_mb is None else f"{device.memory_mb:,} MB"
+    known = (device.model, device.soc, device.cores, device.architecture, memory, device.provider, device.system)
+    parts = [*known, device.governor, "emulated" if device.emulated else None]
+    return " · ".join(str(part) for part in parts if part)
+
+
+def _rows(table: LatencyTable) -> str:
+    counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
+    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+
+
+def _between(table: LatencyTable) -> str:
+    """What answers where there is no row."""
+    if table.whole is not None:
+        return "an additive fit to these networks"
+    return "a block model answers within its range" if table.model else "nothing: only rows answer"
+
+
+def profile_summary(table: LatencyTable, use: str) -> str:
+    """A table that was just made, and the command that uses it."""
+    return table_summary(table) + aligned([("use it", use)])
