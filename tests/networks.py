@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import gcd
 from typing import Any
@@ -14,6 +15,8 @@ from torch import nn
 from nas.blocks import Architecture, Layer
 from nas.blocks.cell import EDGES, MOST_NODES, edges
 from nas.blocks.layer import ACTIVATIONS, GATES, PADDINGS
+from nas.errors import ArchitectureError
+from nas.runs.proportions import scaled
 
 CONVENTIONS = st.fixed_dictionaries(
     {
@@ -207,3 +210,20 @@ def picture(architecture: Architecture, batch: int = 2, seed: int = 0) -> torch.
     """A random input, N,C,H,W."""
     shape = (batch, architecture.channels, architecture.height, architecture.width)
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
+
+
+def scaled_or_told(whole: Architecture, width: float, depth: float = 1.0) -> Architecture | None:
+    """The network scaled; None where it says that one of two kinds has no such width: a shift needs a channel for each
+    place of its kernel, and a mixconv of one kernel has other groups at its ends."""
+    try:
+        return scaled(whole, width, depth)
+    except ArchitectureError as problem:
+        told = re.match(r"Layer \d+ \((shift|mixconv)\) cannot .*: A (shift moves|mixconv layer of one)", str(problem))
+        if told is None:
+            raise
+        found = [layer for layer in whole.layers if layer.kind == told[1]]
+        if told[1] == "shift":
+            assert any(width * layer.mid_channels < layer.kernel**2 + 8 for layer in found)
+        else:
+            assert any(layer.groups > 1 or layer.project_groups > 1 for layer in found)
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
@@ -57,6 +58,7 @@ class NormAct:
     """Those of what comes in."""
     stride: int = 1
     activation: Activation = "relu"
+    keeps_width: ClassVar[bool] = True
 
     def write(self, g: Graph, x: Wire) -> Wire:
         if self.stride != 1 or x.channels != self.out_channels:
