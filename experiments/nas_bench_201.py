@@ -32,6 +32,7 @@ import click
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from pieces import by_task
 
 from nas.accuracy.tabular import load_tabular
 from nas.controllers import CONTROLLERS, make_controller
@@ -155,7 +156,7 @@ def main(seeds: int, bounded: int, controllers: str, out: Path) -> None:
     space = load_space("nas-bench-201")
     networks = space.enumerate()
     of_kinds = {False: list(tasks(space, networks, False)), True: list(tasks(space, networks, True))}
-    done = _read(out)
+    done = by_task(out)
     for seed in range(max(seeds, bounded)):
         for kind, most in ((False, seeds), (True, bounded)):
             for task in of_kinds[kind] if seed < most else []:
@@ -168,13 +169,7 @@ def main(seeds: int, bounded: int, controllers: str, out: Path) -> None:
     free = {task.name: {"best": float(task.worth.max())} for task in of_kinds[False]}
     best = {task.name: {"bound_ms": task.bound_ms, "best": float(task.worth.max())} for task in of_kinds[True]}
     told = {"after": AFTER, "optuna": optuna.__version__, "tasks": free | best}
-    print(json.dumps(told | summary(list(_read(out).values())), indent=1))
-
-
-def _read(out: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
-    lines = out.read_text().splitlines() if out.exists() else []
-    results = [json.loads(line) for line in lines]
-    return {(result["controller"], result["task"], result["seed"]): result for result in results}
+    print(json.dumps(told | summary(list(by_task(out).values())), indent=1))
 
 
 if __name__ == "__main__":

@@ -80,3 +80,10 @@ def typed(*words: object, again: Sequence[object] = ()) -> dict[str, Any]:
     if found.returncode:
         raise RuntimeError(f"nas {' '.join(line)} ended with {found.returncode}.")
     return dict(json.loads(found.stdout))
+
+
+def by_task(out: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Results of controllers, a JSON object a line, by controller, task and seed."""
+    lines = out.read_text().splitlines() if out.exists() else []
+    results = [json.loads(line) for line in lines]
+    return {(result["controller"], result["task"], result["seed"]): result for result in results}

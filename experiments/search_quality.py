@@ -36,6 +36,7 @@ import click
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from pieces import by_task
 
 from nas.accuracy.tabular import load_tabular
 from nas.controllers import CONTROLLERS
@@ -231,7 +232,7 @@ def main(data: Path, seeds: int, controllers: str, out: Path, pace_only: bool) -
     if pace_only:
         print(json.dumps(pace(space, networks, trainings.mean(axis=1)), indent=1))
         return
-    done = _read(out)
+    done = by_task(out)
     for seed in range(seeds):
         for name in names:
             for task in TASKS:
@@ -240,7 +241,7 @@ def main(data: Path, seeds: int, controllers: str, out: Path, pace_only: bool) -
                     with out.open("a") as file_:
                         file_.write(json.dumps(result) + "\n")
                     click.echo(f"{name} {task} {seed}: {result['regret']} {result['median_ms']} ms", err=True)
-    chosen = [result for key, result in _read(out).items() if key[0] in names and key[2] < seeds]
+    chosen = [result for key, result in by_task(out).items() if key[0] in names and key[2] < seeds]
     print(
         json.dumps(
             {
@@ -252,12 +253,6 @@ def main(data: Path, seeds: int, controllers: str, out: Path, pace_only: bool) -
             indent=1,
         )
     )
-
-
-def _read(out: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
-    lines = out.read_text().splitlines() if out.exists() else []
-    results = [json.loads(line) for line in lines]
-    return {(result["controller"], result["task"], result["seed"]): result for result in results}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,17 @@ from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
 
+def norm_weights(channels: int) -> dict[str, Weight]:
+    """Tensors of a batch normalisation that is called `norm`."""
+    out = (channels,)
+    return {
+        "norm.weight": Weight(out, "o", start=1.0, masked="o"),
+        "norm.bias": Weight(out, "o", masked="o"),
+        "norm.running_mean": Weight(out, "o", trained=False),
+        "norm.running_var": Weight(out, "o", start=1.0, trained=False),
+    }
+
+
 @dataclass(frozen=True)
 class _Convolution(Op):
     """What all convolutions have.
@@ -141,16 +152,9 @@ class Conv(_Convolution):
         return {"": replace(self, activation="none", norm=False), "_norm": EvoNorm(self.out_channels)}
 
     def weights(self) -> Mapping[str, Weight]:
-        out = (self.out_channels,)
         if not self.norm:
             return {"conv.weight": self._kernel(masked="ok")}
-        return {
-            "conv.weight": self._kernel(masked="k"),
-            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
-            "norm.bias": Weight(out, "o", masked="o"),
-            "norm.running_mean": Weight(out, "o", trained=False),
-            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
-        }
+        return {"conv.weight": self._kernel(masked="k"), **norm_weights(self.out_channels)}
 
     def deployed(self) -> Mapping[str, tuple[int, ...]]:
         """See `Op`. Normalisation is folded: what is left of it is a bias."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.blocks.convolution import BiasConv, Conv
+from nas.blocks.convolution import BiasConv, Conv, norm_weights
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
@@ -33,13 +33,7 @@ class Norm(Op):
         return 0
 
     def weights(self) -> Mapping[str, Weight]:
-        out = (self.channels,)
-        return {
-            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
-            "norm.bias": Weight(out, "o", masked="o"),
-            "norm.running_mean": Weight(out, "o", trained=False),
-            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
-        }
+        return norm_weights(self.channels)
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (value,) = values

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from nas.blocks.convolution import norm_weights
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
@@ -130,14 +131,8 @@ class LineConv(Op):
         return shape
 
     def weights(self) -> Mapping[str, Weight]:
-        out, kernel = (self.channels,), (self.kernel, 1) if self.vertical else (1, self.kernel)
-        return {
-            "conv.weight": Weight((self.channels, 1, *kernel), "o...", gain=1.0),
-            "norm.weight": Weight(out, "o", start=1.0, masked="o"),
-            "norm.bias": Weight(out, "o", masked="o"),
-            "norm.running_mean": Weight(out, "o", trained=False),
-            "norm.running_var": Weight(out, "o", start=1.0, trained=False),
-        }
+        kernel = (self.kernel, 1) if self.vertical else (1, self.kernel)
+        return {"conv.weight": Weight((self.channels, 1, *kernel), "o...", gain=1.0), **norm_weights(self.channels)}
 
     def deployed(self) -> Mapping[str, tuple[int, ...]]:
         """See `Op`. Normalisation is folded: what is left of it is a bias."""

@@ -11,44 +11,9 @@ from nas.blocks.attention import LayerScale
 from nas.blocks.convolution import Conv
 from nas.blocks.elementwise import Norm
 from nas.blocks.graph import Graph, Wire
-from nas.blocks.op import OnnxGraph, Op, Shape, Weight
+from nas.blocks.op import OnnxGraph, Op, Shape
 from nas.blocks.shortcut import added
 from nas.errors import ArchitectureError
-
-
-@dataclass(frozen=True)
-class Projection(Op):
-    """A 1×1 convolution with neither bias nor normalisation."""
-
-    in_channels: int
-    out_channels: int
-
-    module: ClassVar[str] = "nas.blocks.multi_query_modules:Projection"
-    sizes: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels")
-
-    def shape(self, *inputs: Shape) -> Shape:
-        ((channels, height, width),) = inputs
-        if channels != self.in_channels:
-            raise ArchitectureError(f"A projection of {self.in_channels} channels does not take {channels}.")
-        return self.out_channels, height, width
-
-    def weights(self) -> Mapping[str, Weight]:
-        return {"weight": Weight((self.out_channels, self.in_channels, 1, 1), "oi..", gain=1.0)}
-
-    def macs(self, *inputs: Shape) -> int:
-        return self.in_channels * prod(self.shape(*inputs))
-
-    def work(self, *inputs: Shape) -> Mapping[str, int]:
-        return {
-            "operators": 1,
-            "weights": self.in_channels * self.out_channels,
-            "dense": self.macs(*inputs),
-            "traffic": prod(inputs[0]) + prod(self.shape(*inputs)),
-        }
-
-    def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
-        weight = graph.weight(f"{name}.weight", self.out_channels, self.in_channels, 1, 1)
-        return graph.node("Conv", [*values, weight], kernel_shape=[1, 1])
 
 
 @dataclass(frozen=True)
@@ -138,14 +103,14 @@ class MultiQueryAttention:
             raise ArchitectureError(f"Without a `key_stride`, `kernel` of a mqa layer stays 1, got {self.kernel}.")
         width, size = x.channels, self.key_dim
         normed = g.add("norm", Norm(width), x)
-        query = g.add("query", Projection(width, self.heads * size), normed)
+        query = g.add("query", Conv(width, self.heads * size, norm=False), normed)
         sides = []
         for side in ("key", "value"):
             y = normed
             if self.key_stride > 1:
                 y = g.add(f"{side}_down", Conv(width, width, self.kernel, self.key_stride, width), y)
-            sides.append(g.add(side, Projection(width, size), y))
+            sides.append(g.add(side, Conv(width, size, norm=False), y))
         y = g.add("attend", Attend(self.heads, size), query, *sides)
-        y = g.add("project", Projection(self.heads * size, self.out_channels), y)
+        y = g.add("project", Conv(self.heads * size, self.out_channels, norm=False), y)
         y = g.add("scale", LayerScale(y.channels), y) if self.layer_scale else y
         return added(g, x, y, residual=self.residual, projection=False, stride=1)

@@ -6,13 +6,6 @@ import torch
 from torch import nn
 
 
-class Projection(nn.Conv2d):
-    """A 1×1 convolution with neither bias nor normalisation."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 1, bias=False)
-
-
 class Attend(nn.Module):
     """Attention of several heads of queries over one set of keys and values: N,heads·key_dim,H,W out."""
 

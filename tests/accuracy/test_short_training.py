@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tellers import Said
 
 from nas.accuracy import short_training
 from nas.accuracy.make import Means, make_evaluator
@@ -15,19 +16,6 @@ from nas.data import load_data
 from nas.errors import Diverged, RunError
 from nas.space.load import load_space
 from tests.small_run import SPACE
-
-
-class Said:
-    """A teller that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def test_a_training_that_diverges_counts_as_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sshd import HOST, running_sshd
+from tellers import Said
 
 from nas.devices.device import Device, DeviceInfo, Fault, Plan, Sample
 from nas.devices.pool import FAULTS_IN_A_ROW, Pool
@@ -38,19 +39,6 @@ stages:
   - {name: two, block: mbconv, width: 48, stride: 2, kernel: {choice: [3, 5]}, expansion: {choice: [2, 4]}}
 head: {width: 64}
 """
-
-
-class Said:
-    """A teller that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @pytest.fixture(scope="module")

@@ -40,20 +40,6 @@ class Scripted:
         self.closed += 1
 
 
-class Said:
-    """A teller that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.steps: list[tuple[int, int]] = []
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        self.steps.append((done, total))
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-
 def faults_at(*numbers: int) -> Act:
     def act(number: int, sample: Sample) -> Sample:
         if number in numbers:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted import Said, Scripted
+from scripted import Scripted
+from tellers import Said
 
 from nas.devices.fake import Fake
 from nas.errors import NasError, TableError

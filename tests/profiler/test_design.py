@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted import Said, Scripted
+from scripted import Scripted
+from tellers import Said
 
 from nas.blocks.layer import Layer, shared_layer
 from nas.devices.device import Plan, Remark, Sample

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from scripted import Said, Scripted
+from scripted import Scripted
+from tellers import Said
 
 from nas.blocks.layer import KEY_COLUMNS
 from nas.devices.device import Fault, Sample

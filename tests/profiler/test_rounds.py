@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import Act, Said, Scripted, faults_at, small_chains
+from scripted import Act, Scripted, faults_at, small_chains
+from tellers import Said
 
 from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
 from nas.devices.hosted import Hosted, Runner

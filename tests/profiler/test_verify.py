@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.random import Generator
-from scripted import Said, Scripted
+from scripted import Scripted
+from tellers import Said
 
 from nas.devices.device import Fault, Sample
 from nas.devices.fake import work_ns

@@ -31,14 +31,7 @@ TIGHT, WIDE = ["--latency", "30us"], ["--latency", "300us"]
 """Too little for any published network, and enough for one."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Pictures and the table of the small space are shared by the tests here, and with nobody else."""
-    folder = str(tmp_path_factory.mktemp("cache"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", folder)
-        patch.setenv("XDG_DATA_HOME", folder)
-        yield
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 @pytest.fixture

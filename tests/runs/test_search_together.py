@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +56,7 @@ t.WeightTraining.step = step
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Pictures and the table of the small space are shared by the tests here, and with nobody else."""
-    folder = str(tmp_path_factory.mktemp("cache"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", folder)
-        patch.setenv("XDG_DATA_HOME", folder)
-        yield
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 @pytest.fixture

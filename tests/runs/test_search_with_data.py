@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,7 @@ ENTRY = "import sys, nas.training.stepper as s; s.CHECKPOINT_SECONDS = 0.0; from
 """A checkpoint after every step, so that a test need not wait for one."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded pictures are shared by the tests here, and with nobody else."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

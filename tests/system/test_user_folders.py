@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tellers import Said
 
 from nas.accuracy.zero_cost import SAMPLE, ZeroCost
 from nas.cli import cli
 from nas.data import DataError, load_data
 from nas.errors import NasError
 from nas.space.load import load_space
-from nas.system.teller import Silent
 from nas.system.user_folders import cache_folder, config_folder, data_folder
 
 FOLDERS = {
@@ -108,14 +108,6 @@ def test_proxies_are_measured_without_a_place_to_keep_them(nobody: None, tmp_pat
     sample, _ = ZeroCost(load_space("nas-bench-macro"), ["macs"]).sample
     assert len(sample) == SAMPLE
     assert list(tmp_path.iterdir()) == []
-
-
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def test_pictures_in_a_home_folder_that_nobody_knows(nobody: None) -> None:

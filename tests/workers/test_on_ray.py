@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from searches import SPACE, content, ended, start, trained, wait_for
+from tellers import Said
 from two_nodes import TwoNodes, two_nodes
 
 from nas.errors import Interrupted, NasError
@@ -21,19 +22,6 @@ from nas.runs.heat import Heat
 from nas.workers import check_workers, make_workers
 
 SEARCH = ("--accuracy", "train:2", "--budget", "8", "--batch", "4", "--seed", "3")
-
-
-class Said:
-    """A teller that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @pytest.fixture(scope="module")
