@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nas.blocks.block import Activation
 from nas.blocks.convolution import Conv
@@ -26,6 +27,7 @@ class Tucker:
     residual: bool = False
     projection: bool = False
     """As of inverted bottlenecks."""
+    parts: ClassVar[tuple[str, ...]] = ("rank_channels",)
 
     def write(self, g: Graph, x: Wire) -> Wire:
         act = self.activation

@@ -162,9 +162,8 @@ def _layer(layer: Layer, given: tuple[int, ...], width: float, in_eights: bool) 
             changes["se_channels"] = make_divisible(mid / 4) if in_eights else max(1, kept)
     for name in getattr(layer.block, "parts", ()):
         part, whole = getattr(layer, name), changes["out_channels"]
-        changes[name] = min(whole - 1, max(1, round(part * whole / layer.out_channels))) if part else 0
-    if "rank_channels" in columns:
-        changes["rank_channels"] = _times(layer.rank_channels, changes["out_channels"] / layer.out_channels)
+        most = whole - (part < layer.out_channels)  # what is less than all of it stays less
+        changes[name] = min(most, max(1, round(part * whole / layer.out_channels))) if part else 0
     if layer.groups > 1:
         most, common = (now, now) if depthwise else (layer.groups, gcd(now, *changes.values()))
         changes["groups"] = max(n for n in range(1, most + 1) if common % n == 0)
