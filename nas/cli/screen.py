@@ -47,6 +47,10 @@ def search_summary(result: Result, run: Path) -> str:
     if result.measured:
         missed = " · MISSED the bound" if result.measured.misses(bound) else ""
         lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))
+    if result.int8 is not None:
+        from nas.export.int8 import int8_lines
+
+        lines += int8_lines(result.int8)
     for number, (name, reference) in enumerate(result.references.items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
     if result.proof:
@@ -133,7 +137,7 @@ def verify_summary(result: Mapping[str, Any], tolerance_pct: float) -> str:
     if result["latency_ms"] is None:
         clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
         busy = f" · too busy: measure again, as {result['too_busy']}" if "too_busy" in result else ""
-        return aligned([("measured", clock + busy), ("table", f"none: {result['why']}")])
+        return aligned([("measured", clock + _beside_float(result) + busy), ("table", f"none: {result['why']}")])
     lines = [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
     if "too_busy" not in result:
         off = result["error_pct"]
@@ -154,6 +158,7 @@ def measured_line(result: Mapping[str, Any]) -> str:
         f"table {result['latency_ms']:.2f} ms · measured {result['measured_ms']:.2f} ± "
         f"{result['measured_halfwidth_ms']:.2f} ms ({result['error_pct']:+.1f} %)"
     )
+    line += _beside_float(result)
     if result["drift_pct"]:
         slower = "slower" if result["drift_pct"] > 0 else "faster"
         line += (
@@ -161,6 +166,15 @@ def measured_line(result: Mapping[str, Any]) -> str:
             f"{result['raw_ms']:.2f} ms by the clock"
         )
     return line
+
+
+def _beside_float(result: Mapping[str, Any]) -> str:
+    """How a network in another precision compares with itself in float32."""
+    if not result.get("float32_ms"):
+        return ""
+    ratio = result["raw_ms"] / result["float32_ms"]
+    than = f"slower here by {ratio:.1f}x than" if ratio > 1 else f"{ratio:.2f} times the time of"
+    return f" · {than} itself in float32"
 
 
 def space_summary(space: Space) -> str:

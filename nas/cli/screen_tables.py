@@ -32,6 +32,7 @@ def table_summary(table: LatencyTable) -> str:
             ("device", _device(header.device)),
             ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
+            *([("int8", header.beside_float.told)] if header.beside_float else []),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in checked(error.model_dump(), in_full=True)),

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
+from nas.cli.output import (
+    ScreenTeller,
+    json_option,
+    precision_option,
+    print_json,
+    resolution_option,
+    show,
+    strides_option,
+)
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space_names, space_path
@@ -50,6 +58,7 @@ from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
 @resolution_option
 @strides_option
+@precision_option
 @click.option("--proxy-resolution", type=int, metavar="PX", help="Of the pictures that a supernet is trained on.")
 @click.option("--skip-broken", is_flag=True, default=None, help="Leave broken pictures out.")
 @click.option(
@@ -133,7 +142,7 @@ def search(
                 raise NasError(f"--{name} is required, for example: nas search --space mobile --target pixel-cpu")
         request = Request(**asked)
         space_path(request.space)  # names that nothing answers to are refused before anything is written
-        check_target(request.target)
+        check_target(request.target, request.precision)
         run = Run.create(out, request)
 
     with ScreenTeller("search") as teller:

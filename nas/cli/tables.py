@@ -63,7 +63,7 @@ def table_show(name: str, as_json: bool) -> None:
 
     found = load_table(named_table(name))
     if as_json:
-        later = {"whole"} if found.header.whole is None else set()  # what version 0.1 did not know is not said to lack
+        later = {name for name in ("whole", "beside_float") if getattr(found.header, name) is None}  # unknown in 0.1
         header = found.header.model_dump(mode="json", exclude=later)
         print_json({"header": header, "rows": len(found.keys), "fingerprint": found.fingerprint})
     else:
@@ -91,9 +91,10 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     if found.header.target is not None and (space or found.header.space):
         from nas.profiler.bench import attached
         from nas.profiler.check import measured_error
+        from nas.space.adapt import FLOAT, precise
         from nas.space.load import load_space
 
-        drawn = load_space(space or found.header.space or "")
+        drawn = load_space(space or precise(found.header.space or "", FLOAT), precision=found.precision)
         with ScreenTeller("check") as teller, attached(found.header.target) as device:
             result["networks_error"] = measured_error(found, drawn, device, seed, teller).model_dump()
     show_result(result, check_summary, as_json)

@@ -38,6 +38,8 @@ DEVICES = {
 """The one place where kinds of devices are registered: what makes one, a function of a `DeviceName` and
 `nas.devices.find.Ways`, read when it is used."""
 DEVICE_KINDS = tuple(DEVICES)
+EIGHT_BIT_KINDS = ("cpu", "ssh", "fake")
+"""Kinds that take models in 8 bits."""
 _WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[!-~]{0,180}))?")
 _ADB = re.compile(r"(?P<kind>adb):(?P<rest>[!-~](?:[ -~]{0,178}[!-~])?)")
 """adb's names of phones over Wi-Fi may hold spaces: `adb-XXXX (2)._adb-tls-connect._tcp`."""

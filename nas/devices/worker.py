@@ -103,7 +103,8 @@ class Session:
         if used != provider:
             raise RuntimeError(f"{name} ran on {used} instead of {provider}")
         size = int(np.prod(shape))
-        picture = np.resize(data, size).reshape(shape).astype(np.float32)
+        data = data.view(np.uint8) if "uint8" in self.session.get_inputs()[0].type else data
+        picture = np.resize(data, size).reshape(shape)
         where = "cuda" if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") else "cpu"
         self.binding = self.session.io_binding()
         self.input = ort.OrtValue.ortvalue_from_numpy(picture, where, 0)

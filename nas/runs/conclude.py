@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from nas.blocks.architecture import Architecture
 from nas.cost.cost import COSTS, by_key
 from nas.cost.front import pareto_front
 from nas.cost.recount import differences
-from nas.formats.winner import export
+from nas.formats.winner import Origin, export
 from nas.runs.doubts import doubts
 from nas.runs.inheriting import Inheriting
 from nas.runs.ledger import Ledger
@@ -24,6 +25,7 @@ from nas.runs.result import CLOCK, Accuracy, Chosen, Found, Measured, NetworksEr
 from nas.runs.run import Run
 from nas.runs.search_method import Searched
 from nas.runs.solver_search import prove
+from nas.space.adapt import FLOAT
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
 from nas.system.teller import Teller
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 Verified = Callable[[Architecture], dict[str, Any]]
 """Measures a network on the device that was searched for: see `nas.profiler.verify.verify`."""
+Quantise = Callable[[Architecture, Origin, Path], tuple[list[Path], dict[str, Any]]]
+"""Writes a network with weights in 8 bits into a folder: see `nas.export.int8.to_int8`."""
 
 
 def conclude(
@@ -46,10 +50,12 @@ def conclude(
     verified: Verified | None = None,
     chosen: Chosen | None = None,
     course: Course | None = None,
+    quantise: Quantise | None = None,
 ) -> Result:
     """Write front.csv and winner/ from the ledger alone; returns the content of result.json. `evaluated` are new in
     what was `searched` now; the winner is measured where `verified` is given; `chosen` is what accuracy it was by;
-    on a `course` the best are raced first, and the race has the winner.
+    on a `course` the best are raced first, and the race has the winner; one with weights is written in 8 bits where
+    `quantise` is given.
 
     Raises `Unattainable` where nothing evaluated meets all bounds.
     """
@@ -122,12 +128,22 @@ def conclude(
         skipped=notes.append,
         **inherited,
     )
+    int8 = None
+    if quantise is not None and inherited:
+        origin = Origin(None, space.name, metrics, run.request.seed, **inherited)
+        more, int8 = quantise(architecture, origin, run.path / "winner")
+        exported += more
+    if space.precision != FLOAT:
+        notes.append(f"accuracies are of networks in float32: {space.precision} loses some")
     known = space.encode(list(space.references.values()))
     references = _found(problem, known, objective.accuracy(known))
     error, others = problem.table.checked_on(space), problem.table.checked_spaces
     further: dict[str, Any] = {"checked_on": others} if error is None and others else {}
     if chosen is not None:
         further["chosen"] = chosen
+    if int8 is not None:
+        further["int8"] = int8
+    beside = None if measured is None else Measured(**measured).float32_ratio
     return Result(
         space=space.name,
         size=space.size,
@@ -140,7 +156,7 @@ def conclude(
         accuracy=_accuracy(objective.accuracy),
         winner=winner,
         **estimated,
-        doubts=doubts(problem, searched, estimated.get("estimated", winner)),
+        doubts=doubts(problem, searched, estimated.get("estimated", winner), beside),
         measured=None if measured is None else Measured(**measured),
         references=dict(zip(space.references, references, strict=True)),
         front=front,

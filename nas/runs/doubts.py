@@ -22,9 +22,17 @@ class HeldOut(Protocol):
         """Of the pictures."""
 
 
-def doubts(problem: Problem, searched: Searched, winner: Found) -> list[str]:
-    """None where there is nothing to say: then a search may still have been too short, but it cannot be seen."""
+def doubts(problem: Problem, searched: Searched, winner: Found, float32_ratio: float | None) -> list[str]:
+    """None where there is nothing to say: then a search may still have been too short, but it cannot be seen. A winner
+    in another precision takes `float32_ratio` times as long as in float32, where that was measured."""
     found, accuracy, policy = [], problem.objective.accuracy, searched.policy
+    beside = problem.table.header.beside_float
+    ratio = float32_ratio or (beside and beside.ratio) or 0.0
+    if ratio > 1:
+        of = "the winner" if float32_ratio else "its networks"
+        found.append(
+            f"{problem.space.precision} is slower here by {ratio:.1f}x than {of} in float32: leave --precision out"
+        )
     if problem.weights is not None:
         steps, learnt = problem.weights.settings.steps, sum(problem.space.cardinalities > 1)
         if steps < learnt:

@@ -83,7 +83,8 @@ def whole(name: str, problem: Problem, classes: int) -> Architecture:
     if (channels, height) != (network.channels, width):
         raise NasError("it takes square pictures in colour")
     resized = network.resized(height)
-    return replace(resized, layers=(*resized.layers[:-1], resized.layers[-1].changed(out_channels=classes)))
+    classified = replace(resized, layers=(*resized.layers[:-1], resized.layers[-1].changed(out_channels=classes)))
+    return classified.in_precision(problem.space.precision)
 
 
 def entries(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import RunError
 from nas.formats.network_file import read_network
 from nas.runs.request import Request
+from nas.space.adapt import in_precision
 from nas.space.elastic import check_strides, elastic_of
 from nas.space.load import load_space
 from nas.space.space import Space
@@ -35,12 +36,15 @@ FILE = "tuning.json"
 
 def space_of(request: Request, network: Architecture | None = None, classes: int | None = None) -> Space:
     """The space of a request; of a trained `network`, with what its weights say of it."""
+    precision = request.numbers
     if network is None:
-        return load_space(request.space, resolution=request.resolution, strides=request.strides, classes=classes)
+        adapted: dict[str, Any] = {"resolution": request.resolution, "strides": request.strides, "classes": classes}
+        return load_space(request.space, **adapted, precision=precision)
     check_strides(request.strides)
     place = request.space.removeprefix(ELASTIC)
     own = read_network(network_file(place), request.resolution).architecture
-    return elastic_of(network, elastic_name(place), classes, changed=own.height != network.height)
+    found = elastic_of(network, elastic_name(place), classes, changed=own.height != network.height)
+    return in_precision(found, precision)
 
 
 def tuned_in(folder: Path) -> Architecture | None:

@@ -22,7 +22,7 @@ from nas.runs.objective import Objective
 from nas.runs.past import SHARED_SHARE, WHOLE_SHARE, past_of, planned_past, space_of
 from nas.runs.request import Request
 from nas.solvers.exact import evolved
-from nas.space.adapt import options_of
+from nas.space.adapt import FLOAT, in_precision, options_of
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
 from nas.tables.table import LatencyTable, load_table
@@ -187,7 +187,8 @@ def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller
     """Compiled from a table; of one's own table it is told what its rows lack. Raises `LatencyMissing`, with the
     command that measures the rest where there is one."""
     more = ""
-    if table.header.target is not None and (missing := len(table.without_row(space.layers()))):
+    alike = table.precision == space.precision
+    if alike and table.header.target is not None and (missing := len(table.without_row(space.layers()))):
         options = options_of(space.name).split()[1:]
         words = ["nas", "profile", "--space", request.space, *options, "--target", table.header.target]
         measure = shlex.join([*words, "--out", str(table.path)])
@@ -257,4 +258,6 @@ def _weights(
             settings = replace(settings, steps=steps)
         if not request.learns and not RULES.keys() & set(words):
             settings = replace(settings, rule=SHRINKING)
-    return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes, past)
+    return SharedWeights(
+        in_precision(subject.space, FLOAT), data, settings, request.seed, folder, teller, processes, past
+    )

@@ -13,6 +13,7 @@ from nas.cost.cost import COSTS, COUNTS, MOST, counted, split_amount
 from nas.errors import NasError, RunError
 from nas.policies import POLICIES
 from nas.solvers import SOLVERS
+from nas.space.adapt import FLOAT, MEASURED
 from nas.system.lazy import is_own
 from nas.system.places import ELASTIC, is_code
 
@@ -74,6 +75,8 @@ class Request:
     """Of the deployed network, in pixels; None is the space's own."""
     strides: Strides | None = None
     """At that resolution; None is `keep` where two pixels remain of the last feature map, else an error."""
+    precision: str | None = None
+    """Of the deployed network's numbers, by which its latency and memory are told; None is float32."""
     proxy_resolution: int | None = None
     """Of the pictures that a supernet is trained on; None is that of the deployed network."""
     skip_broken: bool = False
@@ -103,6 +106,8 @@ class Request:
         if self.accuracy is not None and not self.own_accuracy:
             _one_of("accuracy", self.accuracy.partition(":")[0], tuple(EVALUATORS), "module:Class")
         self._check_training()
+        if self.precision is not None:
+            _one_of("precision", self.precision, MEASURED)
         if self.latency_ms is not None and self.latency_share is not None:
             raise NasError("The bound on latency is an amount or a share, not both.")
         given = {"latency_ms": self.latency_ms, "latency_share": self.latency_share, "seconds": self.seconds}
@@ -159,6 +164,11 @@ class Request:
             for name in ("proxy_resolution", "skip_broken"):
                 if getattr(self, name):
                     raise NasError(f"--{name.replace('_', '-')} is about pictures, and there is no --data.")
+
+    @property
+    def numbers(self) -> str:
+        """The precision of the deployed network."""
+        return self.precision or FLOAT
 
     @property
     def raced(self) -> int:
@@ -234,7 +244,8 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """The request as a JSON mapping. It says what becomes of strides, as that is not what version 0.1 did."""
-        return asdict(self) | {"strides": self.strides or (None if self.resolution is None else "keep")}
+        told = asdict(self) | {"strides": self.strides or (None if self.resolution is None else "keep")}
+        return told if self.precision else {name: value for name, value in told.items() if name != "precision"}
 
     @classmethod
     def from_json(cls, document: Any) -> Request:

@@ -117,6 +117,13 @@ class Measured(Part):
     drift_pct: float
     too_busy: str | None = None
     """Why that is no verdict: `measured_ms` is then as the clock had it."""
+    float32_ms: float | None = None
+    """The same network in float32 by the clock, beside `raw_ms`; None where it is in float32."""
+
+    @property
+    def float32_ratio(self) -> float | None:
+        """Its time over that in float32."""
+        return None if self.float32_ms is None else self.raw_ms / self.float32_ms
 
     def misses(self, bound_ms: float) -> bool:
         """Whether the winner is slower than a bound, as far as that can be told."""
@@ -289,6 +296,8 @@ class Result(Part):
     doubts: list[str] = []
     """Why the winner means little, a sentence each; see `nas.runs.doubts`."""
     measured: Measured | None = None
+    int8: dict[str, Any] | None = None
+    """Of a winner in 8 bits with weights: its accuracy on test pictures and what `nas.export.int8` chose."""
     references: dict[str, Found]
     front: list[Found]
     """None beats another in both latency and accuracy, fastest first."""

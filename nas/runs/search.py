@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nas.controllers import find_controller
 from nas.devices.names import device_name
 from nas.errors import NasError, RunError
 from nas.policies import check_policy
-from nas.runs.conclude import conclude
+from nas.runs.conclude import Quantise, conclude
 from nas.runs.controller_search import ControllerSearch, Progress
 from nas.runs.ledger import Ledger
 from nas.runs.plan import Plan, stages
@@ -24,13 +25,22 @@ from nas.runs.run import Run
 from nas.runs.search_method import SearchMethod
 from nas.runs.solver_search import SolverSearch
 from nas.runs.together import first_before_others, together
+from nas.space.adapt import EIGHT_BIT
 from nas.space.space import Space
 from nas.system import ranks
+from nas.system.lazy import load
 from nas.system.teller import Silent, Staged, Teller
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.target import target_path
 from nas.workers import make_workers
 
+if TYPE_CHECKING:
+    from nas.blocks.architecture import Architecture
+    from nas.devices.device import Device
+    from nas.formats.winner import Origin
+
+TO_INT8 = "nas.export.int8:to_int8"
+"""Brings torch and ONNX Runtime."""
 Clock = Callable[..., dict[str, Any]]
 """Measures a network beside its table: `nas.profiler.verify.verify` on a device."""
 Measure = Callable[..., Any]
@@ -74,14 +84,17 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
         with first_before_others(team):
             subject = Subject.load(request, teller)
             _check_method(request, subject.space)
+            device: Device | None = None
             clock: Clock | None = None
             several: Measure | None = None
 
             def table() -> LatencyTable:
                 """That of the target; of a device, which is held until the end, measured where there is none yet."""
-                nonlocal clock, several
+                nonlocal device, clock, several
                 if team is None or team.first:
-                    clock, several = stack.enter_context(_device(request, subject.space, teller))
+                    device = stack.enter_context(_device(request, subject.space, teller))
+                if device is not None:
+                    clock, several = _clocks(device, teller)
                 return load_table(target_path(request.target, subject.space.name))
 
             chosen = None
@@ -113,7 +126,8 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                     from nas.runs.race import Course  # brings torch
 
                     course = Course(run.request, problem, subject.data, run.path, opened, teller, several)
-                result = conclude(run, problem, ledger, searched, evaluated, teller, verified, chosen, course)
+                quantise = _quantise(run.request, subject, problem.space, device, teller)
+                result = conclude(run, problem, ledger, searched, evaluated, teller, verified, chosen, course, quantise)
                 run.write("result.json", result.to_json())
                 if course is not None:
                     course.clear()
@@ -142,15 +156,42 @@ def _method(request: Request, problem: Problem, progress: Progress, teller: Tell
 
 
 @contextmanager
-def _device(request: Request, space: Space, teller: Teller) -> Iterator[tuple[Clock | None, Measure | None]]:
-    """Where the target is a device: hold it, measure what its table lacks of the space, and who races and the winner on
-    it in the end. None where it is a table."""
+def _device(request: Request, space: Space, teller: Teller) -> Iterator[Device | None]:
+    """Where the target is a device: hold it, and measure what its table lacks of the space. None where it is a
+    table."""
     if device_name(request.target) is None:
-        yield None, None
+        yield None
         return
     from nas.profiler import bench  # only for devices: it imports what a table search has no use for
 
     with bench.attached(request.target) as device:
         bench.have_table(request.target, space, device, teller)
-        measure = partial(bench.measure_networks, device=device, teller=teller)
-        yield partial(bench.verify, device=device, teller=teller), measure
+        yield device
+
+
+def _clocks(device: Device, teller: Teller) -> tuple[Clock, Measure]:
+    """What measures the winner, and who races, on a device in the end."""
+    from nas.profiler import bench
+
+    measure = partial(bench.measure_networks, device=device, teller=teller)
+    return partial(bench.verify, device=device, teller=teller), measure
+
+
+def _quantise(
+    request: Request, subject: Subject, space: Space, device: Device | None, teller: Teller
+) -> Quantise | None:
+    """What writes a winner with weights in 8 bits, where that was asked for."""
+    if space.precision != EIGHT_BIT or subject.data is None:
+        return None
+
+    def quantise(network: Architecture, origin: Origin, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+        from nas.data import load_data
+
+        size, skips = (network.height, network.width), request.skip_broken
+        data = load_data(request.data or "", size, channels=network.channels, skip_broken=skips, teller=teller)
+        named = device_name(request.target)
+        here = device is not None and named is not None and named.kind == "cpu"
+        written: tuple[list[Path], dict[str, Any]] = load(TO_INT8)(network, origin, data, device, folder, teller, here)
+        return written
+
+    return quantise

@@ -1,19 +1,27 @@
-"""Adapting a space to pictures of another size and to another number of classes."""
+"""Adapting a space to pictures of another size, to another number of classes, and to another precision."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nas.errors import SpaceError
 
 if TYPE_CHECKING:  # it brings pydantic, which requests do without
+    from nas.blocks.layer import Layer
     from nas.space.schema import SpaceFile, Stage
+    from nas.space.space import Space
 
 Strides = Literal["keep", "drop"]
 STRIDES: tuple[Strides, ...] = get_args(Strides)
 """What becomes of a space's strides at another resolution: all are kept, or early ones are dropped."""
+FLOAT, EIGHT_BIT = "float32", "int8"
+"""Precisions that networks are measured in; the first where nothing is said."""
+MEASURED = (FLOAT, EIGHT_BIT)
 LEAST_SIDE = 4
 """Pixels that the last feature map is wide at least where strides are dropped, while there are any to drop."""
 
@@ -45,6 +53,26 @@ def adapted(file: SpaceFile, resolution: int | None, classes: int | None, stride
     return file.model_copy(update={"name": name})
 
 
+def in_precision(space: Space, precision: str) -> Space:
+    """The space whose networks are the same with every layer in this precision: a decision means what it meant."""
+    if precision == space.precision:
+        return space
+    slots = (replace(slot, layers=partial(_in_precision, slot.layers, precision)) for slot in space.slots)
+    return replace(space, name=precise(space.name, precision), precision=precision, slots=tuple(slots))
+
+
+def precise(name: str, precision: str) -> str:
+    """What an adapted space is called in this precision."""
+    plain = parts_of(name)[-1]
+    return name.removesuffix(f"-{plain}") + ("" if precision == FLOAT else f"-{precision}")
+
+
+def _in_precision(layers: Callable[..., tuple[Layer, ...]], precision: str, *options: Any) -> tuple[Layer, ...]:
+    from nas.blocks.layer import shared_layer
+
+    return tuple(shared_layer(**{**layer.settings, "precision": precision}) for layer in layers(*options))
+
+
 def shrinkage(file: SpaceFile) -> int:
     """Pixels of the picture, in one direction, that become one of the last feature map."""
     return prod(stage.stride for stage in file.stages)
@@ -59,19 +87,20 @@ def _dropped(file: SpaceFile, resolution: int) -> list[Stage]:
     return [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
 
 
-def parts_of(name: str) -> tuple[str, int | None, bool, int | None]:
-    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, and classes."""
-    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?", name, re.DOTALL)
+def parts_of(name: str) -> tuple[str, int | None, bool, int | None, str]:
+    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, classes, and
+    precision."""
+    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?(?:-(int8))?", name, re.DOTALL)
     assert found is not None
-    space, resolution, keep, classes = found.groups()
+    space, resolution, keep, classes, precision = found.groups()
     pixels, number = (None if digits is None else int(digits) for digits in (resolution, classes))
-    return space, pixels, bool(keep), number
+    return space, pixels, bool(keep), number, precision or FLOAT
 
 
 def options_of(name: str) -> str:
     """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --strides drop --classes
     10`."""
-    space, resolution, keep, classes = parts_of(name)
+    space, resolution, keep, classes, precision = parts_of(name)
     dropped = resolution is not None and not keep and _drops(space, resolution)
     return " ".join(
         [
@@ -79,6 +108,7 @@ def options_of(name: str) -> str:
             *([f"--resolution {resolution}"] if resolution else []),
             *(["--strides keep"] if keep else ["--strides drop"] if dropped else []),
             *([f"--classes {classes}"] if classes else []),
+            *([f"--precision {precision}"] if precision != FLOAT else []),
         ]
     )
 

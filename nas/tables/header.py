@@ -117,6 +117,21 @@ class ReferenceNetwork(Strict):
     """Standard error."""
 
 
+class BesideFloat(Strict):
+    """Networks of this table's precision, measured beside the same ones in float32 when the table was made."""
+
+    networks: Annotated[int, Field(ge=1)]
+    ratio: Annotated[float, Field(gt=0)]
+    """Median of their times over those in float32."""
+
+    @property
+    def told(self) -> str:
+        """In a phrase: whether the precision is worth its loss here."""
+        if self.ratio > 1:
+            return f"slower here by {self.ratio:.1f}x than the same networks in float32"
+        return f"{100 * self.ratio:.0f} % of the time of the same networks in float32"
+
+
 class Bands(Strict):
     """Half-width of the error band of a row's latency, in percent, by the row's provenance."""
 
@@ -172,6 +187,8 @@ class TableHeader(Strict):
     runtime: RuntimeHeader
     threads: Annotated[int, Field(ge=1, le=4_096)]
     precision: Phrase
+    beside_float: BesideFloat | None = None
+    """Of a table in another precision than float32."""
     batch: Annotated[int, Field(ge=1)]
     date: date | Phrase
     resolution: Annotated[int, Field(ge=1, le=65_536)] | None = None
@@ -202,7 +219,8 @@ class TableHeader(Strict):
         """Device, runtime and threads in one phrase."""
         emulated = ", emulated: its times mean nothing" if self.device.emulated else ""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.device.model}, {self.runtime.name}, {threads}{emulated}"
+        precision = "" if self.precision in ("float32", "not told") else f", {self.precision}"
+        return f"{self.device.model}, {self.runtime.name}, {threads}{precision}{emulated}"
 
 
 _DECISIVE = (

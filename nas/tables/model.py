@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.block import absent, is_head, timed_columns
-from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
+from nas.blocks.layer import KEY_COLUMNS
 from nas.errors import LatencyMissing, TableError
 
 if TYPE_CHECKING:
@@ -167,7 +167,6 @@ class Range:
             ("stride", layer.stride, self.strides),
             ("groups", layer.groups, self.groups),
             ("activation", layer.activation, self.activations),
-            ("precision", layer.precision, PRECISIONS[:1]),
         ]
         for name, value, options in allowed:
             if value not in options:

@@ -99,6 +99,11 @@ class LatencyTable:
         networks = self.header.error.networks
         return None if networks is None else networks.model_dump()
 
+    @property
+    def precision(self) -> str:
+        """Of the layers that its model answers for, and as a rule of its rows."""
+        return self.header.precision if self.header.precision in PRECISIONS else PRECISIONS[0]
+
     def checked_on(self, space: Space) -> dict[str, Any] | None:
         """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
         for error in self.header.error.checks:
@@ -159,7 +164,7 @@ class LatencyTable:
         return all(
             layer.key in self.keys
             or not layer.graph.nodes
-            or (self.model is not None and self.model.covers(layer) is None)
+            or (self.model is not None and layer.precision == self.precision and self.model.covers(layer) is None)
             for layer in layers
         )
 
@@ -175,6 +180,12 @@ class LatencyTable:
         return whole is not None or self.answers(architecture.layers)
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
+        others = {layer.precision for layer in layers} - {self.precision}
+        if others:
+            raise LatencyMissing(
+                f"{self.name} is a table of {self.precision}, and this is asked in {', '.join(sorted(others))}. "
+                f"Ask with --precision {self.precision}, or choose a target with a table of the other."
+            )
         if self.model is None:
             raise LatencyMissing(
                 f"{len(layers)} layer(s) are not in the table {self.name}, first: {describe(layers[0])}. "

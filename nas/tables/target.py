@@ -6,8 +6,9 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
+from nas.devices.names import DEVICE_KINDS, EIGHT_BIT_KINDS, DeviceName, device_name
 from nas.errors import LatencyMissing, TableError
+from nas.space.adapt import EIGHT_BIT
 from nas.system.command import command
 from nas.system.places import ELASTIC, is_path, own_tables_folder, space_names, table_names, table_path
 
@@ -20,10 +21,15 @@ def table_folder(device: DeviceName, space: str) -> Path:
     return own_tables_folder() / words
 
 
-def check_target(target: str) -> None:
-    """Refuse a target that is neither a table nor a device. Raises `TableError`."""
-    if device_name(target) is None:
+def check_target(target: str, precision: str | None = None) -> None:
+    """Refuse a target that is neither a table nor a device, or a device that networks of this precision are not
+    measured on. Raises `TableError`."""
+    device = device_name(target)
+    if device is None:
         _table_path(target)
+    elif precision == EIGHT_BIT and device.kind not in EIGHT_BIT_KINDS:
+        able = ", ".join(EIGHT_BIT_KINDS)
+        raise TableError(f"Networks of int8 are measured on {able}, not on {device.kind}. Leave --precision out there.")
 
 
 def is_table_path(target: str) -> bool:
