@@ -26,11 +26,12 @@ def table_line(table: LatencyTable) -> str:
 def table_summary(table: LatencyTable) -> str:
     """The main entries of a table's header."""
     header = table.header
+    threads = f"{header.threads} thread(s)" if header.threads else "threads not told"
     return aligned(
         [
             ("table", f"{table.name} · {table.path}"),
             ("device", _device(header.device)),
-            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
+            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {threads}"),
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
             *([("int8", header.beside_float.told)] if header.beside_float else []),
             ("measured", f"{header.date} · {header.estimator}"),

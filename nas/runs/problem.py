@@ -187,7 +187,7 @@ def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller
     """Compiled from a table; of one's own table it is told what its rows lack. Raises `LatencyMissing`, with the
     command that measures the rest where there is one."""
     more = ""
-    alike = table.precision == space.precision
+    alike = space.precision in table.precisions
     if alike and table.header.target is not None and (missing := len(table.without_row(space.layers()))):
         options = options_of(space.name).split()[1:]
         words = ["nas", "profile", "--space", request.space, *options, "--target", table.header.target]

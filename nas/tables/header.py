@@ -185,7 +185,8 @@ class TableHeader(Strict):
     """The search space whose layers were measured; None where several were."""
     device: DeviceHeader
     runtime: RuntimeHeader
-    threads: Annotated[int, Field(ge=1, le=4_096)]
+    threads: Annotated[int, Field(ge=1, le=4_096)] | None
+    """None where the source does not tell them."""
     precision: Phrase
     beside_float: BesideFloat | None = None
     """Of a table in another precision than float32."""
@@ -218,7 +219,7 @@ class TableHeader(Strict):
     def summary(self) -> str:
         """Device, runtime and threads in one phrase."""
         emulated = ", emulated: its times mean nothing" if self.device.emulated else ""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else "threads not told"
         precision = "" if self.precision in ("float32", "not told") else f", {self.precision}"
         return f"{self.device.model}, {self.runtime.name}, {threads}{precision}{emulated}"
 

@@ -13,8 +13,10 @@ and, as plain counts,
     operators       operations that a runtime is called for, without those of squeeze-and-excitation
 A model may have another:
     grouped         values read and written by full convolutions in groups, in millions
+    activated       values that convolutions give to an activation other than ReLU and ReLU6, in millions
     matmul          MACs of attention, between pixels, in millions
     softmax         scores of attention, in millions
+    heads           heads: what a network takes beyond its layers, where it was fitted on whole networks
 
 `BlockModel` holds a coefficient for each and the range in which it answers. It is data in the header of a latency
 table, fitted by `fit_coefficients` from the measured rows of a device.
@@ -33,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.block import absent, is_head, timed_columns
-from nas.blocks.layer import KEY_COLUMNS
+from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
 from nas.errors import LatencyMissing, TableError
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ FEATURES = (
 BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
-_COUNTS = frozenset({"gates", "operators"})
+_COUNTS = frozenset({"gates", "operators", "heads"})
 _COVERED = frozenset(
     {
         *(*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"),
@@ -66,8 +68,8 @@ _COVERED = frozenset(
     }
 )
 """Columns that a range bounds, or whose work is in the features."""
-_OPTIONAL = frozenset({"grouped"})
-"""Features that a model may lack: those before 2 had none of it."""
+_OPTIONAL = frozenset({"grouped", "activated", "heads"})
+"""Features that a model may lack: those before 2 had none of them."""
 
 
 def features(layers: Iterable[Layer], names: Sequence[str] = FEATURES) -> NDArray[np.float64]:
@@ -85,7 +87,7 @@ def features(layers: Iterable[Layer], names: Sequence[str] = FEATURES) -> NDArra
 
 def work(layer: Layer) -> dict[str, int]:
     """What a layer asks of a device, by feature: the sum over its ops."""
-    total: dict[str, int] = {}
+    total: dict[str, int] = {"heads": 1} if is_head(layer.kind) else {}
     for node in layer.graph.nodes:
         for name, amount in node.op.work(*node.shapes).items():
             total[name] = total.get(name, 0) + amount
@@ -144,6 +146,9 @@ class Range:
     """Least and most outputs of a head."""
     fitted_channels: tuple[int, int]
     fitted_mid_channels: tuple[int, int]
+    precisions: tuple[str, ...] = PRECISIONS[:1]
+    """Of the layers that are answered. A device that runs networks in 8 bits also answers for float32 ones, as they are
+    quantised for it."""
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -167,6 +172,7 @@ class Range:
             ("stride", layer.stride, self.strides),
             ("groups", layer.groups, self.groups),
             ("activation", layer.activation, self.activations),
+            ("precision", layer.precision, self.precisions),
         ]
         for name, value, options in allowed:
             if value not in options:
@@ -235,6 +241,8 @@ class BlockModel:
     def to_header(self) -> dict[str, Any]:
         """The `model` entry of a table's header; `from_header` is the inverse."""
         limits = {name: list(value) for name, value in asdict(self.range).items()}
+        if self.range.precisions == Range.precisions:
+            del limits["precisions"]  # older headers stay what they are
         return {"coefficients": dict(self.coefficients), "range": limits, "band_pct": dict(self.band_pct)}
 
     @classmethod
@@ -249,10 +257,12 @@ class BlockModel:
 
 
 _INTERVALS = ("channels", "mid_channels", "classes", "fitted_channels", "fitted_mid_channels")
-_WORDS = ("kinds", "activations")
+_WORDS = ("kinds", "activations", "precisions")
 
 
 def _range(entry: Any, where: str) -> Range:
+    if isinstance(entry, dict):
+        entry = {"precisions": list(Range.precisions), **entry}
     limits = _keys(entry, tuple(field.name for field in fields(Range)), where)
     for name, values in limits.items():
         of, what = (str, "words") if name in _WORDS else (int, "whole numbers")

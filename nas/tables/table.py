@@ -101,8 +101,13 @@ class LatencyTable:
 
     @property
     def precision(self) -> str:
-        """Of the layers that its model answers for, and as a rule of its rows."""
+        """Of its rows, as a rule."""
         return self.header.precision if self.header.precision in PRECISIONS else PRECISIONS[0]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Of the layers that it answers for where it has no row."""
+        return (self.precision,) if self.model is None else self.model.range.precisions
 
     def checked_on(self, space: Space) -> dict[str, Any] | None:
         """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
@@ -164,7 +169,7 @@ class LatencyTable:
         return all(
             layer.key in self.keys
             or not layer.graph.nodes
-            or (self.model is not None and layer.precision == self.precision and self.model.covers(layer) is None)
+            or (self.model is not None and self.model.covers(layer) is None)
             for layer in layers
         )
 
@@ -180,7 +185,7 @@ class LatencyTable:
         return whole is not None or self.answers(architecture.layers)
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
-        others = {layer.precision for layer in layers} - {self.precision}
+        others = {layer.precision for layer in layers}.difference(self.precisions)
         if others:
             raise LatencyMissing(
                 f"{self.name} is a table of {self.precision}, and this is asked in {', '.join(sorted(others))}. "
