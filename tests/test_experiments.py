@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_run import SPACE
 
 from nas.blocks.build import build
 from nas.formats.archdef import read_archdef
 from nas.formats.weights import random_weights
+from nas.profiler.rounds import Effort
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
+import int8_table  # noqa: E402
 from cifar_figures import plotted, ranked, verdict  # noqa: E402
 from cifar_front import REFERENCES, with_strides_dropped  # noqa: E402
 from duel import METHODS, Cell, Duel, evenly, sliced  # noqa: E402
@@ -151,3 +154,18 @@ def test_references_keep_their_early_maps_as_the_space_does(name: str) -> None:
     small = with_strides_dropped(read_archdef(NETWORKS / f"{name}.json").resized(32))
     assert small.layers[-1].height == 4
     assert [layer.height for layer in small.layers] == sorted((layer.height for layer in small.layers), reverse=True)
+
+
+def test_the_experiment_on_8_bits_goes_on_and_tells_whether_its_claim_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / "small.yaml").write_text(SPACE)
+    asked = str(tmp_path / "small.yaml"), "fake", tmp_path / "out", 4, 1, Effort(50.0, 1.0)
+    found = int8_table.run(*asked)
+    ratio = found["int8"]["table"]["mape_pct"] / found["float32"]["table"]["mape_pct"]
+    assert found["int8_over_float32"]["error"] == pytest.approx(ratio)
+    assert found["holds"] == (ratio <= 1.5)
+    assert found["int8_over_float32"]["time"] < 1
+    monkeypatch.setattr(int8_table, "attached", None)  # nothing is measured again
+    assert int8_table.run(*asked) == found
