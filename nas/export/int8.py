@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
+from nas.devices.saturation import saturates
 from nas.errors import ArchitectureError, DataError
-from nas.export.saturation import saturates
 from nas.formats.onnx_graph import fix_batch
 from nas.formats.winner import Origin
 from nas.formats.winner import onnx as float_model

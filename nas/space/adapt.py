@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -68,9 +68,12 @@ def precise(name: str, precision: str) -> str:
 
 
 def _in_precision(layers: Callable[..., tuple[Layer, ...]], precision: str, *options: Any) -> tuple[Layer, ...]:
-    from nas.blocks.layer import shared_layer
+    return tuple(_precise_layer(layer, precision) for layer in layers(*options))
 
-    return tuple(shared_layer(**{**layer.settings, "precision": precision}) for layer in layers(*options))
+
+@lru_cache(maxsize=1 << 16)
+def _precise_layer(layer: Layer, precision: str) -> Layer:
+    return layer.changed(precision=precision)
 
 
 def shrinkage(file: SpaceFile) -> int:
