@@ -77,7 +77,7 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--python", metavar="PATH", callback=_python, help="ssh: the interpreter there. Default: one that is found."
         ),
-        click.option("--install", is_flag=True, help="ssh: put onnxruntime into a private folder on the board."),
+        click.option("--install", is_flag=True, help="ssh: put the runtime into a private folder on the board."),
     ):
         command = option(command)
     return command
@@ -90,7 +90,8 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     "targets",
     required=True,
     multiple=True,
-    help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of one kind.",
+    help="A device: cpu, cpu:4t, cpu:openvino, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of "
+    "one kind.",
 )
 @resolution_option
 @strides_option

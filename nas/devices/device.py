@@ -40,10 +40,10 @@ class DeviceInfo:
     """`x86_64`, `aarch64`, …"""
     cores: int
     runtime: str
-    """`ONNX Runtime`, `ONNX Runtime Web`."""
+    """`ONNX Runtime`, `ONNX Runtime Web`, `OpenVINO`, …"""
     runtime_version: str
     provider: str
-    """ONNX Runtime's execution provider: `CPUExecutionProvider`, `wasm`, `webgpu`, …"""
+    """What computes for the runtime: `CPUExecutionProvider`, `wasm`, `webgpu`; `CPU` of OpenVINO; …"""
     threads: int
     system: str = ""
     governor: str | None = None

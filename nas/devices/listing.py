@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from nas.devices.device import Fault
 from nas.devices.find import Ways, on_stderr, open_device
 from nas.devices.names import EIGHT_BIT_KINDS, PROVIDERS, DeviceName, device_name, named_devices
+from nas.devices.runtimes import RUNTIMES
 from nas.devices.saturation import saturates
 from nas.devices.ssh_config import ssh_hosts
 from nas.errors import NasError
@@ -48,6 +49,8 @@ def _providers() -> Iterator[Listed]:
             yield replace(found, note=found.note + bits) if found.usable else found
         else:
             yield Listed(kind, False, f"the onnxruntime installed here has no {provider}: {NEXT_STEP[kind]}")
+    for word in filter(None, RUNTIMES):
+        yield _asked(DeviceName(f"cpu:{word}", "cpu", "", 1, runtime=word), f"cpu:{word}")
 
 
 def _named() -> list[Listed]:

@@ -190,7 +190,7 @@ def _quantise(
         size, skips = (network.height, network.width), request.skip_broken
         data = load_data(request.data or "", size, channels=network.channels, skip_broken=skips, teller=teller)
         named = device_name(request.target)
-        here = device is not None and named is not None and named.kind == "cpu"
+        here = device is not None and named is not None and named.kind == "cpu" and not named.runtime
         written: tuple[list[Path], dict[str, Any]] = load(TO_INT8)(network, origin, data, device, folder, teller, here)
         return written
 

@@ -40,7 +40,7 @@ class DeviceHeader(Strict):
     architecture: Phrase | None = None
     """`x86_64`, `aarch64`, …"""
     provider: Phrase | None = None
-    """ONNX Runtime's execution provider."""
+    """What computes for the runtime: ONNX Runtime's execution provider, for example."""
     memory_mb: Annotated[int, Field(ge=0)] | None = None
     system: Phrase | None = None
     governor: Phrase | None = None

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from nas.devices.names import DEVICE_KINDS, EIGHT_BIT_KINDS, DeviceName, device_name
+from nas.devices.runtimes import RUNTIMES
 from nas.errors import LatencyMissing, TableError
 from nas.space.adapt import EIGHT_BIT
 from nas.system.command import command
@@ -27,9 +28,12 @@ def check_target(target: str, precision: str | None = None) -> None:
     device = device_name(target)
     if device is None:
         _table_path(target)
-    elif precision == EIGHT_BIT and device.kind not in EIGHT_BIT_KINDS:
+    elif precision == EIGHT_BIT and (device.kind not in EIGHT_BIT_KINDS or device.runtime):
         able = ", ".join(EIGHT_BIT_KINDS)
-        raise TableError(f"Networks of int8 are measured on {able}, not on {device.kind}. Leave --precision out there.")
+        of = f"{RUNTIMES[device.runtime].title} on {device.kind}" if device.runtime else device.kind
+        raise TableError(
+            f"Networks of int8 are measured on {able} by ONNX Runtime, not on {of}. Leave --precision out."
+        )
 
 
 def is_table_path(target: str) -> bool:

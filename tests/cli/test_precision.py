@@ -116,7 +116,11 @@ def test_a_search_says_that_8_bits_are_slower_here(home: Path, tmp_path: Path, m
             "int8 is a table of int8, and this is asked in float32. Ask with --precision",
         ),
         ((*SEARCH, "--target", "./float32", "--precision", "int8"), "float32 is a table of float32, and this is asked"),
-        ((*SEARCH, "--target", "browser", "--precision", "int8"), "measured on cpu, ssh, fake, not on browser"),
+        (
+            (*SEARCH, "--target", "browser", "--precision", "int8"),
+            "measured on cpu, ssh, fake by ONNX Runtime, not on browser",
+        ),
+        ((*SEARCH, "--target", "ssh:pi@board:openvino", "--precision", "int8"), "not on OpenVINO on ssh"),
         ((*SEARCH, "--target", "fake", "--precision", "int4"), "'int4' is not one of 'float32', 'int8'"),
         (
             ("search", "--space", "mobile", "--target", "pixel-cpu", "--precision", "int8"),
