@@ -17,6 +17,7 @@ from nas.formats.weights import random_weights
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
+import busy_profile  # noqa: E402
 from cifar_figures import plotted, ranked, verdict  # noqa: E402
 from cifar_front import REFERENCES, with_strides_dropped  # noqa: E402
 from duel import METHODS, Cell, Duel, evenly, sliced  # noqa: E402
@@ -151,3 +152,21 @@ def test_references_keep_their_early_maps_as_the_space_does(name: str) -> None:
     small = with_strides_dropped(read_archdef(NETWORKS / f"{name}.json").resized(32))
     assert small.layers[-1].height == 4
     assert [layer.height for layer in small.layers] == sorted((layer.height for layer in small.layers), reverse=True)
+
+
+def test_a_busy_profile_is_held_against_quiet_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nas.profiler.rounds.PASSES", 2)
+    monkeypatch.setattr(busy_profile, "POWERS", (1.0, 1.2))
+    monkeypatch.setattr(sys, "argv", ["busy_profile", "--out", str(tmp_path), "--quick"])
+    busy_profile.main()
+    first = json.loads(capsys.readouterr().out)
+    busy_profile.main()
+    assert json.loads(capsys.readouterr().out) == first  # nothing is measured again
+    for name in ("quiet", "busy"):
+        assert [third["count"] for third in first[name]["table"]["thirds"]] == [4, 4, 4]
+        found = first[name]["calibration"]
+        assert (found["power"], found["holds"]) == (1.0, False)
+        assert found["straight"] == found["bent"]
+        assert found["straight"]["mape_pct"] < 2

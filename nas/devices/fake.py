@@ -31,14 +31,14 @@ class Fake:
         )
 
     def measure(self, plan: Plan) -> Iterator[Sample]:
-        """Samples as a real device would give them, in no time; equal plans give equal samples."""
+        """Samples as a real device would give them, pass after pass, in no time; equal plans give equal samples."""
         for number, group in enumerate(plan.groups):
-            for probe in group:
-                rng = random.Random(f"{plan.seed} {number} {probe.name}")
-                usual = work_ns(probe) * (1 + SPREAD * rng.gauss(0, 1))
-                session = f"{rng.getrandbits(64):016x}"
-                for turn in range(plan.passes):
-                    runs = tuple(usual * (1 + SPREAD / 4 * rng.random()) for _ in range(plan.runs))
+            drawn = [random.Random(f"{plan.seed} {number} {probe.name}") for probe in group]
+            usual = [work_ns(probe) * (1 + SPREAD * rng.gauss(0, 1)) for probe, rng in zip(group, drawn, strict=True)]
+            sessions = [f"{rng.getrandbits(64):016x}" for rng in drawn]
+            for turn in range(plan.passes):
+                for probe, rng, ns, session in zip(group, drawn, usual, sessions, strict=True):
+                    runs = tuple(ns * (1 + SPREAD / 4 * rng.random()) for _ in range(plan.runs))
                     yield Sample(probe.name, session, number * plan.passes + turn, 0.0, 1, runs, 1.0)
 
     def close(self) -> None:

@@ -144,6 +144,8 @@ class Problem:
         at_most = {COSTS[name].key: bound for name, bound in request.at_most.items()}
         Objective(accuracy, counted, at_most, tuple(at_most)).check_attainable()
         found = load_table(target_path(request.target, space.name)) if table is None else table()
+        if noise := found.noise(space):
+            teller.say(noise)
         costs = {COSTS["latency"].key: _latency(request, space, found, teller), **counted}
         references = space.encode(list(space.references.values()))
         latency = request.latency_ms
