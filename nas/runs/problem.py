@@ -251,12 +251,12 @@ def _weights(
     if request.learns:
         policy, steps = request.controller, request.planned(accuracy) or 0
         settings = SharedSettings(steps=steps, rule=policy, kind=POLICIES[policy].supernet)
-    past = None
-    if subject.network is not None:
-        past, steps = planned_past(request, subject.network, data, folder)
-        words = argument.split(",")
-        if not request.learns and not any(word.isdecimal() for word in words):
-            settings = replace(settings, steps=steps)
-        if not request.learns and not RULES.keys() & set(words):
-            settings = replace(settings, rule=SHRINKING)
-    return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes, past)
+    if subject.network is None:
+        return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes)
+    past, tuning = planned_past(request, subject.network, data, folder)
+    words, settle = argument.split(","), None
+    if not request.learns and not any(word.isdecimal() for word in words):
+        settings, settle = replace(settings, steps=tuning.steps), tuning.settle
+    if not request.learns and not RULES.keys() & set(words):
+        settings = replace(settings, rule=SHRINKING)
+    return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes, past, settle)
