@@ -19,6 +19,7 @@ from nas.profiler.rounds import Effort
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
+import busy_profile  # noqa: E402
 import int8_table  # noqa: E402
 from cifar_figures import plotted, ranked, verdict  # noqa: E402
 from cifar_front import REFERENCES, with_strides_dropped  # noqa: E402
@@ -169,3 +170,21 @@ def test_the_experiment_on_8_bits_goes_on_and_tells_whether_its_claim_holds(
     assert found["int8_over_float32"]["time"] < 1
     monkeypatch.setattr(int8_table, "attached", None)  # nothing is measured again
     assert int8_table.run(*asked) == found
+
+
+def test_a_busy_profile_is_held_against_quiet_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nas.profiler.rounds.PASSES", 2)
+    monkeypatch.setattr(busy_profile, "POWERS", (1.0, 1.2))
+    monkeypatch.setattr(sys, "argv", ["busy_profile", "--out", str(tmp_path), "--quick"])
+    busy_profile.main()
+    first = json.loads(capsys.readouterr().out)
+    busy_profile.main()
+    assert json.loads(capsys.readouterr().out) == first  # nothing is measured again
+    for name in ("quiet", "busy"):
+        assert [third["count"] for third in first[name]["table"]["thirds"]] == [4, 4, 4]
+        found = first[name]["calibration"]
+        assert (found["power"], found["holds"]) == (1.0, False)
+        assert found["straight"] == found["bent"]
+        assert found["straight"]["mape_pct"] < 2

@@ -20,7 +20,8 @@ def table_line(table: LatencyTable) -> str:
         f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
         for error in table.header.error.checks
     )
-    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}"
+    noisy = " · TOO NOISY: see nas table show" if table.noise() else ""
+    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}{noisy}"
 
 
 def table_summary(table: LatencyTable) -> str:
@@ -37,6 +38,7 @@ def table_summary(table: LatencyTable) -> str:
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in checked(error.model_dump(), in_full=True)),
+            *_noisy(table.noise()),
             ("between", _between(table)),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
@@ -95,9 +97,18 @@ def merge_summary(result: Mapping[str, Any]) -> str:
     return aligned(lines)
 
 
+def _noisy(noise: str | None) -> list[tuple[str, str]]:
+    """A line where a table was measured too noisily."""
+    return [("NOISY", noise)] if noise else []
+
+
 def check_summary(result: Mapping[str, Any]) -> str:
     """Errors of a table."""
-    lines = [("table", f"{result['table']} · {result['rows']} rows"), *checked(result.get("networks_error"))]
+    lines = [
+        ("table", f"{result['table']} · {result['rows']} rows"),
+        *checked(result.get("networks_error")),
+        *_noisy(result.get("noise")),
+    ]
     known = len(lines)
     for name, value in result["leave_one_stage_out"].items():
         lines.append(

@@ -43,6 +43,7 @@ def table_list(as_json: bool) -> None:
                     "path": str(t.path),
                     "fingerprint": t.fingerprint,
                     "networks_error": t.networks_error,
+                    "noise": t.noise(),
                 }
                 for t in tables
             ]

@@ -25,7 +25,8 @@ class HeldOut(Protocol):
 def doubts(problem: Problem, searched: Searched, winner: Found, float32_ratio: float | None) -> list[str]:
     """None where there is nothing to say: then a search may still have been too short, but it cannot be seen. A winner
     in another precision takes `float32_ratio` times as long as in float32, where that was measured."""
-    found, accuracy, policy = [], problem.objective.accuracy, searched.policy
+    found = [*filter(None, [problem.table.noise(problem.space)])]
+    accuracy, policy = problem.objective.accuracy, searched.policy
     beside = problem.table.header.beside_float
     ratio = float32_ratio or (beside and beside.ratio) or 0.0
     if ratio > 1:

@@ -23,7 +23,7 @@ from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
 from nas.system.files import parse_yaml, read_json, read_model, read_text
 from nas.system.places import table_path
-from nas.tables.header import TableHeader
+from nas.tables.header import NetworksError, TableHeader
 from nas.tables.model import BlockModel
 from nas.tables.rows import PAGE, PROVENANCES, Rows
 from nas.tables.whole import FILE as WHOLE
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PROFILE = "profile.json"
 """Names the device of a folder that tables are measured into, and the space of the first; written first."""
+_INTERPOLATED = PROVENANCES.index("interpolated")
 MAX_TABLE_BYTES = 32 << 20
 MAX_HEADER_BYTES = 1 << 20
 
@@ -65,7 +66,7 @@ class Estimate:
     coverage: dict[str, float]
     """Share of the estimated latency by provenance; sums to 1."""
     error_pct: float
-    """The table's error bands, weighted by that share."""
+    """The table's error bands where in its range this lies, weighted by that share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +112,24 @@ class LatencyTable:
 
     def checked_on(self, space: Space) -> dict[str, Any] | None:
         """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
+        error = self._check_of(space)
+        return None if error is None else error.model_dump()
+
+    def noise(self, space: Space | None = None) -> str | None:
+        """That the table was measured too noisily to be relied on, why and what to do, in a line: for a space, or the
+        first that it is so for. None where it was quiet enough, or nothing is known of that."""
+        checks = self.header.error.checks if space is None else filter(None, [self._check_of(space)])
+        why = next(filter(None, (error.noise for error in checks)), None)
+        if why is None:
+            return None
+        anew = f"nas profile --space {space.name if space else self.header.space or 'SPACE'}"
+        anew += f" --target {self.header.target or 'DEVICE'} --out NEW"
+        return f"{self.name} was measured on a busy device ({why}): when it is quiet, measure anew, {anew}"
+
+    def _check_of(self, space: Space) -> NetworksError | None:
         for error in self.header.error.checks:
             if (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
-                return error.model_dump()
+                return error
         return None
 
     def checked_by_name(self, space: str | None) -> dict[str, Any] | None:
@@ -152,7 +168,7 @@ class LatencyTable:
     def lookup(self, layers: Sequence[Layer]) -> Latencies:
         """Latency of each layer: its row, or the table's model. Raises `LatencyMissing` where neither answers."""
         ms = np.zeros(len(layers))
-        provenance = np.full(len(layers), PROVENANCES.index("interpolated"))
+        provenance = np.full(len(layers), _INTERPOLATED)
         rows = np.array([self.keys.get(layer.key, -1) for layer in layers], dtype=np.int64)
         known = rows >= 0
         ms[known], provenance[known] = self.latency_ms[rows[known]], self.provenance[rows[known]]
@@ -207,15 +223,15 @@ class LatencyTable:
 
     def estimate(self, architecture: Architecture) -> Estimate:
         """Latency of a whole network: as it was measured, else the sum of its layers."""
-        bands: dict[str, float] = self.header.error.band_pct.model_dump()
         if self.whole is not None and (known := self.whole.find(architecture)) is not None:
             ms, measured = known
             name = self.whole.header.provenance if measured else "interpolated"
-            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, bands[name])
+            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, self.header.error.bands(ms)[name])
         found = self.lookup(architecture.layers)
         total = float(found.ms.sum())
         shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES)) / max(total, 1e-12)
         coverage = dict(zip(PROVENANCES, map(float, shares), strict=True))
+        bands = self.header.error.bands(total, filled=bool((self.provenance == _INTERPOLATED).any()))
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
     def frame(self) -> DataFrame:
