@@ -40,7 +40,7 @@ def prior_of(space: Space) -> Predictor | None:
     """The predictor that was fitted on this space as it is at its own resolution, with its own classes; None where
     there is none, and where one was fitted on just this space."""
     space = in_precision(space, FLOAT)
-    base, resolution, keep, classes, _ = parts_of(space.name)
+    base, resolution, keep, classes = parts_of(space.name)
     if base not in space_names() or not has_predictor(load_space(base)):
         return None
     strides: Strides | None = None if resolution is None else "keep" if keep else "drop"

@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from nas.blocks.layer import Layer
 from nas.cli.screen import aligned, checked
+from nas.space.adapt import options_of, parts_of
+from nas.system.text import MANY
 from nas.tables.header import DeviceHeader
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, describe
 
+WIDTH = 88
+"""Of a list, in letters."""
+NAMES_WIDTH = 18
 
-def table_line(table: LatencyTable) -> str:
-    """One table in a list."""
-    checked = "".join(
-        f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
-        for error in table.header.error.checks
+
+def tables_summary(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What `nas table list` has of each table; many that begin alike and answer the same are told together."""
+    kinds: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        kinds.setdefault((entry["name"].partition("-")[0], *entry["answers"], entry["licence"]), []).append(entry)
+    alike = [[each] for kind in kinds.values() if len(kind) < MANY for each in kind]
+    alike += [kind for kind in kinds.values() if len(kind) >= MANY]
+    alike.sort(key=lambda kind: entries.index(kind[0]))
+    return "".join(_told(kind) for kind in alike)
+
+
+def _told(alike: Sequence[Mapping[str, Any]]) -> str:
+    """Tables that are told together, in a few lines."""
+    first, *others = alike
+    name, device = first["name"], first["summary"]
+    if others:
+        begin = name.partition("-")[0]
+        name = f"{begin}-… ({len(alike)})"
+        device = ", ".join(entry["name"].removeprefix(f"{begin}-") for entry in alike)
+    amounts = {name: sum(entry["provenance"].get(name, 0) for entry in alike) for name in PROVENANCES}
+    what = "whole networks" if first["rows"] == 0 else "rows"
+    rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount) + f" {what}"
+    spaces = _searched(first["answers"]) or "no shipped space as a whole"
+    noisy = ["TOO NOISY: see nas table show"] if any(entry["noise"] for entry in alike) else []
+    texts = [device, " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"), f"answers {spaces}"]
+    lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
+    if len(name) >= NAMES_WIDTH:
+        lines.insert(0, "")
+    return "".join(
+        f"{'' if number else name:<{NAMES_WIDTH}}{line}".rstrip() + "\n" for number, line in enumerate(lines)
     )
-    noisy = " · TOO NOISY: see nas table show" if table.noise() else ""
-    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}{noisy}"
+
+
+def _off(alike: Sequence[Mapping[str, Any]]) -> str:
+    """How far tables are off, and on what that was found."""
+    errors = [entry["error"] for entry in alike if entry["error"] is not None]
+    if not errors:
+        return "error not known"
+    least, most = (f"{value:.1f}" for value in (f(error["mape_pct"] for error in errors) for f in (min, max)))
+    figures = least if least == most else f"{least} to {most}"
+    return f"{figures} % off on {errors[0]['count']:,} {errors[0]['of']}"
+
+
+def _searched(names: Sequence[str]) -> str:
+    """Spaces as they are asked for; not with a number of classes where any is answered."""
+    wide = [name for name in names if (c := parts_of(name)[-1]) is None or name.removesuffix(f"-{c}c") not in names]
+    return ", ".join(map(options_of, wide))
 
 
 def table_summary(table: LatencyTable) -> str:

@@ -22,7 +22,7 @@ class HeldOut(Protocol):
         """Of the pictures."""
 
 
-def doubts(problem: Problem, searched: Searched, winner: Found, float32_ratio: float | None) -> list[str]:
+def doubts(problem: Problem, searched: Searched, winner: Found, float32_ratio: float | None = None) -> list[str]:
     """None where there is nothing to say: then a search may still have been too short, but it cannot be seen. A winner
     in another precision takes `float32_ratio` times as long as in float32, where that was measured."""
     found = [*filter(None, [problem.table.noise(problem.space)])]

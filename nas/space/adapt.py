@@ -63,8 +63,12 @@ def in_precision(space: Space, precision: str) -> Space:
 
 def precise(name: str, precision: str) -> str:
     """What an adapted space is called in this precision."""
-    plain = parts_of(name)[-1]
-    return name.removesuffix(f"-{plain}") + ("" if precision == FLOAT else f"-{precision}")
+    return name.removesuffix(f"-{EIGHT_BIT}") + ("" if precision == FLOAT else f"-{precision}")
+
+
+def precision_of(name: str) -> str:
+    """Of an adapted space's networks, by its name."""
+    return EIGHT_BIT if name.endswith(f"-{EIGHT_BIT}") else FLOAT
 
 
 def _in_precision(layers: Callable[..., tuple[Layer, ...]], precision: str, *options: Any) -> tuple[Layer, ...]:
@@ -90,20 +94,20 @@ def _dropped(file: SpaceFile, resolution: int) -> list[Stage]:
     return [s.model_copy(update={"stride": stride}) for s, stride in zip(file.stages, strides, strict=True)]
 
 
-def parts_of(name: str) -> tuple[str, int | None, bool, int | None, str]:
-    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, classes, and
-    precision."""
-    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?(?:-(int8))?", name, re.DOTALL)
+def parts_of(name: str) -> tuple[str, int | None, bool, int | None]:
+    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, and classes; in
+    whatever precision."""
+    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?", precise(name, FLOAT), re.DOTALL)
     assert found is not None
-    space, resolution, keep, classes, precision = found.groups()
+    space, resolution, keep, classes = found.groups()
     pixels, number = (None if digits is None else int(digits) for digits in (resolution, classes))
-    return space, pixels, bool(keep), number, precision or FLOAT
+    return space, pixels, bool(keep), number
 
 
 def options_of(name: str) -> str:
     """What an adapted space's name stands for: `mobile-32px-10c` is `mobile --resolution 32 --strides drop --classes
     10`."""
-    space, resolution, keep, classes, precision = parts_of(name)
+    space, resolution, keep, classes = parts_of(name)
     dropped = resolution is not None and not keep and _drops(space, resolution)
     return " ".join(
         [
@@ -111,7 +115,7 @@ def options_of(name: str) -> str:
             *([f"--resolution {resolution}"] if resolution else []),
             *(["--strides keep"] if keep else ["--strides drop"] if dropped else []),
             *([f"--classes {classes}"] if classes else []),
-            *([f"--precision {precision}"] if precision != FLOAT else []),
+            *([] if precision_of(name) == FLOAT else [f"--precision {precision_of(name)}"]),
         ]
     )
 

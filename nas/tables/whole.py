@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, prod
+from math import nan, prod
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +55,12 @@ class WholeNetworks:
             raise TableError(f"{path}: whole networks have a header and at least one row.") from None
         if names != COLUMNS or not rows:
             raise TableError(f"{path}: whole networks have the columns {', '.join(COLUMNS)} and at least one row.")
-        ms = np.zeros(len(rows))
-        for row, values in enumerate(rows):
-            try:
-                _, figure = values
-                ms[row] = float(figure)
-            except ValueError:
-                ms[row] = np.nan
-            if not (isfinite(ms[row]) and ms[row] > 0):
-                rule = "a code and a finite number of milliseconds above 0"
-                raise TableError(f"{path}: line {row + 2}: a row is {rule}, got {','.join(values)[:60]!r}.")
+        ms = np.fromiter(map(_figure, rows), np.float64, len(rows))
+        broken = ~(np.isfinite(ms) & (ms > 0))
+        if broken.any():
+            row = int(broken.argmax())
+            rule = "a code and a finite number of milliseconds above 0"
+            raise TableError(f"{path}: line {row + 2}: a row is {rule}, got {','.join(rows[row])[:60]!r}.")
         return cls(path, header, tuple(values[0] for values in rows), ms)
 
     def are_of(self, space: Space) -> bool:
@@ -128,6 +124,15 @@ class WholeNetworks:
         places = np.ravel_multi_index(tuple(population.T), tuple(space.cardinalities))
         networks = (tuple(layer for chain in chains for layer in chain) for chains in zip(*slots, strict=True))
         return dict(zip(networks, places.tolist(), strict=True))
+
+
+def _figure(row: list[str]) -> float:
+    """Milliseconds of a row; NaN where it is none."""
+    try:
+        _, figure = row
+        return float(figure)
+    except ValueError:
+        return nan
 
 
 def additive(known: Population, ms: Array, asked: Population, cardinalities: NDArray[np.int64]) -> Array:
