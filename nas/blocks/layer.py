@@ -162,6 +162,11 @@ class Layer:
         return self._key
 
     @property
+    def gated(self) -> bool:
+        """Whether it has a gate by channel: squeeze-and-excitation, or another in its place."""
+        return bool(self.se_channels) or self.excitation == "eca"
+
+    @property
     def inputs(self) -> tuple[Shape, ...]:
         """Shapes of what it takes."""
         widths = self.in_channels if isinstance(self.in_channels, tuple) else (self.in_channels,)

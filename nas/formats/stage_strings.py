@@ -104,7 +104,7 @@ class StageStrings:
             if kind == "ir":
                 raise Inexpressible(f"pointwise convolutions have no groups, got {layer.groups}")
             parts.append(f"gs{(layer.mid_channels or layer.in_channels) // layer.groups}")
-        if layer.se_channels:
+        if layer.gated:
             parts.append(f"se{self.ratio(layer, float(expansion))}")
         if layer.activation != self.activation:
             letter = next((letter for letter, name in ACTIVATIONS.items() if name == layer.activation), None)
@@ -121,7 +121,7 @@ class StageStrings:
 
     def ratio(self, layer: Layer, expansion: float) -> str:
         """A short ratio that gives the inner width in timm, and in `int(ratio · input channels)` too if any does."""
-        if self.rounding.se_from_mid:
+        if self.rounding.se_from_mid or not layer.se_channels:
             return "0.25"
         inner, width = layer.se_channels, layer.in_channels
         texts = [_decimal(-(-inner * 10**n // width) / 10**n, n) for n in _exact_first(inner, width)]  # rounded up

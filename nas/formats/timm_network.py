@@ -11,6 +11,7 @@ from typing import Any
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
+from nas.blocks.excitation import eca_kernel
 from nas.blocks.layer import NORM_EPS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
@@ -224,7 +225,7 @@ def _bottleneck(kind: str, block: Any, spatial: Any, norm: Any, last: Any, last_
     if kind != "fused":
         _only(settings.pop("groups"), spatial.in_channels, "groups in a convolution over pixels")
     widths = {"mid_channels": spatial.out_channels, "out_channels": last.out_channels}
-    return {**settings, **widths, "kind": kind, "activation": activation, **_squeeze(block)}
+    return {**settings, **widths, "kind": kind, "activation": activation, **_squeeze(block, spatial.out_channels)}
 
 
 def _unfolded(block: Any, activation: str) -> dict[str, Any]:
@@ -238,7 +239,7 @@ def _unfolded(block: Any, activation: str) -> dict[str, Any]:
 def _universal(block: Any) -> dict[str, Any]:
     _only(type(block.dw_end).__name__, "Identity", "a depthwise convolution after the projection")
     expand, project = block.pw_exp, block.pw_proj
-    found = {"kind": "uir", "activation": _activation(expand.bn), **_squeeze(block)}
+    found = {"kind": "uir", "activation": _activation(expand.bn), **_squeeze(block, expand.conv.out_channels)}
     found |= {"mid_channels": expand.conv.out_channels, "out_channels": project.conv.out_channels}
     for name, part, activation in (
         ("kernel", block.dw_mid, found["activation"]),
@@ -288,10 +289,14 @@ def _filter(module: Any) -> dict[str, Any]:
             raise _OtherModuleError(f"no op of nas is a {name}.")
 
 
-def _squeeze(block: Any) -> dict[str, Any]:
-    """Settings of squeeze-and-excitation."""
+def _squeeze(block: Any, width: int) -> dict[str, Any]:
+    """Settings of squeeze-and-excitation, or of what stands in its place, for so many channels."""
     if type(block.se).__name__ == "Identity":
         return {}
+    if type(block.se).__name__ == "EcaModule":
+        _only((block.se.conv.out_channels, block.se.conv2), (1, None), "an inner width of an eca")
+        _only(block.se.conv.kernel_size[0], eca_kernel(width), "such a kernel of an eca")
+        return {"excitation": "eca", "se_gate": _activation_of(block.se.gate)}
     _only(type(block.se).__name__, "SqueezeExcite", "attention of another kind")
     squeezed = block.se.conv_reduce.out_channels
     inner = _activation_of(block.se.act1)

@@ -135,6 +135,7 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "in_channels": draw(st.integers(1, 4)),
         "round_to": draw(st.sampled_from((1, 2, 4, 8, 16))),
         "se_gate": draw(st.sampled_from(("sigmoid", "hard_sigmoid"))),
+        "excitation": draw(st.sampled_from(("se", "se", "eca"))),
         "head_after_pool": pooled,
         "se_from": draw(st.sampled_from(("in", "mid"))) if pooled else "in",
         "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
