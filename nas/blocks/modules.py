@@ -147,10 +147,14 @@ class Pool(nn.Module):
 
 
 class Linear(nn.Sequential):
-    """Fully connected layer, activation."""
+    """Fully connected layer, activation; of what comes in a share is dropped while it is trained."""
 
-    def __init__(self, in_features: int, out_features: int, activation: str = "none", bias: bool = True) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, activation: str = "none", bias: bool = True, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        if dropout:
+            self.drop = nn.Dropout(dropout)
         self.linear = nn.Linear(in_features, out_features, bias)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()

@@ -25,6 +25,7 @@ file `arch.txt` is built by timm as
         decode_arch_def(text["blocks"]),
         num_classes=text["num_classes"],
         num_features=text["head"],
+        drop_rate=text.get("dropout", 0.0),
         stem_size=text["stem"],
         fix_stem=True,
         in_chans=text.get("in_channels", 3),
@@ -121,7 +122,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     if len(conventions) > 1 or len(inside) > 1:
         raise Inexpressible("all layers share one `norm_eps`, `padding` and `se_activation`")
     ((norm_eps, padding),), (inner,) = conventions, inside
-    usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
+    usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu", "dropout": 0.0}
     stem, *body, head = (layer.changed(**usual) for layer in layers)
     _check_frame(architecture, stem, head)
     pooled = head.kind == "pooled_head"
@@ -158,6 +159,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "head_norm": head.head_norm,
         "layer_scale": rounding.layer_scale,
         "anti_alias": rounding.anti_alias,
+        "dropout": layers[-1].dropout,
         "blocks": [strings.stage(stage) for stage in stages(body)],
     }
     shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
@@ -218,14 +220,16 @@ class _ArchDefFile(Strict):
     anti_alias: Literal["none", "average", "blur"] = "none"
     """Of layers with a stride, the stem aside."""
     classifier_bias: bool = True
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of features that are dropped before the classifier while it is trained."""
 
     def architecture(self) -> Architecture:
         """The network. Raises `ArchitectureError` with the place of what does not fit."""
         usual = self._usual()
         shared = {"norm_eps": self.norm_eps, "padding": self.padding}
         inside = {"se_activation": self.se_activation}
-        layers = (layer.changed(**shared, **(inside if layer.se_channels else {})) for layer in usual.layers)
-        return replace(usual, layers=tuple(layers))
+        layers = [layer.changed(**shared, **(inside if layer.se_channels else {})) for layer in usual.layers]
+        return replace(usual, layers=(*layers[:-1], layers[-1].changed(dropout=self.dropout)))
 
     def _usual(self) -> Architecture:
         gate = _SPELLINGS[self.se_gate]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -120,8 +121,7 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     family = type(model).__name__
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
     if family in READERS:
-        network: Architecture = load(READERS[family])(model, size)
-        return network
+        return _dropping(load(READERS[family])(model, size), model)
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(
             "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet "
@@ -130,7 +130,14 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     parts: list[Part] = [("conv_stem", partial(_stem, model))]
     for stage, run in enumerate(model.blocks):
         parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
-    return chained(model, size, [*parts, ("conv_head", partial(_head, model, family == "MobileNetV3"))])
+    parts.append(("conv_head", partial(_head, model, family == "MobileNetV3")))
+    return _dropping(chained(model, size, parts), model)
+
+
+def _dropping(network: Architecture, model: Any) -> Architecture:
+    """The network with what the model drops before its classifier."""
+    share = getattr(model, "drop_rate", None) or getattr(getattr(model, "head_drop", None), "p", 0.0)
+    return replace(network, layers=(*network.layers[:-1], network.layers[-1].changed(dropout=float(share))))
 
 
 Part = tuple[str, Callable[[], dict[str, Any]]]

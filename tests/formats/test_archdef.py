@@ -307,7 +307,8 @@ MALFORMED = {
     "empty stage": (archdef([]), "blocks.0: "),
     "not text": (archdef([7]), "blocks.0.0: Input should be a valid string, got 7"),
     "missing keys": ({"blocks": [GOOD]}, "resolution, stem, activation: these keys are required"),
-    "unknown key": (archdef(GOOD, dropout=0.2), "dropout: no such key"),
+    "unknown key": (archdef(GOOD, drop_path=0.2), "drop_path: no such key"),
+    "all dropped": (archdef(GOOD, dropout=1.0), "dropout: "),
     "true is not 1": (archdef(GOOD, num_classes=True), "num_classes: Input should be a valid integer, got True"),
     "fraction": (archdef(GOOD, stem=16.0), "stem: Input should be a valid integer, got 16.0"),
     "huge": (

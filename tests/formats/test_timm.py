@@ -141,6 +141,7 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
         "padding": draw(st.sampled_from(("symmetric", "same"))),
         "se_activation": draw(st.sampled_from(("relu", "swish"))),
+        "dropout": draw(st.sampled_from((0.0, 0.2))),
     }
 
 
