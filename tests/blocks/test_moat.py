@@ -10,8 +10,8 @@ DEPTHS = (2, 3, 7, 2)
 
 
 def tiny_moat(width: int) -> Architecture:
-    """A tiny-MOAT, whose stages are 1, 2, 4 and 8 times as wide as its stem (arXiv:2210.01820, table 1 and section 3;
-    deeplab2's `moat.py`): heads of 32 channels, squeeze-and-excitation where there are none, positions by offset."""
+    """A tiny-MOAT, whose stages are 1, 2, 4 and 8 times as wide as its stem (arXiv:2210.01820, section 3; deeplab2's
+    `moat.py`): heads of 32 channels, squeeze-and-excitation where there are none, positions by offset."""
     first = Layer(kind="conv", in_channels=3, out_channels=width, kernel=3, stride=2, height=224, width=224)
     layers = [first, Layer(kind="conv", in_channels=width, out_channels=width, kernel=3, height=112, width=112)]
     for stage, depth in enumerate(DEPTHS):
@@ -42,5 +42,5 @@ def tiny_moat(width: int) -> Architecture:
     ("width", "params"), [(32, 3_355_348), (40, 5_122_895), (56, 9_772_741), (80, 19_534_390)], ids="0123"
 )
 def test_tiny_moats_have_the_parameters_of_the_authors_code(width: int, params: int) -> None:
-    """3.4, 5.1, 9.8 and 19.5 M in table 9 of the paper."""
+    """3.4, 5.1, 9.8 and 19.5 M in the paper."""
     assert tiny_moat(width).params == params

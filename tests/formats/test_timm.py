@@ -61,7 +61,7 @@ def with_resolution(text: dict[str, Any], resolution: int) -> dict[str, Any]:
     return text | {"resolution": resolution}
 
 
-@pytest.mark.parametrize("file", [f for f in PUBLISHED if f.stem != "fbnet-a"], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.stem)
 def test_published_networks(file: Path) -> None:
     text = with_resolution(json.loads(file.read_text()), 64)
     architecture = parse_archdef(text)
