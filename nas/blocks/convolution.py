@@ -236,11 +236,14 @@ class SqueezeExcite(Op):
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (value,) = values
+        return graph.node("Mul", [value, self._factor(graph, name, value)])
+
+    def _factor(self, graph: OnnxGraph, name: str, value: str) -> str:
         inner = graph.node("GlobalAveragePool", [value])
         inner = self._pointwise(graph, f"{name}.squeeze", inner, self.squeezed, self.channels)
         inner = graph.activation(self.se_activation, inner)
         inner = self._pointwise(graph, f"{name}.excite", inner, self.channels, self.squeezed)
-        return graph.node("Mul", [value, graph.activation(self.gate, inner)])
+        return graph.activation(self.gate, inner)
 
     @staticmethod
     def _pointwise(graph: OnnxGraph, name: str, value: str, out: int, into: int) -> str:

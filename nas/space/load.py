@@ -239,6 +239,10 @@ class _Expansion:
                     f"{place}.stride: a {block.kind} block has none, got {stage.stride}. A stage before it can, "
                     "of patch or conv blocks."
                 )
+            ratios = stage.settings["se"].choice if "se" in stage.settings else [block.settings.get("se", 0)]
+            words = stage.settings["excitation"].choice if "excitation" in stage.settings else block.settings.values()
+            if "scse" in words and not any(ratios):
+                raise SpaceError(f"{place}: an scse of {block.kind} blocks has an inner width: `se` above 0, got none.")
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")

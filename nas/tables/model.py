@@ -6,7 +6,7 @@ A layer is a graph of ops (`nas.blocks`); each adds to a few features, in millio
     depthwise3/5/7  MACs of depthwise convolutions by kernel; taps on padding are not counted, runtimes skip them
     traffic         values read and written by convolutions and pooling; a k×k convolution reads its k×k patches
     weights         weights of convolutions, read (and packed) once a picture
-    linear          weights of fully connected layers, also of the two inside squeeze-and-excitation
+    linear          weights of fully connected layers, also of the two inside squeeze-and-excitation; MACs of an eca
     gated           values that squeeze-and-excitation pools and multiplies
 and, as plain counts,
     gates           squeeze-and-excitations
@@ -63,7 +63,7 @@ _COVERED = frozenset(
     {
         *(*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"),
         *("heads", "key_channels", "value_channels", "window", "positions", "part_channels", "layer_scale"),
-        *("anti_alias", "start_kernel", "key_dim", "key_stride", "kernels", "project_groups"),
+        *("anti_alias", "start_kernel", "key_dim", "key_stride", "kernels", "project_groups", "excitation"),
         *("head_norm", "norm_kind", "pool_first", "classifiers", "dfc", "n_div", "pooling", "rank_channels"),
     }
 )
@@ -232,7 +232,7 @@ class BlockModel:
             "block": True,
             "expansion1": layer.kind == "sepconv",
             "kernel7": layer.kernel == 7,
-            "gate": layer.se_channels > 0,
+            "gate": layer.gated,
             "width": not self.range.fitted(layer),
             "plain": layer.kind not in {"mbconv", "sepconv"} or layer.projection,
         }
