@@ -205,7 +205,10 @@ def verify(source: str, target: str | None, tolerance: str, resolution: int | No
     if target is None:
         if found.path != Path(source, "winner", "config.json"):
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
-        target = Run.load(Path(source)).request.target
+        targets = [aim.target for aim in Run.load(Path(source)).request.aims]
+        if len(targets) > 1:
+            raise NasError(f"{source} was searched for {', '.join(targets)}. Say by --target on which to measure it.")
+        target = targets[0]
 
     from nas.cli.screen import verify_summary
     from nas.devices.find import Ways
