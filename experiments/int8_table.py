@@ -21,12 +21,12 @@ import numpy as np
 from pieces import Pieces
 from scipy.stats import kendalltau
 
+from nas.blocks.precision import MEASURED
 from nas.profiler.bench import attached
 from nas.profiler.networks import random_networks
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
 from nas.profiler.verify import error_of, measure_networks
-from nas.space.adapt import MEASURED
 from nas.space.load import load_space
 from nas.tables.table import load_table
 

@@ -11,8 +11,9 @@ from nas.accuracy.evaluator import Evaluator
 from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
+from nas.blocks.precision import FLOAT
 from nas.errors import NasError
-from nas.space.adapt import FLOAT, in_precision
+from nas.space.adapt import in_precision
 from nas.space.space import Space
 from nas.system.lazy import is_own, load_own
 from nas.system.teller import Silent, Teller

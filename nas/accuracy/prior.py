@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.accuracy.predictor import Predictor, has_predictor, load_predictor
+from nas.blocks.precision import FLOAT
 from nas.controllers.gaussian_process import NOISE, RATES, Encoding, Kernel, Posterior, Process
 from nas.cost.factors import Factors
 from nas.errors import NasError, SpaceError
-from nas.space.adapt import FLOAT, Strides, in_precision, parts_of
+from nas.space.adapt import Strides, in_precision, parts_of
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.places import space_names

@@ -23,12 +23,11 @@ from nas.blocks.block import (
 from nas.blocks.evonorm import EVONORM
 from nas.blocks.graph import Graph
 from nas.blocks.op import Shape
+from nas.blocks.precision import PRECISIONS
 from nas.errors import ArchitectureError
 
 __all__ = ["ACTIVATIONS", "GATES", "KEY_COLUMNS", "MAX_DIMENSION", "Layer", "key_columns", "shared_layer"]
 
-PRECISIONS = ("float32", "float16", "int8")
-"""Of a layer's arithmetic; the first where nothing is said."""
 PADDINGS = ("symmetric", "same")
 """Of convolutions: torch's usual one, and TensorFlow's."""
 NORM_EPS = 1e-5

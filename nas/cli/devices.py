@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.blocks.precision import FLOAT, MEASURED
 from nas.cli.output import (
     ScreenTeller,
     classes_option,
@@ -26,7 +27,6 @@ from nas.cli.output import (
     strides_option,
 )
 from nas.errors import Interrupted, LatencyMissing, NasError
-from nas.space.adapt import FLOAT, MEASURED
 
 if TYPE_CHECKING:
     from nas.space.adapt import Strides
@@ -232,7 +232,10 @@ def verify(
     if target is None:
         if found.path != Path(source, "winner", "config.json"):
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
-        target = Run.load(Path(source)).request.target
+        targets = [aim.target for aim in Run.load(Path(source)).request.aims]
+        if len(targets) > 1:
+            raise NasError(f"{source} was searched for {', '.join(targets)}. Say by --target on which to measure it.")
+        target = targets[0]
 
     from nas.cli.screen import verify_summary
     from nas.devices.find import Ways

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.blocks.precision import MEASURED
 from nas.errors import RunError
-from nas.space.adapt import MEASURED
 from nas.system import ranks
 from nas.system.pace import Pace, minutes, to_go
 

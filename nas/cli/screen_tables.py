@@ -45,7 +45,8 @@ def _told(alike: Sequence[Mapping[str, Any]]) -> str:
     rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount) + f" {what}"
     spaces = _searched(first["answers"]) or "no shipped space as a whole"
     noisy = ["TOO NOISY: see nas table show"] if any(entry["noise"] for entry in alike) else []
-    texts = [device, " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"), f"answers {spaces}"]
+    figures = " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"])
+    texts = [device, figures, f"answers {spaces}"]
     lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
     if len(name) >= NAMES_WIDTH:
         lines.insert(0, "")

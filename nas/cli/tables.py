@@ -78,9 +78,10 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     if found.header.target is not None and not (space or found.header.space) and len(found.checked_spaces) > 1:
         raise NasError(f"{name} is of several spaces ({', '.join(found.checked_spaces)}): --space says which to check.")
     if found.header.target is not None and (space or found.header.space):
+        from nas.blocks.precision import FLOAT
         from nas.profiler.bench import attached
         from nas.profiler.check import measured_error
-        from nas.space.adapt import FLOAT, precise
+        from nas.space.adapt import precise
         from nas.space.load import load_space
 
         drawn = load_space(space or precise(found.header.space or "", FLOAT), precision=found.precision)

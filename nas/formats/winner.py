@@ -11,7 +11,7 @@ from typing import Any
 
 from nas import __version__
 from nas.blocks.architecture import Architecture
-from nas.blocks.layer import PRECISIONS
+from nas.blocks.precision import PRECISIONS
 from nas.errors import ArchitectureError, NasError
 from nas.formats import weights_file
 from nas.formats.answers import Answers

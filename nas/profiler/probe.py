@@ -26,7 +26,8 @@ from onnx import TensorProto, numpy_helper
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
-from nas.blocks.layer import MAX_DIMENSION, PRECISIONS, Layer
+from nas.blocks.layer import MAX_DIMENSION, Layer
+from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Probe
 from nas.errors import ArchitectureError
 from nas.formats.onnx_graph import to_onnx

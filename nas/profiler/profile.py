@@ -23,7 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.layer import PRECISIONS, Layer
+from nas.blocks.layer import Layer
+from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
 from nas.profiler.design import MOST, designed

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.layer import PRECISIONS
+from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Device
 from nas.errors import TableError
 from nas.profiler.estimate import estimate, quantiles

@@ -143,7 +143,7 @@ def planned_past(request: Request, network: Imported, data: Data, folder: Path |
     from nas.supernet.past import BATCH, Past
     from nas.training.pace import picture_seconds
 
-    share = min(1.0, request.latency_share or USUAL_SHARE)
+    share = min(1.0, *(aim.latency_share or USUAL_SHARE for aim in request.aims))
     file = None if folder is None else folder / FILE
     per_epoch, seconds = batches_per_epoch(len(data.train), BATCH), request.seconds
     if file is not None and file.is_file():

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from nas.blocks.precision import EIGHT_BIT, FLOAT
 from nas.errors import SpaceError
 
 if TYPE_CHECKING:  # it brings pydantic, which requests do without
@@ -19,9 +20,6 @@ if TYPE_CHECKING:  # it brings pydantic, which requests do without
 Strides = Literal["keep", "drop"]
 STRIDES: tuple[Strides, ...] = get_args(Strides)
 """What becomes of a space's strides at another resolution: all are kept, or early ones are dropped."""
-FLOAT, EIGHT_BIT = "float32", "int8"
-"""Precisions that networks are measured in; the first where nothing is said."""
-MEASURED = (FLOAT, EIGHT_BIT)
 LEAST_SIDE = 4
 """Pixels that the last feature map is wide at least where strides are dropped, while there are any to drop."""
 

@@ -14,8 +14,9 @@ from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, exp
 from nas.blocks.cell import edges, live
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
+from nas.blocks.precision import FLOAT
 from nas.errors import ArchitectureError, SpaceError
-from nas.space.adapt import FLOAT, LEAST_SIDE, STRIDES, Strides, adapted, in_precision, shrinkage
+from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, in_precision, shrinkage
 from nas.space.elastic import load_elastic
 from nas.space.plan import DEFAULTS, Plan, Source, size_left
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds

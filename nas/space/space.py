@@ -15,7 +15,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from nas.blocks.architecture import Architecture
-from nas.blocks.layer import PRECISIONS, Layer
+from nas.blocks.layer import Layer
+from nas.blocks.precision import PRECISIONS
 from nas.errors import SpaceError
 from nas.space.candidates import Candidates
 from nas.space.canonical import Canonical

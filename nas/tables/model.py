@@ -35,7 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.block import absent, is_head, timed_columns
-from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
+from nas.blocks.layer import KEY_COLUMNS
+from nas.blocks.precision import PRECISIONS
 from nas.errors import LatencyMissing, TableError
 
 if TYPE_CHECKING:

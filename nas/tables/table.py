@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import block_class, further_columns, timed_columns
-from nas.blocks.layer import KEY_COLUMNS, PRECISIONS, Layer, key_columns
+from nas.blocks.layer import KEY_COLUMNS, Layer, key_columns
+from nas.blocks.precision import PRECISIONS
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space

@@ -6,10 +6,10 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+from nas.blocks.precision import EIGHT_BIT
 from nas.devices.names import DEVICE_KINDS, EIGHT_BIT_KINDS, DeviceName, device_name
 from nas.devices.runtimes import RUNTIMES
 from nas.errors import LatencyMissing, TableError
-from nas.space.adapt import EIGHT_BIT
 from nas.system.command import command
 from nas.system.places import ELASTIC, is_path, own_tables_folder, space_names, table_names, table_path
 

@@ -11,11 +11,12 @@ import onnx
 import pytest
 from small_run import SPACE, nas
 
+from nas.blocks.precision import MEASURED
 from nas.devices.fake import Fake
 from nas.formats.config import read_config
 from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
-from nas.space.adapt import MEASURED, in_precision, options_of
+from nas.space.adapt import in_precision, options_of
 from nas.space.load import load_space
 from nas.system.teller import Silent
 from nas.tables.header import BesideFloat
