@@ -128,8 +128,10 @@ def _device(device: DeviceHeader) -> str:
 
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
-    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+    if table.whole is not None:
+        return f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(table.keys)} rows: {told}" if told else "no rows: all is interpolated"
 
 
 def _between(table: LatencyTable) -> str:

@@ -23,7 +23,7 @@ from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
 from nas.system.files import parse_yaml, read_json, read_model, read_text
 from nas.system.places import table_path
-from nas.tables.header import TableHeader
+from nas.tables.header import NetworksError, TableHeader
 from nas.tables.model import BlockModel
 from nas.tables.rows import PAGE, PROVENANCES, Rows
 from nas.tables.whole import FILE as WHOLE
@@ -100,18 +100,23 @@ class LatencyTable:
         return None if networks is None else networks.model_dump()
 
     def checked_on(self, space: Space) -> dict[str, Any] | None:
-        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
+        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured. A
+        table of published networks has one error, whatever the space."""
         for error in self.header.error.checks:
-            if (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
+            if self._of_any(error) or (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
                 return error.model_dump()
         return None
+
+    def _of_any(self, error: NetworksError) -> bool:
+        return error.space is None and self.header.target is None
 
     def checked_by_name(self, space: str | None) -> dict[str, Any] | None:
         """The same for a network that only names its space: of the one space of that name; None where several had it.
         Where no space is named it is that of the space profiled last."""
         if space is None:
             return self.networks_error
-        found = [error for error in self.header.error.checks if space == (error.space or self.header.space)]
+        checks = self.header.error.checks
+        found = [error for error in checks if self._of_any(error) or space == (error.space or self.header.space)]
         return found[0].model_dump() if len(found) == 1 else None
 
     @property
@@ -165,9 +170,10 @@ class LatencyTable:
 
     def answers_all(self, space: Space) -> bool:
         """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
-        choices = ((slot, options) for slot in space.slots for options in space.combinations(slot))
-        layers = (layer for slot, options in choices for layer in slot.layers(*options))
-        return (self.whole is not None and self.whole.are_of(space)) or self.answers(layers)
+        if self.whole is not None and self.whole.are_of(space):
+            return True
+        some = (layer for slot in space.slots for layer in slot.layers(*next(iter(space.combinations(slot)))))
+        return self.answers(some) and self.answers(space.layers())
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""

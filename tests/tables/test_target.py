@@ -161,7 +161,8 @@ def test_an_unknown_name_is_told_both_ways() -> None:
     with pytest.raises(TableError) as caught:
         check_target("cpuu")
     message = str(caught.value)
-    assert message.startswith("No target named 'cpuu'. Tables here: nb201-… (27), pixel-cpu, pixel3;")
+    assert message.startswith("No target named 'cpuu'. Tables here: graviton3, ")
+    assert ", nb201-… (27), " in message
     assert message.endswith(f"Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).")
 
 
