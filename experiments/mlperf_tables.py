@@ -38,7 +38,7 @@ from scipy.stats import kendalltau
 
 from nas.blocks.layer import Layer
 from nas.profiler.interpolate import MARGIN, OUTSIDE_PCT
-from nas.tables.header import TableHeader
+from nas.tables.header import UNSTATED, TableHeader
 from nas.tables.model import BANDS, FEATURES, BlockModel, Range, features, fit_coefficients
 from nas.tables.write import write_table
 
@@ -301,7 +301,7 @@ def header(target: str, own: System, kin: Sequence[System], found: dict[str, Any
         "name": target,
         "device": device | {"cores": told["cores"]},
         "runtime": {"name": runtime, "version": f"v{version}"},
-        "threads": None,
+        "threads": UNSTATED,
         "precision": "int8" if own.precision == "uint8" else "float32",
         "batch": 1,
         "date": f"MLPerf Inference {own.round}, {YEARS[own.round]}; the day of measuring is not told",
