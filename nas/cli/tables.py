@@ -22,9 +22,10 @@ def table() -> None:
 @table.command("list")
 @json_option
 def table_list(as_json: bool) -> None:
-    """Every table that --target finds by name."""
-    from nas.cli.screen_tables import table_line
+    """Every table that --target finds by name: device, error, licence, and the spaces that it answers."""
+    from nas.cli.screen_tables import tables_summary
     from nas.system.places import table_names
+    from nas.tables.listing import answered, entry
     from nas.tables.table import load_table
 
     tables: list[LatencyTable] = []
@@ -33,23 +34,11 @@ def table_list(as_json: bool) -> None:
             tables.append(load_table(folder))
         except NasError as problem:  # one that is broken hides none of the others
             tell(str(problem))
+    entries = [entry(found, names) for found, names in answered(tables)]
     if as_json:
-        print_json(
-            [
-                {
-                    "name": t.name,
-                    "device": t.header.device.model,
-                    "rows": len(t.keys),
-                    "path": str(t.path),
-                    "fingerprint": t.fingerprint,
-                    "networks_error": t.networks_error,
-                }
-                for t in tables
-            ]
-        )
+        print_json(entries)
     else:
-        for found in tables:
-            show(f"{table_line(found)}\n")
+        show(tables_summary(entries))
 
 
 @table.command("show")

@@ -24,13 +24,14 @@ UNSTATED: Unstated = "not stated"
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
-def _column(value: str) -> str:
-    if value not in key_columns():
-        raise ValueError(f"a key column is one of {', '.join(key_columns())}")
-    return value
+def _columns(values: list[str]) -> list[str]:
+    known = key_columns()
+    if foreign := [value for value in values if value not in known]:
+        raise ValueError(f"a key column is one of {', '.join(known)}, got {foreign[0]!r:.60}")
+    return values
 
 
-KeyColumn = Annotated[str, AfterValidator(_column)]
+KeyColumns = Annotated[list[str], AfterValidator(_columns)]
 
 
 class DeviceHeader(Strict):
@@ -206,7 +207,7 @@ class TableHeader(Strict):
     estimator: Text
     source: Text
     licence: Phrase | None = None
-    key_columns: list[KeyColumn]
+    key_columns: KeyColumns
     rows_sha256: Digest | None = None
     """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
     calibration: Text
