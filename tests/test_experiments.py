@@ -18,6 +18,7 @@ from nas.space.load import load_space
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
+import busy_profile  # noqa: E402
 from accelerator_tables import ACCELERATORS, Fitted, Networks, by_macs, by_rows  # noqa: E402
 from cifar_figures import plotted, ranked, verdict  # noqa: E402
 from cifar_front import REFERENCES, with_strides_dropped  # noqa: E402
@@ -171,3 +172,21 @@ def test_sums_of_rows_are_found_and_what_they_leave_open_is_near_work() -> None:
     )
     assert (found.rows >= 0).all()
     assert [each.ms(500.0) for each in ACCELERATORS[1:3]] == [500.0, 2.0]  # a latency, and images a second
+
+
+def test_a_busy_profile_is_held_against_quiet_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nas.profiler.rounds.PASSES", 2)
+    monkeypatch.setattr(busy_profile, "POWERS", (1.0, 1.2))
+    monkeypatch.setattr(sys, "argv", ["busy_profile", "--out", str(tmp_path), "--quick"])
+    busy_profile.main()
+    first = json.loads(capsys.readouterr().out)
+    busy_profile.main()
+    assert json.loads(capsys.readouterr().out) == first  # nothing is measured again
+    for name in ("quiet", "busy"):
+        assert [third["count"] for third in first[name]["table"]["thirds"]] == [4, 4, 4]
+        found = first[name]["calibration"]
+        assert (found["power"], found["holds"]) == (1.0, False)
+        assert found["straight"] == found["bent"]
+        assert found["straight"]["mape_pct"] < 2

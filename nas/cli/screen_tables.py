@@ -42,9 +42,12 @@ def _told(alike: Sequence[Mapping[str, Any]]) -> str:
         device = ", ".join(entry["name"].removeprefix(f"{begin}-") for entry in alike)
     amounts = {name: sum(entry["provenance"].get(name, 0) for entry in alike) for name in PROVENANCES}
     what = "whole networks" if first["rows"] == 0 else "rows"
-    rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount) + f" {what}"
+    rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
+    rows = f"{rows} {what}" if rows else "all interpolated"
     spaces = ", ".join(asked(first["answers"])) or "no shipped space as a whole"
-    texts = [device, " · ".join([_off(alike), rows, first["licence"] or "own measurement"]), f"answers {spaces}"]
+    noisy = ["TOO NOISY: see nas table show"] if any(entry["noise"] for entry in alike) else []
+    figures = " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"])
+    texts = [device, figures, f"answers {spaces}"]
     lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
     if len(name) >= NAMES_WIDTH:
         lines.insert(0, "")
@@ -75,6 +78,7 @@ def table_summary(table: LatencyTable) -> str:
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in checked(error.model_dump(), in_full=True)),
+            *_noisy(table.noise()),
             ("between", _between(table)),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
@@ -133,9 +137,18 @@ def merge_summary(result: Mapping[str, Any]) -> str:
     return aligned(lines)
 
 
+def _noisy(noise: str | None) -> list[tuple[str, str]]:
+    """A line where a table was measured too noisily."""
+    return [("NOISY", noise)] if noise else []
+
+
 def check_summary(result: Mapping[str, Any]) -> str:
     """Errors of a table."""
-    lines = [("table", f"{result['table']} · {result['rows']} rows"), *checked(result.get("networks_error"))]
+    lines = [
+        ("table", f"{result['table']} · {result['rows']} rows"),
+        *checked(result.get("networks_error")),
+        *_noisy(result.get("noise")),
+    ]
     known = len(lines)
     for name, value in {**result["leave_one_stage_out"], **result["leave_one_out"]}.items():
         told = f"{value:.3g} %" if name.endswith("_pct") else f"{value:,.0f}"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PROFILE = "profile.json"
 """Names the device of a folder that tables are measured into, and the space of the first; written first."""
+_INTERPOLATED = PROVENANCES.index("interpolated")
 MAX_TABLE_BYTES = 32 << 20
 MAX_HEADER_BYTES = 1 << 20
 
@@ -67,7 +68,7 @@ class Estimate:
     coverage: dict[str, float]
     """Share of the estimated latency by provenance; sums to 1."""
     error_pct: float
-    """The table's error bands, weighted by that share."""
+    """The table's error bands where in its range this lies, weighted by that share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +110,24 @@ class LatencyTable:
     def checked_on(self, space: Space) -> dict[str, Any] | None:
         """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured. A
         table of published networks has one error, whatever the space."""
+        error = self._check_of(space)
+        return None if error is None else error.model_dump()
+
+    def noise(self, space: Space | None = None) -> str | None:
+        """That the table was measured too noisily to be relied on, why and what to do, in a line: for a space, or the
+        first that it is so for. None where it was quiet enough, or nothing is known of that."""
+        checks = self.header.error.checks if space is None else filter(None, [self._check_of(space)])
+        why = next(filter(None, (error.noise for error in checks)), None)
+        if why is None:
+            return None
+        anew = f"nas profile --space {space.name if space else self.header.space or 'SPACE'}"
+        anew += f" --target {self.header.target or 'DEVICE'} --out NEW"
+        return f"{self.name} was measured on a busy device ({why}): when it is quiet, measure anew, {anew}"
+
+    def _check_of(self, space: Space) -> NetworksError | None:
         for error in self.header.error.checks:
             if self._of_any(error) or (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
-                return error.model_dump()
+                return error
         return None
 
     def _of_any(self, error: NetworksError) -> bool:
@@ -154,7 +170,7 @@ class LatencyTable:
     def lookup(self, layers: Sequence[Layer]) -> Latencies:
         """Latency of each layer: its row, or the table's model. Raises `LatencyMissing` where neither answers."""
         ms = np.zeros(len(layers))
-        provenance = np.full(len(layers), PROVENANCES.index("interpolated"))
+        provenance = np.full(len(layers), _INTERPOLATED)
         rows = np.array([self.keys.get(layer.key, -1) for layer in layers], dtype=np.int64)
         known = rows >= 0
         ms[known], provenance[known] = self.latency_ms[rows[known]], self.provenance[rows[known]]
@@ -207,11 +223,10 @@ class LatencyTable:
 
     def estimate(self, architecture: Architecture) -> Estimate:
         """Latency of a whole network: as it was measured, else the sum of its layers."""
-        bands: dict[str, float] = self.header.error.band_pct.model_dump()
         if self.whole is not None and (known := self.whole.find(architecture)) is not None:
             ms, measured = known
             name = self.whole.header.provenance if measured else "interpolated"
-            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, bands[name])
+            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, self.header.error.bands(ms)[name])
         added = 0.0
         if self.sums is not None:
             if not self.sums.has(architecture.layers):
@@ -222,6 +237,7 @@ class LatencyTable:
         shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES))
         shares[PROVENANCES.index("derived")] += added
         coverage = dict(zip(PROVENANCES, map(float, shares / max(total, 1e-12)), strict=True))
+        bands = self.header.error.bands(total, filled=bool((self.provenance == _INTERPOLATED).any()))
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
     def frame(self) -> DataFrame:
