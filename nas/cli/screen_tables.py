@@ -10,9 +10,9 @@ from typing import Any
 
 from nas.blocks.layer import Layer
 from nas.cli.screen import aligned, checked
-from nas.space.adapt import options_of, parts_of
 from nas.system.text import MANY
 from nas.tables.header import DeviceHeader
+from nas.tables.listing import asked
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, describe
 
@@ -43,7 +43,7 @@ def _told(alike: Sequence[Mapping[str, Any]]) -> str:
     amounts = {name: sum(entry["provenance"].get(name, 0) for entry in alike) for name in PROVENANCES}
     what = "whole networks" if first["rows"] == 0 else "rows"
     rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount) + f" {what}"
-    spaces = _searched(first["answers"]) or "no shipped space as a whole"
+    spaces = ", ".join(asked(first["answers"])) or "no shipped space as a whole"
     texts = [device, " · ".join([_off(alike), rows, first["licence"] or "own measurement"]), f"answers {spaces}"]
     lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
     if len(name) >= NAMES_WIDTH:
@@ -61,12 +61,6 @@ def _off(alike: Sequence[Mapping[str, Any]]) -> str:
     least, most = (f"{value:.1f}" for value in (f(error["mape_pct"] for error in errors) for f in (min, max)))
     figures = least if least == most else f"{least} to {most}"
     return f"{figures} % off on {errors[0]['count']:,} {errors[0]['of']}"
-
-
-def _searched(names: Sequence[str]) -> str:
-    """Spaces as they are asked for; not with a number of classes where any is answered."""
-    wide = [name for name in names if (c := parts_of(name)[-1]) is None or name.removesuffix(f"-{c}c") not in names]
-    return ", ".join(map(options_of, wide))
 
 
 def table_summary(table: LatencyTable) -> str:
@@ -143,10 +137,10 @@ def check_summary(result: Mapping[str, Any]) -> str:
     """Errors of a table."""
     lines = [("table", f"{result['table']} · {result['rows']} rows"), *checked(result.get("networks_error"))]
     known = len(lines)
-    for name, value in result["leave_one_stage_out"].items():
-        lines.append(
-            ("left out" if len(lines) == known else "", f"{name.removesuffix('_pct').replace('_', ' ')}  {value} %")
-        )
+    for name, value in {**result["leave_one_stage_out"], **result["leave_one_out"]}.items():
+        told = f"{value:.3g} %" if name.endswith("_pct") else f"{value:,.0f}"
+        told = f"{name.removesuffix('_pct').replace('_', ' ')}  {told}"
+        lines.append(("left out" if len(lines) == known else "", told))
     if not result["whole_networks"]:
         return aligned([*lines, ("networks", "no published ones are in its header")])
     lines.append(("networks", f"{'published':>34} ms   table ms    error"))
