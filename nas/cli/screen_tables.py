@@ -42,7 +42,8 @@ def _told(alike: Sequence[Mapping[str, Any]]) -> str:
         device = ", ".join(entry["name"].removeprefix(f"{begin}-") for entry in alike)
     amounts = {name: sum(entry["provenance"].get(name, 0) for entry in alike) for name in PROVENANCES}
     what = "whole networks" if first["rows"] == 0 else "rows"
-    rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount) + f" {what}"
+    rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
+    rows = f"{rows} {what}" if rows else "a block model without rows"
     spaces = ", ".join(asked(first["answers"])) or "no shipped space as a whole"
     texts = [device, " · ".join([_off(alike), rows, first["licence"] or "own measurement"]), f"answers {spaces}"]
     lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
