@@ -143,7 +143,9 @@ def test_the_table(folder: Path) -> None:
     assert command("table", "show", "table", cwd=folder).stdout == kept["show"]
     assert json.loads(command("table", "show", "table", "--json", cwd=folder).stdout) == kept["show --json"]
     checked = command("table", "check", "table", "--space", "tiny.yaml", "--json", cwd=folder).stdout
-    assert json.loads(checked) == json.loads(kept["check"])
+    found, before = json.loads(checked), json.loads(kept["check"])
+    assert known(before.pop("networks_error"), found.pop("networks_error"))  # there is more now: by parts of the range
+    assert found == before
 
 
 def test_a_killed_profile(folder: Path) -> None:

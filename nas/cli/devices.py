@@ -150,6 +150,7 @@ def profile(
                 "table": str(folder),
                 "rows": len(table.keys),
                 "fingerprint": table.fingerprint,
+                "noise": table.noise(loaded),
                 "header": table.header.model_dump(mode="json"),
             }
         )

@@ -247,12 +247,26 @@ def checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tupl
         f"on {error['count']} whole networks{of} measured there the table was {error['mape_pct']:.1f} % off on "
         f"average, {error['worst_pct']:.1f} % at most"
     )
-    if not in_full:
-        return [("checked", text)]
-    shares = f"{error['within_5_pct']:.0f} % within 5 %, {error['within_10_pct']:.0f} % within 10 %"
-    tau = "" if error["kendall_tau"] is None else f" · Kendall tau {error['kendall_tau']:.3f}"
-    floor = "" if error["floor_pct"] is None else f" · halves of the measurements differ by {error['floor_pct']:.1f} %"
-    return [("checked", text), ("", f"{shares}{tau}{floor}")]
+    lines = [("checked", text), *(("", part) for part in _by_thirds(error.get("thirds") or []))]
+    if in_full:
+        shares = f"{error['within_5_pct']:.0f} % within 5 %, {error['within_10_pct']:.0f} % within 10 %"
+        tau = "" if error["kendall_tau"] is None else f" · Kendall tau {error['kendall_tau']:.3f}"
+        floor = (
+            "" if error["floor_pct"] is None else f" · halves of the measurements differ by {error['floor_pct']:.1f} %"
+        )
+        lines.append(("", f"{shares}{tau}{floor}"))
+    return lines
+
+
+def _by_thirds(thirds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line on the error in each part of the range; none where that was not told."""
+    ends = ("" if third["up_to_ms"] is None else f" to {_ms(third['up_to_ms'])} ms" for third in thirds)
+    names = ("fastest", "middle", "slowest")
+    parts = [
+        f"{name} {third['count']}{end} {third['mape_pct']:.1f} %, at most {third['worst_pct']:.1f} %"
+        for name, third, end in zip(names, thirds, ends, strict=False)
+    ]
+    return [" · ".join(parts)] if parts else []
 
 
 def _unchecked(result: Result) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 from nas.blocks.layer import Layer
 from nas.cli.screen import aligned, checked
 from nas.system.text import MANY
-from nas.tables.header import DeviceHeader
+from nas.tables.header import UNSTATED, DeviceHeader, TableHeader
 from nas.tables.listing import asked
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, describe
@@ -45,7 +45,9 @@ def _told(alike: Sequence[Mapping[str, Any]]) -> str:
     rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
     rows = f"{rows} {what}" if rows else "a block model without rows"
     spaces = ", ".join(asked(first["answers"])) or "no shipped space as a whole"
-    texts = [device, " · ".join([_off(alike), rows, first["licence"] or "own measurement"]), f"answers {spaces}"]
+    noisy = ["TOO NOISY: see nas table show"] if any(entry["noise"] for entry in alike) else []
+    figures = " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"])
+    texts = [device, figures, f"answers {spaces}"]
     lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
     if len(name) >= NAMES_WIDTH:
         lines.insert(0, "")
@@ -71,11 +73,12 @@ def table_summary(table: LatencyTable) -> str:
         [
             ("table", f"{table.name} · {table.path}"),
             ("device", _device(header.device)),
-            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
+            ("runtime", _runtime(header)),
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in checked(error.model_dump(), in_full=True)),
+            *_noisy(table.noise()),
             ("between", _between(table)),
             ("source", header.source),
             ("licence", header.licence or "own measurement"),
@@ -134,9 +137,18 @@ def merge_summary(result: Mapping[str, Any]) -> str:
     return aligned(lines)
 
 
+def _noisy(noise: str | None) -> list[tuple[str, str]]:
+    """A line where a table was measured too noisily."""
+    return [("NOISY", noise)] if noise else []
+
+
 def check_summary(result: Mapping[str, Any]) -> str:
     """Errors of a table."""
-    lines = [("table", f"{result['table']} · {result['rows']} rows"), *checked(result.get("networks_error"))]
+    lines = [
+        ("table", f"{result['table']} · {result['rows']} rows"),
+        *checked(result.get("networks_error")),
+        *_noisy(result.get("noise")),
+    ]
     known = len(lines)
     for name, value in {**result["leave_one_stage_out"], **result["leave_one_out"]}.items():
         told = f"{value:.3g} %" if name.endswith("_pct") else f"{value:,.0f}"
@@ -149,7 +161,7 @@ def check_summary(result: Mapping[str, Any]) -> str:
         lines.append(
             (
                 "",
-                f"{network['name']:<24}{network['published_ms']:>10.1f}{network['table_ms']:>14.1f}"
+                f"{network['name']:<24}{_ms(network['published_ms']):>10}{_ms(network['table_ms']):>14}"
                 f"{network['error_pct']:>+9.1f} %",
             )
         )
@@ -166,16 +178,29 @@ def _device(device: DeviceHeader) -> str:
     return " · ".join(str(part) for part in parts if part)
 
 
+def _ms(ms: float) -> str:
+    return f"{ms:.1f}" if ms >= 10 else f"{ms:.3g}"
+
+
+def _runtime(header: TableHeader) -> str:
+    named = ", ".join(dict.fromkeys([header.runtime.name, header.runtime.version]))
+    return f"{named} · threads not stated" if header.threads == UNSTATED else f"{named} · {header.threads} thread(s)"
+
+
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
-    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+    if table.whole is not None:
+        return f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(table.keys)} rows: {told}" if told else "no rows: all is interpolated"
 
 
 def _between(table: LatencyTable) -> str:
     """What answers where there is no row."""
     if table.whole is not None:
         return "an additive fit to these networks"
+    if table.sums is not None:
+        return f"nothing: only sums of the rows mean something, of whole networks of {table.sums.header.space}"
     return "a block model answers within its range" if table.model else "nothing: only rows answer"
 
 

@@ -17,10 +17,10 @@ SPREAD = 0.3
 def calibrating(space: Space, n: int, rng: Generator) -> list[Architecture]:
     """`n` networks, or all of a smaller space, in which every layer of the space stands about as often as any other.
 
-    Greedy: of a random thousand, each time the one whose layers stand least often in those chosen before. Networks
-    drawn uniformly would leave layers out.
+    Greedy: of a thousand from small to large, each time the one whose layers stand least often in those chosen before.
+    Networks drawn uniformly would leave layers out, and the ends of the range, where bounds lie.
     """
-    candidates = random_networks(space, CANDIDATES, rng)
+    candidates = ranged(space, CANDIDATES, rng)
     has = counts([network.layers for network in candidates], space.layers()) > 0
     chosen: list[int] = []
     seen = np.zeros(has.shape[1])

@@ -31,7 +31,6 @@ from nas.profiler.estimate import Estimates, estimate
 from nas.profiler.fit import Fit, counts, in_network
 from nas.profiler.interpolate import BAND_SHARE, interpolator
 from nas.profiler.networks import calibrating, random_networks, ranged
-from nas.profiler.pace import MOST_PCT
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
@@ -45,7 +44,15 @@ from nas.system.places import own_tables_folder
 from nas.system.strict import Name
 from nas.system.teller import Teller
 from nas.system.user_folders import NoHome
-from nas.tables.header import Bands, DeviceHeader, ErrorHeader, NetworksError, RuntimeHeader, TableHeader
+from nas.tables.header import (
+    LEAST_BAND_PCT,
+    Bands,
+    DeviceHeader,
+    ErrorHeader,
+    NetworksError,
+    RuntimeHeader,
+    TableHeader,
+)
 from nas.tables.references import write_references
 from nas.tables.table import PROFILE, LatencyTable, Row, begun_for, load_table
 from nas.tables.write import write_table
@@ -109,7 +116,7 @@ def _measured(
         _tell_paces(found, teller)
     finally:
         samples.close()
-    return _write(folder, space, target, info, survey, found, there, teller)
+    return _write(folder, space, target, info, survey, found, there)
 
 
 def _there(folder: Path) -> LatencyTable | None:
@@ -149,7 +156,8 @@ class Survey:
         layers = tuple(layer for layer in space.layers() if layer.graph.nodes)
         if len(layers) <= MOST:
             alone, calibrated = layers, calibrating(space, CALIBRATING, rngs[0])
-            drawn = random_networks(space, 3 * CHECKING, rngs[1])
+            drawn = ranged(space, CHECKING, rngs[1])
+            drawn = list(dict.fromkeys([*drawn, *random_networks(space, 3 * CHECKING, rngs[1])]))
         else:
             alone, known = tuple(designed(space, layers)), space.encode(list(space.references.values()))
             calibrated = [*map(space.decode, known), *ranged(space, CALIBRATING_MANY - len(known), rngs[0])]
@@ -252,12 +260,11 @@ def _write(
     survey: Survey,
     found: Estimates,
     there: LatencyTable | None,
-    teller: Teller,
 ) -> LatencyTable:
     layers, several = list(survey.layers), len(survey.alone)
     rows = found.of(survey.workload.names)
     blocks, calibrating, checking = np.split(rows, [several, several + len(survey.calibrating)])
-    errors = _standard_errors(found)
+    errors = standard_errors(found)
     resolutions = {size for network in survey.checking for size in (network.height, network.width)}
     has, whole = survey.counts(survey.calibrating), (found.ms[calibrating], errors[calibrating])
     left_out = None
@@ -289,12 +296,9 @@ def _write(
         table_rows = {**kept, **table_rows} if anew else {**table_rows, **kept}
         further = [] if anew else there.header.error.checks[:MOST_SPACES]  # of rows that are as they were
     in_table = np.array([table_rows[layer.key].latency_ms for layer in layers])
-    error = error_of(survey.counts(survey.checking) @ in_table, found.ms[checking], found.split_half_pct)
-    if found.split_half_pct > MOST_PCT:
-        teller.say(
-            f"too busy: halves of the measurement differ by {found.split_half_pct:.0f} %. When the device is quiet, "
-            "run the same command with a larger --budget"
-        )
+    error = error_of(
+        survey.counts(survey.checking) @ in_table, found.ms[checking], found.split_half_pct, found.drift_pct
+    )
     error = error.model_copy(update={"space": space.name, "space_sha256": space.fingerprint})
     network_ms = {
         f"reference-{number}": (network, float(found.ms[probe]), float(errors[probe]))
@@ -304,7 +308,7 @@ def _write(
         resolutions |= set(there.model.range.resolutions)
     own = [row for row in table_rows.values() if row.provenance != "interpolated"]
     model, mean = interpolator([row.layer for row in own], np.array([row.latency_ms for row in own]), resolutions)
-    worst = min(max(0.1, *(check.worst_pct for check in (error, *further))), 1_000.0)
+    worst = min(max(LEAST_BAND_PCT, *(check.worst_pct for check in (error, *further))), 1_000.0)
     interpolated = p90 = model.band_pct["block"]
     if left_out is not None:
         mean, p90 = float(left_out.mean()), float(np.quantile(left_out, BAND_SHARE))
@@ -329,7 +333,7 @@ def _write(
     return write_table(folder, header, table_rows.values())
 
 
-def _standard_errors(found: Estimates) -> NDArray[np.float64]:
+def standard_errors(found: Estimates) -> NDArray[np.float64]:
     """ms, float64[N]: each probe's own, made steadier by the usual one, as a few sessions tell it badly."""
     from scipy.stats import t
 

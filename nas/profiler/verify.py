@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,13 +27,15 @@ from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
 from nas.system.teller import Teller
-from nas.tables.header import NetworksError
+from nas.tables.header import NetworksError, Third
 from nas.tables.references import References, read_references
 from nas.tables.table import LatencyTable
 
 SECONDS = 15.0
 """Of measuring, for one network and the references beside it."""
 SECONDS_PER_NETWORK = 1.5
+LEAST_IN_THIRD = 3
+"""Networks."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,11 @@ def check_device(table: LatencyTable, device: Device) -> None:
         )
 
 
-def error_of(table_ms: NDArray[np.float64], measured_ms: NDArray[np.float64], floor_pct: float) -> NetworksError:
-    """How far a table is off on N networks."""
+def error_of(
+    table_ms: NDArray[np.float64], measured_ms: NDArray[np.float64], floor_pct: float, drift_pct: float | None = None
+) -> NetworksError:
+    """How far a table is off on N networks, and on their thirds: as many of the fastest, the middle and the slowest by
+    the table, give or take one."""
     errors = 100 * np.abs(table_ms / measured_ms - 1)
     tau = kendalltau(table_ms, measured_ms).statistic if len(errors) > 1 else float("nan")
     return NetworksError(
@@ -155,4 +161,24 @@ def error_of(table_ms: NDArray[np.float64], measured_ms: NDArray[np.float64], fl
         within_10_pct=float(100 * (errors <= 10).mean()),
         kendall_tau=float(tau) if np.isfinite(tau) else None,
         floor_pct=floor_pct if np.isfinite(floor_pct) else None,
+        drift_pct=drift_pct,
+        thirds=_thirds(table_ms, errors),
     )
+
+
+def _thirds(table_ms: NDArray[np.float64], errors_pct: NDArray[np.float64]) -> list[Third]:
+    """Each ends half-way to the next; none of fewer than nine networks."""
+    if len(errors_pct) < 3 * LEAST_IN_THIRD:
+        return []
+    order = np.argsort(table_ms, kind="stable")
+    parts = np.array_split(order, 3)
+    ends = [float(table_ms[[a[-1], b[0]]].mean()) for a, b in pairwise(parts)]
+    return [
+        Third(
+            up_to_ms=end,
+            count=len(part),
+            mape_pct=float(errors_pct[part].mean()),
+            worst_pct=float(errors_pct[part].max()),
+        )
+        for end, part in zip([*ends, None], parts, strict=True)
+    ]

@@ -31,7 +31,7 @@ def bars_section(material: Material) -> Markup:
     """A bar for each layer, and a legend with the share of each provenance."""
     if material.table is None:
         return element("p", material.table_missing)
-    if material.table.whole is not None:
+    if material.table.whole is not None or material.table.sums is not None:
         return element("p", "The table knows whole networks: it says nothing of their layers.", class_="note")
     layers = placed_layers(material)
     try:

@@ -53,7 +53,7 @@ def truth_section(material: Material) -> Markup:
             "Nothing is known of how far this table is off on whole networks: none came with it, none was measured."
         )
         return element("p", " ".join(filter(None, [summary, told])) or nothing)
-    words = [element("p", sentence) for sentence in (summary, told) if sentence]
+    words = [element("p", sentence) for sentence in (summary, material.table.noise() or "", told) if sentence]
     both = element("div", _chart(networks, winner, "published" in told), _list(networks, winner), class_="pair")
     return joined([*words, both])
 
@@ -82,10 +82,15 @@ def known_networks(table: LatencyTable) -> tuple[list[Known], str]:
 def _summary(error: NetworksError | None) -> str:
     if error is None:
         return ""
-    return (
+    told = (
         f"On {error.count} whole networks measured on the device the table was {error.mape_pct:.1f} % off on average "
         f"and {error.worst_pct:.1f} % at most; {error.within_5_pct:.0f} % of them were within 5 %."
     )
+    parts = [
+        f"the {name} {third.count} by {third.mape_pct:.1f} %, {third.worst_pct:.1f} % at most"
+        for name, third in zip(("fastest", "middle", "slowest"), error.thirds, strict=False)
+    ]
+    return f"{told} By parts of the range: {'; '.join(parts)}." if parts else told
 
 
 def _winner(material: Material) -> Known | None:

@@ -24,7 +24,8 @@ class HeldOut(Protocol):
 
 def doubts(problem: Problem, searched: Searched, winner: Found) -> list[str]:
     """None where there is nothing to say: then a search may still have been too short, but it cannot be seen."""
-    found, accuracy, policy = [], problem.objective.accuracy, searched.policy
+    found = [*filter(None, [problem.table.noise(problem.space)])]
+    accuracy, policy = problem.objective.accuracy, searched.policy
     if problem.weights is not None:
         steps, learnt = problem.weights.settings.steps, sum(problem.space.cardinalities > 1)
         if steps < learnt:

@@ -149,8 +149,10 @@ def _by_clock(
     def ask(wanted: list[tuple[str, Architecture]]) -> None:
         fresh = [each for each in dict.fromkeys(wanted) if each not in known]
         if fresh:
-            times = measure([network for _, network in fresh], None).ms / pace
-            known.update(zip(fresh, times.tolist(), strict=True))
+            found = measure([network for _, network in fresh], None)
+            if found.too_busy is not None:
+                teller.say(f"race: published networks are as wide as an uncertain measurement says: {found.too_busy}")
+            known.update(zip(fresh, (found.ms / pace).tolist(), strict=True))
 
     networks = {name: list(found) for name, found in within.items() if found}
     spread = {name: np.linspace(0, len(all_) - 1, FIRST).round().astype(int) for name, all_ in networks.items()}

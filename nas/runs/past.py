@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import RunError
 from nas.formats.network_file import read_network
@@ -73,44 +74,98 @@ def past_of(request: Request) -> Imported | None:
     return Imported(fitted, mean, std, {}, shown.classes if shown else ())
 
 
-def planned_past(request: Request, network: Imported, data: Data, folder: Path | None) -> tuple[Past, int]:
-    """How long a network is tuned on the data, and the steps of its supernet: what time allows, by steps that are
-    timed. It is kept in the run's folder, so that a run that is gone on with has the same."""
+@dataclass(frozen=True)
+class Tuning:
+    """How long a network is tuned and its supernet is trained, kept as tuning.json.
+
+    Planned by steps that are timed, and settled for the supernet when the whole network is done, by what that took.
+    """
+
+    file: Path | None
+    epochs: int
+    """Of the whole network."""
+    steps: int
+    """Of its supernet, as planned."""
+    per_epoch: int
+    """Steps."""
+    seconds: float | None
+    """That both may take; None where the steps were not made of a time."""
+    work: float
+    """Of a step of the supernet, in steps of the whole network."""
+
+    def settle(self, took: float) -> int:
+        """The supernet's steps, where the whole network has taken so many seconds: those that fit into the time that is
+        left. In a run that is gone on with, those of before."""
+        known = self._read()
+        if "settled" in known:
+            return int(known["settled"])
+        steps = self.steps
+        if self.seconds is not None and self.epochs and took:
+            pace = took / (self.epochs * self.per_epoch)
+            steps = max(self.per_epoch, round((self.seconds - took) / (pace * self.work)))
+        if self.file is not None:
+            plan = {"epochs": self.epochs, "steps": self.steps, "settled": steps, "took": took}
+            write_atomic(self.file, json.dumps(plan) + "\n")
+        return steps
+
+    def _read(self) -> dict[str, Any]:
+        return read_plan(self.file) if self.file is not None and self.file.is_file() else {}
+
+
+def read_plan(file: Path) -> dict[str, Any]:
+    """A tuning.json. Raises `RunError` where it is none."""
+    document = read_json(file, RunError)
+    try:
+        numbers = {name: float(document[name]) for name in ("settled", "took") if name in document}
+        return {"epochs": int(document["epochs"]), "steps": int(document["steps"]), **numbers}
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{file}: not how long a network is tuned. Start a new run with another --out.") from None
+
+
+def late(request: Request, folder: Path, took: float) -> float:
+    """Seconds by which tuning and a supernet that took so many took longer than they might; at least 0."""
+    file = folder / FILE
+    if request.seconds is None or not file.is_file():
+        return 0.0
+    plan = read_plan(file)
+    might = (WHOLE_SHARE * bool(plan["epochs"]) + SHARED_SHARE) * request.seconds
+    return max(0.0, float(plan.get("took", 0.0)) + took - might)
+
+
+def planned_past(request: Request, network: Imported, data: Data, folder: Path | None) -> tuple[Past, Tuning]:
+    """The network to tune on the data, and how long: what time allows, by steps that are timed. It is kept in the run's
+    folder, so that a run that is gone on with has the same."""
     from nas.data.batches import batches_per_epoch
     from nas.supernet.past import BATCH, Past
     from nas.training.pace import picture_seconds
 
     share = min(1.0, request.latency_share or USUAL_SHARE)
     file = None if folder is None else folder / FILE
-    per_epoch = batches_per_epoch(len(data.train), BATCH)
+    per_epoch, seconds = batches_per_epoch(len(data.train), BATCH), request.seconds
     if file is not None and file.is_file():
-        document = read_json(file, RunError)
-        try:
-            epochs, steps = int(document["epochs"]), int(document["steps"])
-        except (KeyError, TypeError, ValueError):
-            raise RunError(f"{file}: not how long a network is tuned. Start a new run with another --out.") from None
+        plan = read_plan(file)
+        epochs, steps = plan["epochs"], plan["steps"]
     else:
         known = network.classes == data.classes  # it was trained on these already
         epochs, steps = 0 if known else EPOCHS, SHARED_EPOCHS * per_epoch
-        if request.seconds is not None:
+        if seconds is not None:
             pace = BATCH * picture_seconds(network.architecture.classified(len(data.classes)), data, request.seed)
-            epochs = 0 if known else max(1, round(WHOLE_SHARE * request.seconds / (pace * per_epoch)))
-            steps = max(per_epoch, round(SHARED_SHARE * request.seconds / (pace * _work(share))))
+            epochs = 0 if known else max(1, round(WHOLE_SHARE * seconds / (pace * per_epoch)))
+            steps = max(per_epoch, round(SHARED_SHARE * seconds / (pace * _work(share))))
         if file is not None:
             write_atomic(file, json.dumps({"epochs": epochs, "steps": steps}) + "\n")
-    return (
-        Past(
-            architecture=network.architecture,
-            weights=network.fitted.weights,
-            mean=network.mean,
-            std=network.std,
-            classes=network.classes,
-            epochs=epochs,
-            share=share,
-            kernels=network.fitted.kernels,
-        ),
-        steps,
+    past = Past(
+        architecture=network.architecture,
+        weights=network.fitted.weights,
+        mean=network.mean,
+        std=network.std,
+        classes=network.classes,
+        epochs=epochs,
+        share=share,
+        kernels=network.fitted.kernels,
     )
+    both = None if seconds is None else (WHOLE_SHARE * bool(epochs) + SHARED_SHARE) * seconds
+    return past, Tuning(file, epochs, steps, per_epoch, both, _work(share))
 
 
 def _work(share: float) -> float:

@@ -35,6 +35,7 @@ from nas.runs.agreement import agreement
 from nas.runs.field import NETWORKS, Entry, Measure, entries, networks
 from nas.runs.heat import Heat, Lap, reason
 from nas.runs.inheriting import Inheriting
+from nas.runs.past import late
 from nas.runs.problem import Problem
 from nas.runs.request import Request
 from nas.runs.result import AccuracyCheck, Found, Lost, Race, Runner
@@ -54,6 +55,8 @@ EPOCHS = 3
 """Of the first round, where no time was given."""
 MOST_EPOCHS = 64
 """Of the first round, however much time there is."""
+OVER = 0.1
+"""By which share the rounds to come may be more than the time that is left; with more they are cut."""
 HELD_OUT = 1 / 3
 """Of a step of training a picture's score costs so much."""
 
@@ -149,7 +152,7 @@ class Course:
         shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
 
     def _rounds(
-        self, field: Sequence[Entry], raced: Sequence[Architecture], epochs: Sequence[int], own: Population
+        self, field: Sequence[Entry], raced: Sequence[Architecture], epochs: list[int], own: Population
     ) -> dict[str, Curve | str]:
         """The curve of each network in each round, or why it was lost there, by `ROUND-PLACE`."""
         folder = self.folder / FOLDER
@@ -157,7 +160,8 @@ class Course:
         local = not self.workers.option
         heat = Heat(self._sizes(raced), self.request.seed, folder if local else None, self.teller)
         left = list(range(len(field)))
-        for number, long in enumerate(epochs):
+        for number, long in enumerate(epochs):  # which may become shorter
+            began, whole = perf_counter(), all(f"{number}-{at}" not in done for at in left)
             size = f"{len(left)} network{'s' * (len(left) > 1)}, {long} epoch{'s' * (long > 1)} each"
             self.teller.say(f"race, round {number + 1} of {len(epochs)}: {size}")
             laps = []
@@ -183,10 +187,28 @@ class Course:
                     "with --resume where memory or workers were short; else search anew, with another --seed."
                 )
             trained.sort(key=lambda at: (-ends[at][-1], field[at].latency_ms))
+            took, count = perf_counter() - began, len(left)
             left = trained[: (len(left) + 1) // 2]
             if not left:
                 break
+            if whole:
+                self._settle(epochs, number + 1, took, took / (count * long), len(left))
         return done
+
+    def _settle(self, epochs: list[int], done: int, took: float, epoch: float, count: int) -> None:
+        """Cut the epochs of the rounds after those that are done, in place, to what fits into the time that is left,
+        where the last round took so long and the epoch of a network so many seconds of it. Recorded before the next one
+        begins; one that has begun is not cut any more."""
+        file = self.folder / FOLDER / PLAN
+        plan = read_json(file, RunError)
+        if plan.get("seconds") is None or plan.get("settled", 0) >= done:
+            return
+        plan["seconds"] -= took
+        most = plan["seconds"] / epoch
+        if cost(epochs[done:], count) > (1 + OVER) * most:
+            epochs[done:] = fitting(count, most) if most >= count else []
+            self.teller.say(f"race: {len(epochs) - done} more rounds fit into the time that is left")
+        write_atomic(file, json.dumps(plan | {"epochs": epochs, "settled": done}, indent=1) + "\n")
 
     def _train(self, heat: Heat, laps: Sequence[Lap], done: dict[str, Any], field: Sequence[Entry], count: int) -> None:
         """Train those of a round, of so many, that are not `done`; what each comes to is kept at once."""
@@ -221,7 +243,7 @@ class Course:
             return [Entry(**entry) for entry in document["entries"]], document["epochs"]
         began, classes = perf_counter(), len(self.data.classes)
         field = entries(self.problem, own, NETWORKS, classes, self.measure, self.teller)
-        seconds = self.request.race_seconds
+        seconds, left = self.request.race_seconds, None
         epochs = rounds(len(field), EPOCHS)
         if seconds is not None:
             largest = max(networks(field, self.problem, own, classes), key=lambda network: network.macs)
@@ -230,9 +252,20 @@ class Course:
                 picture = picture_seconds(largest, data[size], self.request.seed)
             epoch = picture * (len(self.data.train) + HELD_OUT * len(self.data.validation))
             at_once = self.workers.at_once(GPU) if self.workers.option else 1
-            epochs = fitting(len(field), (seconds - (perf_counter() - began)) * at_once / epoch)
-        write_atomic(file, json.dumps({"entries": [e.to_json() for e in field], "epochs": epochs}, indent=1) + "\n")
+            left = seconds - self._late - (perf_counter() - began)
+            epochs = fitting(len(field), left * at_once / epoch)
+        plan = {"entries": [e.to_json() for e in field], "epochs": epochs, "seconds": left}
+        write_atomic(file, json.dumps(plan, indent=1) + "\n")
         return field, epochs
+
+    @property
+    def _late(self) -> float:
+        """Seconds that tuning took from the race, as the machine became slower."""
+        weights = self.problem.weights
+        if weights is None or weights.settle is None:
+            return 0.0
+        _ = weights.trained  # which knows its time when it is read, too
+        return late(self.request.before_race, self.folder, weights.training.stepper.clock.seconds)
 
     @property
     def _inherits(self) -> bool:
@@ -289,12 +322,13 @@ def fitting(count: int, most: float) -> list[int]:
     """The rounds that fit into so many epochs of one network, all together: longer ones, else fewer, at least one."""
     choices = [rounds(count, first) for first in range(MOST_EPOCHS, 0, -1)]
     choices += [rounds(count, 1, double=False)[:length] for length in range(len(choices[-1]), 0, -1)]
+    return next((epochs for epochs in choices if cost(epochs, count) <= most), choices[-1])
 
-    def cost(epochs: Sequence[int]) -> int:
-        left, total = count, 0
-        for long in epochs:
-            total += left * long
-            left = (left + 1) // 2
-        return total
 
-    return next((epochs for epochs in choices if cost(epochs) <= most), choices[-1])
+def cost(epochs: Sequence[int], count: int) -> int:
+    """Of rounds that begin with so many networks, in epochs of one."""
+    total = 0
+    for long in epochs:
+        total += count * long
+        count = (count + 1) // 2
+    return total

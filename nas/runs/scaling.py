@@ -105,7 +105,10 @@ def by_clock(device: Device, teller: Teller) -> LatencyOf:
     def latency_of(networks: Sequence[Architecture]) -> NDArray[np.float64]:
         fresh = [network for network in dict.fromkeys(networks) if network not in known]
         if fresh:
-            known.update(zip(fresh, measure_networks(fresh, None, device, teller).ms, strict=True))
+            found = measure_networks(fresh, None, device, teller)
+            if found.too_busy is not None:
+                teller.say(f"too busy: which width it is, is uncertain ({found.too_busy})")
+            known.update(zip(fresh, found.ms, strict=True))
         return np.array([known[network] for network in networks])
 
     return latency_of

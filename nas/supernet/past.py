@@ -83,22 +83,21 @@ class Past:
             architecture = read_config(place / "config.json").architecture
             return Tuned(architecture, read_weights(place / "config.json", architecture))
         begin = start(self.architecture, self.weights, data.classes, seed, self.classes or None)
-        network = network_of(begin.architecture, begin.weights)
+        network, seconds = network_of(begin.architecture, begin.weights), 0.0
         if self.epochs:
             if place is not None:
                 place.mkdir(exist_ok=True)
             teller.say(f"the whole network is tuned on {public_data(data.name)} first: {self.epochs} epochs")
             recipe = Recipe(epochs=self.epochs, batch=BATCH, learning_rate=RATE)
-            network = fit(
-                network, data, recipe, seed=seed, folder=place, teller=teller, processes=team, lines=True
-            ).network  # type: ignore[assignment]
+            fitted = fit(network, data, recipe, seed=seed, folder=place, teller=teller, processes=team, lines=True)
+            network, seconds = fitted.network, fitted.seconds  # type: ignore[assignment]
         gradients = taylor(network, data)
         weights = important_first(begin.architecture, plain_weights(network.state_dict()), gradients)
         if place is not None and team.first:
             shown = Pictures(data.mean, data.std, data.classes)
             export(begin.architecture, place, ("config",), weights=weights, weights_from="trained", pictures=shown)
             (place / CHECKPOINT).unlink(missing_ok=True)
-        return Tuned(begin.architecture, weights)
+        return Tuned(begin.architecture, weights, seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +106,8 @@ class Tuned:
 
     architecture: Architecture
     weights: dict[str, Array]
+    seconds: float = 0.0
+    """Of the tuning; 0 where it was done before."""
 
     def network(self) -> nn.Module:
         """As a torch module, to be asked."""

@@ -7,6 +7,7 @@ so together, and leave each other when that is done.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -81,6 +82,8 @@ class SharedWeights:
     """Those that train together; None is this one alone."""
     past: Past | None = None
     """The trained network that the space is the elastic one of, and its weights begin with."""
+    settle: Callable[[float], int] | None = None
+    """Steps for those of the settings, by the seconds that tuning the whole network took; None where they stay."""
 
     def __post_init__(self) -> None:
         self.team = self.processes or alone()
@@ -105,7 +108,10 @@ class SharedWeights:
     @cached_property
     def training(self) -> WeightTraining:
         """The supernet and its optimiser, as far as they are trained."""
-        return self.fresh_training(None if self.folder is None else self.folder / FILE)
+        path, steps = None if self.folder is None else self.folder / FILE, self.settings.steps
+        if self.settle is not None and self.tuned is not None:
+            steps = self.settle(self.team.sums([self.tuned.seconds])[0] / self.team.count)
+        return self.fresh_training(path, steps)
 
     @cached_property
     def tuned(self) -> Tuned | None:
@@ -121,9 +127,9 @@ class SharedWeights:
             return RULES[self.settings.rule]
         return Shrinking(self.space, self.tuned.network().to(self.team.device), self.past.share)
 
-    def fresh_training(self, path: Path | None = None) -> WeightTraining:
-        """A supernet whose weights are drawn from the seed, or inherited, and its optimiser; `path` is that of a
-        checkpoint."""
+    def fresh_training(self, path: Path | None = None, steps: int | None = None) -> WeightTraining:
+        """A supernet whose weights are drawn from the seed, or inherited, and its optimiser, for the steps of the
+        settings or so many; `path` is that of a checkpoint."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             supernet = SUPERNETS[self.settings.kind].load()(self.space, inherits=self.tuned is not None)
@@ -134,7 +140,7 @@ class SharedWeights:
         return WeightTraining(
             supernet,
             self.data,
-            self.settings.steps,
+            self.settings.steps if steps is None else steps,
             self.seed,
             given,
             processes=self.team,

@@ -36,6 +36,7 @@ def check_table(table: LatencyTable) -> dict[str, Any]:
     ratios: dict[str, list[float]] = {}
     for network in networks:
         ratios.setdefault(network["source"], []).append(network["published_ms"] / network["table_ms"])
+    noise = table.noise()
     return {
         "table": table.name,
         "rows": len(table.keys),
@@ -49,6 +50,7 @@ def check_table(table: LatencyTable) -> dict[str, Any]:
             source: {"scale": median(values), "networks": len(values), "applied": False}
             for source, values in ratios.items()
         },
+        **({"noise": noise} if noise else {}),
     }
 
 

@@ -143,6 +143,7 @@ def entry(table: LatencyTable, names: list[str]) -> dict[str, Any]:
         "path": str(table.path),
         "fingerprint": table.fingerprint,
         "networks_error": table.networks_error,
+        "noise": table.noise(),
         "error": None if error is None else asdict(error),
         "answers": names,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
 from nas.system.files import parse_yaml, read_json, read_model, read_text
 from nas.system.places import table_path
-from nas.tables.header import TableHeader
+from nas.tables.header import NetworksError, TableHeader
 from nas.tables.model import BlockModel
 from nas.tables.rows import PAGE, PROVENANCES, Rows
+from nas.tables.sums import Sums
 from nas.tables.whole import FILE as WHOLE
 from nas.tables.whole import WholeNetworks
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 PROFILE = "profile.json"
 """Names the device of a folder that tables are measured into, and the space of the first; written first."""
+_INTERPOLATED = PROVENANCES.index("interpolated")
 MAX_TABLE_BYTES = 32 << 20
 MAX_HEADER_BYTES = 1 << 20
 
@@ -65,7 +68,7 @@ class Estimate:
     coverage: dict[str, float]
     """Share of the estimated latency by provenance; sums to 1."""
     error_pct: float
-    """The table's error bands, weighted by that share."""
+    """The table's error bands where in its range this lies, weighted by that share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,11 @@ class LatencyTable:
         """The target's name."""
         return self.header.name
 
+    @cached_property
+    def sums(self) -> Sums | None:
+        """What is added to the rows of a network, where only such sums mean something."""
+        return None if self.header.sums is None else Sums(self.header.sums)
+
     @property
     def networks_error(self) -> dict[str, Any] | None:
         """The error reached on whole networks, of the space that was profiled last, as a JSON mapping; None where none
@@ -100,18 +108,38 @@ class LatencyTable:
         return None if networks is None else networks.model_dump()
 
     def checked_on(self, space: Space) -> dict[str, Any] | None:
-        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
+        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured. A
+        table of published networks has one error, whatever the space."""
+        error = self._check_of(space)
+        return None if error is None else error.model_dump()
+
+    def noise(self, space: Space | None = None) -> str | None:
+        """That the table was measured too noisily to be relied on, why and what to do, in a line: for a space, or the
+        first that it is so for. None where it was quiet enough, or nothing is known of that."""
+        checks = self.header.error.checks if space is None else filter(None, [self._check_of(space)])
+        why = next(filter(None, (error.noise for error in checks)), None)
+        if why is None:
+            return None
+        anew = f"nas profile --space {space.name if space else self.header.space or 'SPACE'}"
+        anew += f" --target {self.header.target or 'DEVICE'} --out NEW"
+        return f"{self.name} was measured on a busy device ({why}): when it is quiet, measure anew, {anew}"
+
+    def _check_of(self, space: Space) -> NetworksError | None:
         for error in self.header.error.checks:
-            if (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
-                return error.model_dump()
+            if self._of_any(error) or (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
+                return error
         return None
+
+    def _of_any(self, error: NetworksError) -> bool:
+        return error.space is None and self.header.target is None
 
     def checked_by_name(self, space: str | None) -> dict[str, Any] | None:
         """The same for a network that only names its space: of the one space of that name; None where several had it.
         Where no space is named it is that of the space profiled last."""
         if space is None:
             return self.networks_error
-        found = [error for error in self.header.error.checks if space == (error.space or self.header.space)]
+        checks = self.header.error.checks
+        found = [error for error in checks if self._of_any(error) or space == (error.space or self.header.space)]
         return found[0].model_dump() if len(found) == 1 else None
 
     @property
@@ -142,7 +170,7 @@ class LatencyTable:
     def lookup(self, layers: Sequence[Layer]) -> Latencies:
         """Latency of each layer: its row, or the table's model. Raises `LatencyMissing` where neither answers."""
         ms = np.zeros(len(layers))
-        provenance = np.full(len(layers), PROVENANCES.index("interpolated"))
+        provenance = np.full(len(layers), _INTERPOLATED)
         rows = np.array([self.keys.get(layer.key, -1) for layer in layers], dtype=np.int64)
         known = rows >= 0
         ms[known], provenance[known] = self.latency_ms[rows[known]], self.provenance[rows[known]]
@@ -165,14 +193,18 @@ class LatencyTable:
 
     def answers_all(self, space: Space) -> bool:
         """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
-        choices = ((slot, options) for slot in space.slots for options in space.combinations(slot))
-        layers = (layer for slot, options in choices for layer in slot.layers(*options))
-        return (self.whole is not None and self.whole.are_of(space)) or self.answers(layers)
+        if self.sums is not None and not self.sums.covers(space):
+            return False
+        if self.whole is not None and self.whole.are_of(space):
+            return True
+        some = (layer for slot in space.slots for layer in slot.layers(*next(iter(space.combinations(slot)))))
+        return self.answers(some) and self.answers(space.layers())
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""
         whole = None if self.whole is None else self.whole.find(architecture)
-        return whole is not None or self.answers(architecture.layers)
+        summed = self.sums is None or self.sums.has(architecture.layers)
+        return whole is not None or (summed and self.answers(architecture.layers))
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
         if self.model is None:
@@ -191,15 +223,21 @@ class LatencyTable:
 
     def estimate(self, architecture: Architecture) -> Estimate:
         """Latency of a whole network: as it was measured, else the sum of its layers."""
-        bands: dict[str, float] = self.header.error.band_pct.model_dump()
         if self.whole is not None and (known := self.whole.find(architecture)) is not None:
             ms, measured = known
             name = self.whole.header.provenance if measured else "interpolated"
-            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, bands[name])
+            return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, self.header.error.bands(ms)[name])
+        added = 0.0
+        if self.sums is not None:
+            if not self.sums.has(architecture.layers):
+                raise LatencyMissing(self.sums.refusal(self.name, "This network is none of them."))
+            added = self.sums.added(architecture.layers)
         found = self.lookup(architecture.layers)
-        total = float(found.ms.sum())
-        shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES)) / max(total, 1e-12)
-        coverage = dict(zip(PROVENANCES, map(float, shares), strict=True))
+        total = float(found.ms.sum()) + added
+        shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES))
+        shares[PROVENANCES.index("derived")] += added
+        coverage = dict(zip(PROVENANCES, map(float, shares / max(total, 1e-12)), strict=True))
+        bands = self.header.error.bands(total, filled=bool((self.provenance == _INTERPOLATED).any()))
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
     def frame(self) -> DataFrame:
@@ -293,4 +331,7 @@ def latency(space: Space, table: LatencyTable) -> Factors:
     """Latency of a space's networks by a table, compiled: ms. Raises `LatencyMissing` for a layer without an answer."""
     if table.whole is not None and table.whole.are_of(space):
         return table.whole.factors(space)
-    return Factors.compile(space, lambda layers: table.lookup(layers).ms)
+    if table.sums is not None and not table.sums.covers(space):
+        raise LatencyMissing(table.sums.refusal(table.name, f"{space.name} has others."))
+    rows = Factors.compile(space, lambda layers: table.lookup(layers).ms)
+    return rows if table.sums is None else table.sums.add(space, rows)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nas.blocks.layer import Layer
+from nas.devices import worker
 from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
 from nas.devices.hosted import Hosted, Runner, python_runner
 from nas.devices.transport import Local
@@ -139,3 +141,31 @@ def test_nothing_is_left_behind(weights: Path) -> None:
     device.close()
     device.close()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("alone", "took_us", "worked_us", "told_us"),
+    [
+        (True, 5_000, 2_000, 2_000),  # others had the processor for 3 ms
+        (True, 5_000, 4_950, 5_000),  # an interrupt
+        (True, 30, 25, 30),  # how coarse the processor's clock is
+        (True, 5_000, 5_001, 5_000),
+        (False, 5_000, 2_000, 5_000),  # several threads, or something else than the processor: it may have waited
+        (False, 5_000, 19_000, 5_000),
+    ],
+)
+def test_a_run_that_others_took_the_processor_from_counts_with_its_work(
+    alone: bool, took_us: int, worked_us: int, told_us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"wall": 0, "work": 0}
+
+    def run(binding: object) -> None:
+        now["wall"] += 1_000 * took_us
+        now["work"] += 1_000 * worked_us
+
+    clocks = SimpleNamespace(perf_counter_ns=lambda: now["wall"], process_time_ns=lambda: now["work"])
+    monkeypatch.setattr(worker, "time", clocks)
+    session = object.__new__(worker.Session)
+    session.session = SimpleNamespace(run_with_iobinding=run)
+    session.binding, session.alone = SimpleNamespace(synchronize_outputs=lambda: None), alone
+    assert session.timed(2) == [1_000 * told_us] * 2

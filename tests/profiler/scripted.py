@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from nas.blocks.layer import Layer
 from nas.devices.device import Fault, Plan, Remark, Sample
 from nas.devices.fake import Fake
@@ -29,7 +31,7 @@ class Scripted:
         self.plans.append(plan)
         for sample in self.inner.measure(plan):
             self.taken += 1
-            assert self.taken < 50_000, "a device is asked again and again, without an end"
+            assert self.taken < 500_000, "a device is asked again and again, without an end"
             item = self.act(self.taken, sample)
             if isinstance(item, Sample):
                 self.given.append(item)
@@ -52,3 +54,28 @@ def faults_at(*numbers: int) -> Act:
 def small_chains(n: int) -> list[tuple[Layer, ...]]:
     """n chains of one small convolution each, the k-th with k + 1 output channels."""
     return [(Layer(kind="conv", in_channels=4, out_channels=k + 1, kernel=3, height=8, width=8),) for k in range(n)]
+
+
+def bursts(every_ms: float, length_ms: float, slower: float, seed: int = 0) -> Act:
+    """Another process, by a clock that only runs advance: in bursts work takes `slower` times as long.
+
+    Their lengths and pauses are exponential with these means, ms. A long run meets more of them than a short one.
+    """
+    rng, burst = np.random.default_rng(seed), False
+    left = float(rng.exponential(every_ms))
+
+    def took(work_ms: float) -> float:
+        nonlocal burst, left
+        spent = 0.0
+        while work_ms > left / (slower if burst else 1.0):
+            work_ms -= left / (slower if burst else 1.0)
+            spent, burst = spent + left, not burst
+            left = float(rng.exponential(length_ms if burst else every_ms))
+        rest = work_ms * (slower if burst else 1.0)
+        left -= rest
+        return spent + rest
+
+    def act(_: int, sample: Sample) -> Sample:
+        return replace(sample, ns=tuple(1e6 * took(ns / 1e6) for ns in sample.ns))
+
+    return act

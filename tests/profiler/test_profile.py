@@ -135,6 +135,11 @@ def test_the_header_says_how_true_it_is(mobile: tuple[LatencyTable, Scripted, Sa
     assert error.floor_pct is not None
     assert 0.1 < error.floor_pct < 1.5  # halves of a few sessions that vary by 1 %
     assert header.error.band_pct.simulated == pytest.approx(max(error.worst_pct, 0.1))
+    assert [third.count for third in error.thirds] == [7, 7, 6]
+    assert max(third.worst_pct for third in error.thirds) == error.worst_pct
+    ends = [third.up_to_ms for third in error.thirds]
+    assert ends[1] > 1.5 * ends[0]  # networks of the whole range, as bounds lie anywhere
+    assert error.noise is None
 
 
 def test_networks_are_the_sums_of_their_rows(mobile: tuple[LatencyTable, Scripted, Said]) -> None:
@@ -147,7 +152,9 @@ def test_networks_are_the_sums_of_their_rows(mobile: tuple[LatencyTable, Scripte
         assert found.latency_ms == pytest.approx(sum(rows[layer] for layer in network.layers))
         assert found.latency_ms == pytest.approx(work_ns(make_probe(network.layers)) / 1e6, rel=0.02)
         assert found.coverage == {"measured": 0, "derived": 0, "simulated": pytest.approx(1), "interpolated": 0}
-        assert found.error_pct == pytest.approx(again.header.error.band_pct.simulated)
+        error = again.header.error.networks
+        assert error is not None
+        assert found.error_pct == pytest.approx(error.worst_at(found.latency_ms))
 
 
 def test_references_are_read_back(mobile: tuple[LatencyTable, Scripted, Said]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,3 +142,36 @@ def test_errors_of_one_network() -> None:
     assert error.mape_pct == error.worst_pct == pytest.approx(10)
     alike = error_of(np.array([1.0, 1.0]), np.array([1.0, 2.0]), 1.0)
     assert alike.kendall_tau is None  # no order among equals
+
+
+def test_thirds_by_hand() -> None:
+    """Ten networks, the fastest four 10 % too high; ends lie half-way between two."""
+    measured = np.arange(1.0, 11.0)
+    error = error_of(np.where(measured <= 4, 1.1 * measured, measured)[::-1], measured[::-1], 0.5, 2.0)
+    assert [third.count for third in error.thirds] == [4, 3, 3]
+    assert [third.up_to_ms for third in error.thirds] == [pytest.approx((4.4 + 5) / 2), 7.5, None]
+    assert [third.mape_pct for third in error.thirds] == pytest.approx([10, 0, 0])
+    assert [error.worst_at(ms) for ms in (0.1, 4.7, 4.8, 99.0)] == pytest.approx([10, 10, 0, 0])
+    few = error_of(measured[:8], measured[:8], 0.5)
+    assert few.thirds == []
+    assert few.worst_at(1.0) == few.worst_pct
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, None),
+        ({"floor_pct": 3.4}, "halves of the measurement differ by 3.4 %"),
+        ({"floor_pct": 3.4, "drift_pct": 22.4}, "halves of the measurement differ by 3.4 %, its pace changed by 22 %"),
+        ({"drift_pct": 100.0}, None),  # which is taken out
+        ({"mape_pct": 9.0}, "whole networks are 9.0 % off, where halves of the measurement differ by 0.5 %"),
+        ({"third": 7.0}, "a third of the whole networks is 7.0 % off"),
+        ({"mape_pct": 9.0, "floor_pct": None}, None),  # of another's table: nothing is known of its noise
+    ],
+)
+def test_what_is_too_noisy(changes: dict[str, Any], why: str | None) -> None:
+    measured = np.arange(1.0, 11.0)
+    error = error_of(1.02 * measured, measured, 0.5, 2.0)
+    third = error.thirds[0].model_copy(update={"mape_pct": changes.pop("third", 2.0)})
+    found = error.model_copy(update={**changes, "thirds": [third, *error.thirds[1:]]}).noise
+    assert found == why or (found and why and why in found)

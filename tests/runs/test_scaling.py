@@ -11,18 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import architectures, scaled_or_told
 from numpy.typing import NDArray
+from tellers import Said
 
 from nas.blocks import Architecture, Layer
 from nas.blocks.block import is_head
 from nas.devices.device import Plan, Sample
 from nas.devices.fake import Fake
 from nas.errors import ArchitectureError, LatencyMissing, NasError, Unattainable
+from nas.profiler.verify import NetworkTimes
+from nas.runs.field import entries
 from nas.runs.network import find_network
+from nas.runs.problem import Problem
 from nas.runs.proportions import scaled
+from nas.runs.request import Request
 from nas.runs.scaling import AT_ONCE, MUCH, WIDTHS, by_clock, by_table, measured_to, scaled_to, scalings
 from nas.system.places import network_names
 from nas.system.teller import Silent
-from nas.tables.table import load_table
+from nas.tables.table import LatencyTable, load_table
 
 
 def network(name: str) -> Architecture:
@@ -194,3 +199,30 @@ def test_a_device_that_is_too_slow_each_time_gives_no_answer(monkeypatch: pytest
     monkeypatch.setattr("nas.runs.scaling.verify", lambda *asked: {"measured_ms": 10.2})
     with pytest.raises(Unattainable, match=r"4 networks .* the last one 10\.2 ms: the device is busy"):
         measured_to(SMALL, 10.0, Fake(), Silent())
+
+
+def timed(networks: Sequence[Architecture], too_busy: str | None) -> NetworkTimes:
+    ms = np.array([network.macs / 1e7 for network in networks])
+    return NetworkTimes(ms, ms, ms, ms, ms / 5, 0.0, 12.0, too_busy)
+
+
+@pytest.mark.parametrize("why", [None, "halves of the measurement differ by 12 %"])
+def test_widths_by_a_measurement_that_is_not_to_be_believed_are_told(
+    why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Said()
+    monkeypatch.setattr("nas.runs.scaling.measure_networks", lambda networks, *more: timed(networks, why))
+    by_clock(Fake(), said)([scaled(SMALL, width) for width in (0.5, 1.0)])
+    assert said.lines == ([f"too busy: which width it is, is uncertain ({why})"] if why else [])
+    if why is None:
+        return
+    raced = Said()
+    problem = Problem.load(Request(space="mobile", target="pixel-cpu", latency_ms=75.0, controller="random"))
+
+    def measure(networks: Sequence[Architecture], table: LatencyTable | None) -> NetworkTimes:
+        return timed(networks, None if table else why)
+
+    own = problem.space.sample(1, np.random.default_rng(0))
+    field = entries(problem, own, ["mobilenetv3-small-1.0"], 1_000, measure, raced)
+    assert [entry.name for entry in field] == ["finalist-1", "mobilenetv3-small-1.0"]
+    assert set(raced.lines) == {f"race: published networks are as wide as an uncertain measurement says: {why}"}

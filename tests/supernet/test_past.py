@@ -19,6 +19,7 @@ from nas.space.elastic import elastic_space
 from nas.supernet.channels import by_norm, groups, important_first
 from nas.supernet.inherit import inherit
 from nas.supernet.past import Past, Shrinking, Tuned
+from nas.supernet.shared_weights import SharedSettings, SharedWeights
 from nas.supernet.superkernel import Superkernel
 from nas.system.places import network_names
 from nas.system.teller import Silent
@@ -120,6 +121,12 @@ def test_a_network_is_tuned_once_and_then_read(tmp_path: Path):
     first = past.tuned(data, 0, tmp_path, Silent(), alone())
     assert (tmp_path / "teacher" / "config.json").is_file()
     again = past.tuned(data, 0, tmp_path, Silent(), alone())
+    assert first.seconds > 0 == again.seconds
+    asked: list[float] = []
+    weights = SharedWeights(elastic_space(tiny(), "tiny"), data, SharedSettings(), 0, tmp_path, Silent(), None, past)
+    before = weights.fingerprint
+    weights.settle = lambda took: asked.append(took) or 7
+    assert (weights.training.planned, asked, weights.fingerprint) == (7, [0.0], before)
     assert first.weights.keys() == again.weights.keys()
     assert all(np.array_equal(first.weights[name], again.weights[name]) for name in first.weights)
 

@@ -224,18 +224,25 @@ typedef struct { /* of one probe, with its input and output in place, so that a 
     double checksum;
 } Session;
 
-static int64_t nanoseconds(void) {
+static int64_t clock_of(clockid_t which) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(which, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
+
+static int64_t nanoseconds(void) { return clock_of(CLOCK_MONOTONIC); }
+
+static const int64_t TAKEN_NS = 100000;
+static int alone; /* one thread does all the work: a run that others took the processor from counts with its work */
 
 static int64_t timed(Session *s) {
     static const char *const inputs[] = {"input"}, *const outputs[] = {"output"};
     const Opaque *input = s->input;
-    int64_t start = nanoseconds();
+    int64_t worked = clock_of(CLOCK_PROCESS_CPUTIME_ID), start = nanoseconds();
     check(ort->Run(s->session, NULL, inputs, &input, 1, outputs, 1, &s->output));
-    return nanoseconds() - start;
+    int64_t took = nanoseconds() - start;
+    worked = clock_of(CLOCK_PROCESS_CPUTIME_ID) - worked;
+    return alone && took - worked > TAKEN_NS ? worked : took;
 }
 
 static double mean_absolute(Opaque *value) {
@@ -300,6 +307,7 @@ static void run(const char *path) {
     Opaque *env, *options;
     check(ort->CreateEnv(ERRORS_ONLY, "nas", &env));
     check(ort->CreateSessionOptions(&options));
+    alone = job.threads == 1;
     check(ort->SetIntraOpNumThreads(options, (int)job.threads));
     check(ort->SetInterOpNumThreads(options, 1));
     Session *sessions = allocate((size_t)job.count, sizeof *sessions);
