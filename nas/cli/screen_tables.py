@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.blocks.layer import Layer
 from nas.cli.screen import aligned, checked
-from nas.tables.header import DeviceHeader
+from nas.tables.header import UNSTATED, DeviceHeader, TableHeader
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, describe
 
@@ -30,7 +30,7 @@ def table_summary(table: LatencyTable) -> str:
         [
             ("table", f"{table.name} · {table.path}"),
             ("device", _device(header.device)),
-            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
+            ("runtime", _runtime(header)),
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
@@ -108,7 +108,7 @@ def check_summary(result: Mapping[str, Any]) -> str:
         lines.append(
             (
                 "",
-                f"{network['name']:<24}{network['published_ms']:>10.1f}{network['table_ms']:>14.1f}"
+                f"{network['name']:<24}{_ms(network['published_ms']):>10}{_ms(network['table_ms']):>14}"
                 f"{network['error_pct']:>+9.1f} %",
             )
         )
@@ -125,6 +125,15 @@ def _device(device: DeviceHeader) -> str:
     return " · ".join(str(part) for part in parts if part)
 
 
+def _ms(ms: float) -> str:
+    return f"{ms:.1f}" if ms >= 10 else f"{ms:.3g}"
+
+
+def _runtime(header: TableHeader) -> str:
+    named = ", ".join(dict.fromkeys([header.runtime.name, header.runtime.version]))
+    return f"{named} · threads not stated" if header.threads == UNSTATED else f"{named} · {header.threads} thread(s)"
+
+
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
     rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -135,6 +144,8 @@ def _between(table: LatencyTable) -> str:
     """What answers where there is no row."""
     if table.whole is not None:
         return "an additive fit to these networks"
+    if table.sums is not None:
+        return f"nothing: only sums of the rows mean something, of whole networks of {table.sums.header.space}"
     return "a block model answers within its range" if table.model else "nothing: only rows answer"
 
 

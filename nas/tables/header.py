@@ -19,6 +19,8 @@ NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 Phrase = Annotated[Text, Field(max_length=200)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256."""
+Unstated = Literal["not stated"]
+UNSTATED: Unstated = "not stated"
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
@@ -150,6 +152,32 @@ class ErrorHeader(Strict):
         return [*([] if self.networks is None else [self.networks]), *self.further_networks]
 
 
+class Joint(Strict):
+    """What a layer takes more, or less, because of the one in front of it."""
+
+    after: Annotated[str, Field(max_length=64)]
+    """Kind of the one in front."""
+    residual: bool
+    """Whether that one adds its input."""
+    before: Annotated[str, Field(max_length=64)]
+    """Kind of the layer."""
+    in_channels: Annotated[int, Field(ge=1)]
+    out_channels: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    ms: Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class SumsHeader(Strict):
+    """Of rows that were found from whole networks of one space: see `nas.tables.sums`."""
+
+    space: SpaceName
+    space_sha256: Digest
+    """Its `Space.fingerprint`: another space of this name has other networks."""
+    constant_ms: Annotated[float, Field(ge=0, le=1e9)]
+    """Of every network, beside its layers."""
+    joints: Annotated[list[Joint], Field(max_length=4_096)] = []
+
+
 class WholeHeader(Strict):
     """Whole networks that were measured in place of layers: see `nas.tables.whole`."""
 
@@ -170,9 +198,9 @@ class TableHeader(Strict):
     """The search space whose layers were measured; None where several were."""
     device: DeviceHeader
     runtime: RuntimeHeader
-    threads: Annotated[int, Field(ge=1, le=4_096)]
+    threads: Annotated[int, Field(ge=1, le=4_096)] | Unstated
     precision: Phrase
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1)] | Unstated
     date: date | Phrase
     resolution: Annotated[int, Field(ge=1, le=65_536)] | None = None
     estimator: Text
@@ -183,6 +211,8 @@ class TableHeader(Strict):
     """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
     calibration: Text
     model: dict[str, Any] | None = None
+    sums: SumsHeader | None = None
+    """Of rows whose sums alone mean something."""
     whole: WholeHeader | None = None
     """Of the networks in `whole.csv.gz`."""
     error: ErrorHeader
@@ -199,10 +229,12 @@ class TableHeader(Strict):
 
     @property
     def summary(self) -> str:
-        """Device, runtime and threads in one phrase."""
-        emulated = ", emulated: its times mean nothing" if self.device.emulated else ""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.device.model}, {self.runtime.name}, {threads}{emulated}"
+        """Device, runtime and threads in one phrase, as far as they are known."""
+        threads = (
+            self.threads if self.threads == UNSTATED else f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        )
+        known = [self.device.model, *(part for part in (self.runtime.name, threads) if part != UNSTATED)]
+        return ", ".join([*known, *(["emulated: its times mean nothing"] if self.device.emulated else [])])
 
 
 _DECISIVE = (

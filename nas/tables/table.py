@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from nas.system.places import table_path
 from nas.tables.header import TableHeader
 from nas.tables.model import BlockModel
 from nas.tables.rows import PAGE, PROVENANCES, Rows
+from nas.tables.sums import Sums
 from nas.tables.whole import FILE as WHOLE
 from nas.tables.whole import WholeNetworks
 
@@ -91,6 +93,11 @@ class LatencyTable:
     def name(self) -> str:
         """The target's name."""
         return self.header.name
+
+    @cached_property
+    def sums(self) -> Sums | None:
+        """What is added to the rows of a network, where only such sums mean something."""
+        return None if self.header.sums is None else Sums(self.header.sums)
 
     @property
     def networks_error(self) -> dict[str, Any] | None:
@@ -167,12 +174,15 @@ class LatencyTable:
         """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
         choices = ((slot, options) for slot in space.slots for options in space.combinations(slot))
         layers = (layer for slot, options in choices for layer in slot.layers(*options))
+        if self.sums is not None and not self.sums.covers(space):
+            return False
         return (self.whole is not None and self.whole.are_of(space)) or self.answers(layers)
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""
         whole = None if self.whole is None else self.whole.find(architecture)
-        return whole is not None or self.answers(architecture.layers)
+        summed = self.sums is None or self.sums.has(architecture.layers)
+        return whole is not None or (summed and self.answers(architecture.layers))
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
         if self.model is None:
@@ -196,10 +206,16 @@ class LatencyTable:
             ms, measured = known
             name = self.whole.header.provenance if measured else "interpolated"
             return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, bands[name])
+        added = 0.0
+        if self.sums is not None:
+            if not self.sums.has(architecture.layers):
+                raise LatencyMissing(self.sums.refusal(self.name, "This network is none of them."))
+            added = self.sums.added(architecture.layers)
         found = self.lookup(architecture.layers)
-        total = float(found.ms.sum())
-        shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES)) / max(total, 1e-12)
-        coverage = dict(zip(PROVENANCES, map(float, shares), strict=True))
+        total = float(found.ms.sum()) + added
+        shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES))
+        shares[PROVENANCES.index("derived")] += added
+        coverage = dict(zip(PROVENANCES, map(float, shares / max(total, 1e-12)), strict=True))
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
     def frame(self) -> DataFrame:
@@ -293,4 +309,7 @@ def latency(space: Space, table: LatencyTable) -> Factors:
     """Latency of a space's networks by a table, compiled: ms. Raises `LatencyMissing` for a layer without an answer."""
     if table.whole is not None and table.whole.are_of(space):
         return table.whole.factors(space)
-    return Factors.compile(space, lambda layers: table.lookup(layers).ms)
+    if table.sums is not None and not table.sums.covers(space):
+        raise LatencyMissing(table.sums.refusal(table.name, f"{space.name} has others."))
+    rows = Factors.compile(space, lambda layers: table.lookup(layers).ms)
+    return rows if table.sums is None else table.sums.add(space, rows)
