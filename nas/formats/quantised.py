@@ -9,7 +9,7 @@ activation is by what gives it, not by pictures: for timing, not for answers.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -190,7 +190,7 @@ class _Quantised:
         back = f"{name}_DequantizeLinear_Output"
         if name in self.tensors and f"{name}_quantized" not in self.initializers:
             tensor, scale, zero = self.numbers.constant(self.tensors[name])
-            self._integers(name, tensor, np.float32(scale), back, zero=zero)
+            self._integers(name, tensor, np.array(scale, np.float32), back, zero=zero)
         return back
 
     def _integers(
@@ -232,7 +232,7 @@ class _Quantised:
     def _constant(self, name: str, array: NDArray[np.generic]) -> None:
         self.initializers.setdefault(name, numpy_helper.from_array(array, name))
 
-    def _node(self, kind: str, inputs: list[str], output: str, name: str, **attributes: object) -> None:
+    def _node(self, kind: str, inputs: list[str], output: str, name: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))
 
     @staticmethod

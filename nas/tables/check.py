@@ -21,8 +21,8 @@ def check_table(table: LatencyTable) -> dict[str, Any]:
     """
     networks: list[dict[str, Any]] = []
     for entry in table.header.error.whole_networks:
-        network = read_archdef(table.path / "networks" / f"{entry.network}.json")
-        estimate = table.estimate(network.in_precision(table.precision))
+        published = read_archdef(table.path / "networks" / f"{entry.network}.json")
+        estimate = table.estimate(published.in_precision(table.precision))
         networks.append(
             {
                 "name": entry.name,

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from nas.errors import SpaceError
-from nas.space.adapt import options_of, parts_of, precision_of
+from nas.space.adapt import Strides, options_of, parts_of, precision_of
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.system.places import shipped_folder, shipped_tables, space_names
@@ -69,7 +69,8 @@ def _adapted(header: TableHeader) -> Iterator[str]:
 def _load(name: str) -> Space | None:
     """A shipped space, adapted as its name says; None where the name is of none."""
     space, resolution, keep, classes = parts_of(name)
-    precision, strides = precision_of(name), "keep" if keep else "drop"
+    precision = precision_of(name)
+    strides: Strides = "keep" if keep else "drop"
     if space not in space_names():
         return None
     try:
