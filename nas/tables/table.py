@@ -193,12 +193,11 @@ class LatencyTable:
 
     def answers_all(self, space: Space) -> bool:
         """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
-        if self.sums is not None and not self.sums.covers(space):
-            return False
         if self.whole is not None and self.whole.are_of(space):
             return True
         some = (layer for slot in space.slots for layer in slot.layers(*next(iter(space.combinations(slot)))))
-        return self.answers(some) and self.answers(space.layers())
+        rows = self.answers(some) and self.answers(_each(space))
+        return rows and (self.sums is None or self.sums.covers(space))
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""
@@ -249,6 +248,17 @@ class LatencyTable:
         keys = pd.DataFrame([[getattr(layer, name) for name in names] for layer in layers], columns=names)
         figures = {"latency_ms": self.latency_ms, "spread_ms": self.spread_ms, "samples": self.samples}
         return keys.assign(**figures, provenance=np.array(PROVENANCES)[self.provenance])
+
+
+def _each(space: Space) -> Iterator[Layer]:
+    """Every layer of a space once, as `Space.layers`, which finds all of them before there is a first."""
+    seen: set[Layer] = set()
+    for slot in space.slots:
+        for options in space.combinations(slot):
+            for layer in slot.layers(*options):
+                if layer not in seen:
+                    seen.add(layer)
+                    yield layer
 
 
 def begun_for(folder: Path) -> str | None:
