@@ -25,12 +25,12 @@ def spaces_list(as_json: bool) -> None:
     from nas.space.load import load_space
     from nas.system.places import space_names
     from nas.system.text import listed
-    from nas.tables.listing import answers, shipped
+    from nas.tables.listing import answering, shipped
 
     tables = shipped()
     found = []
     for space in map(load_space, space_names()):
-        targets = [table.name for table in tables if answers(table, space)]
+        targets = [table.name for table in answering(tables, space)]
         numbers = {"name": space.name, "size": space.size, "decisions": len(space.decisions), "source": space.source}
         found.append(numbers | {"references": list(space.references), "targets": targets})
         if not as_json:

@@ -34,7 +34,7 @@ def table_list(as_json: bool) -> None:
             tables.append(load_table(folder))
         except NasError as problem:  # one that is broken hides none of the others
             tell(str(problem))
-    entries = [entry(found, names) for found, names in answered(tables)]
+    entries = [entry(found, names) for found, names in zip(tables, answered(tables), strict=True)]
     if as_json:
         print_json(entries)
     else:

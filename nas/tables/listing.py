@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -33,27 +34,47 @@ def shipped() -> list[LatencyTable]:
     return [load_table(name) for name in shipped_tables()]
 
 
-def answers(table: LatencyTable, space: Space) -> bool:
-    """Whether a table has a figure for every network of a space. Of a shipped table and a shipped space the name tells,
-    where whole networks were measured: they come together, and a fingerprint takes a second."""
-    if (
-        table.whole is not None
-        and table.path.parent == shipped_folder("latency_tables")
-        and space.name in space_names()
-    ):
+def answering(tables: Iterable[LatencyTable], space: Space) -> list[LatencyTable]:
+    """Those of some tables that have a figure for every network of a space; of those that are alike one is asked."""
+    known: dict[object, bool] = {}
+    found = []
+    for table in tables:
+        if (alike := _scope(table)) not in known:
+            known[alike] = _answers(table, space)
+        found += [table] * known[alike]
+    return found
+
+
+def _scope(table: LatencyTable) -> tuple[object, ...]:
+    """All that it depends on which layers and networks a table has a figure for."""
+    model = None if table.model is None else (table.model.range, frozenset(table.model.coefficients))
+    sums, whole = ((None if each is None else each.space_sha256) for each in (table.header.sums, table.header.whole))
+    return tuple(table.keys), model, sums, whole, table.path.parent
+
+
+def _answers(table: LatencyTable, space: Space) -> bool:
+    """Of a shipped table and a shipped space the name tells where whole networks were measured: they come together, and
+    a fingerprint takes a second."""
+    both_ship = table.path.parent == shipped_folder("latency_tables") and space.name in space_names()
+    if table.whole is not None and both_ship:
         return table.whole.header.space == space.name
     return table.answers_all(space)
 
 
-def answered(tables: Iterable[LatencyTable]) -> Iterator[tuple[LatencyTable, list[str]]]:
-    """Each table with the names of the spaces that it answers: shipped ones, as they are and as they were adapted for
+def answered(tables: Sequence[LatencyTable]) -> list[list[str]]:
+    """For each table the names of the spaces that it answers: shipped ones, as they are and as they were adapted for
     what it was made for, such as `fbnet-32px`."""
-    known: dict[str, Space | None] = {name: load_space(name) for name in space_names()}
+    offered = {name: list(tables) for name in space_names()}
     for table in tables:
-        names = list(dict.fromkeys([*space_names(), *_adapted(table.header)]))
-        known |= {name: _load(name) for name in names if name not in known}
-        found = ((name, known[name]) for name in names)
-        yield table, [name for name, space in found if space is not None and answers(table, space)]
+        for name in dict.fromkeys(_adapted(table.header)):
+            if name not in space_names():
+                offered.setdefault(name, []).append(table)
+    found: dict[Path, list[str]] = {table.path: [] for table in tables}
+    for name, those in offered.items():
+        if (space := _load(name)) is not None:
+            for table in answering(those, space):
+                found[table.path].append(name)
+    return [found[table.path] for table in tables]
 
 
 def _adapted(header: TableHeader) -> Iterator[str]:
@@ -90,8 +111,8 @@ def instead(table: LatencyTable, space: Space) -> str:
     """Where a table does not answer for a space: what of that space it does, and the shipped tables that answer."""
     base = parts_of(space.name)[0]
     near = {name: _load(name) for name in (base, *_adapted(table.header)) if parts_of(name)[0] == base}
-    mine = asked([name for name, other in near.items() if other is not None and answers(table, other)])
-    found = [other for other in shipped() if answers(other, space)]
+    mine = asked([name for name, other in near.items() if other is not None and answering([table], other)])
+    found = answering(shipped(), space)
     same = [other.name for other in found if other.header.device.model == table.header.device.model]
     others = listed(other.name for other in found if other.name not in same)
     told = [f"{table.name} answers {', '.join(mine)}."] if mine else []

@@ -207,9 +207,8 @@ class LatencyTable:
         if self.whole is not None and self.whole.are_of(space):
             return True
         some = (layer for slot in space.slots for layer in slot.layers(*next(iter(space.combinations(slot)))))
-        if not (self.answers(some) and self.answers(space.layers())):
-            return False
-        return self.sums is None or self.sums.covers(space)
+        rows = self.answers(some) and self.answers(_each(space))
+        return rows and (self.sums is None or self.sums.covers(space))
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""
@@ -266,6 +265,17 @@ class LatencyTable:
         keys = pd.DataFrame([[getattr(layer, name) for name in names] for layer in layers], columns=names)
         figures = {"latency_ms": self.latency_ms, "spread_ms": self.spread_ms, "samples": self.samples}
         return keys.assign(**figures, provenance=np.array(PROVENANCES)[self.provenance])
+
+
+def _each(space: Space) -> Iterator[Layer]:
+    """Every layer of a space once, as `Space.layers`, which finds all of them before there is a first."""
+    seen: set[Layer] = set()
+    for slot in space.slots:
+        for options in space.combinations(slot):
+            for layer in slot.layers(*options):
+                if layer not in seen:
+                    seen.add(layer)
+                    yield layer
 
 
 def begun_for(folder: Path) -> str | None:
