@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "experiments"))
 import busy_profile  # noqa: E402
 import int8_table  # noqa: E402
 from accelerator_tables import ACCELERATORS, Fitted, Networks, by_macs, by_rows  # noqa: E402
+from across_devices import drawing  # noqa: E402
 from cifar_figures import plotted, ranked, verdict  # noqa: E402
 from cifar_front import REFERENCES, with_strides_dropped  # noqa: E402
 from duel import METHODS, Cell, Duel, evenly, sliced  # noqa: E402
@@ -208,3 +209,12 @@ def test_a_busy_profile_is_held_against_quiet_networks(
         assert (found["power"], found["holds"]) == (1.0, False)
         assert found["straight"] == found["bent"]
         assert found["straight"]["mape_pct"] < 2
+
+
+def test_the_picture_of_devices_says_all_pairs() -> None:
+    names = ["a", "b", "MACs"]
+    winners = {n: {"bound": 2.0, "accuracy": 60.0, "over_pct": dict.fromkeys(names, 5.0)} for n in names}
+    lost = {n: {here: 0.0 if n == here else 0.5 for here in names[:2]} for n in names}
+    svg = drawing({"winners": winners, "lost": lost})
+    assert svg.count("−0.50") == 2 * 4  # in the square and in what a pointer shows
+    assert svg.count("60.00") == 2 * 2
