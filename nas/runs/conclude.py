@@ -159,7 +159,7 @@ def conclude(
         accuracy=_accuracy(objective.accuracy),
         winner=Winner.model_validate(
             {
-                **winner.model_dump(),
+                **winner.model_dump(exclude_unset=True),
                 "coverage": first.coverage,
                 "latency_error_pct": first.latency_error_pct,
                 **({} if name is None else {"name": name}),
@@ -222,12 +222,12 @@ def _raced_winner(raced: Raced, shown: Found) -> tuple[Found, str | None]:
     first = raced.race.runners[0]
     its: dict[str, Any] = {
         "latency_ms": first.latency_ms,
-        "latencies": first.latencies,
         "accuracy": first.top1,
         "accuracy_sigma": first.top1_sigma,
+        **({"latencies": first.latencies} if first.latencies else {}),
     }
     if raced.row is not None:
-        return Found(**shown.model_dump() | its), None
+        return Found(**shown.model_dump(exclude_unset=True) | its), None
     costs = {cost.key: cost.of(raced.architecture) for cost in COSTS.values() if cost.key in shown.costs}
     return Found.model_validate({"decisions": {}, **costs, **its}), first.name
 
@@ -248,7 +248,7 @@ def _found(problem: Problem, population: Population, accuracy: NDArray[np.float6
         Found(
             decisions=problem.space.choices(genotype),
             latency_ms=next(iter(found[row].values())),
-            latencies=found[row],
+            **({"latencies": found[row]} if len(times) > 1 else {}),
             accuracy=float(accuracy[row]),
             accuracy_sigma=float(sigmas[row]),
             **figures(row),

@@ -44,7 +44,7 @@ class Entry:
     """By the first table; as measured where that does not answer."""
     measured_ms: float | None = None
     latencies: dict[str, float] = field(default_factory=dict)
-    """By the tables of all targets, by their names, likewise; `measured` is of those that are devices."""
+    """Of a fleet: by the tables of all targets, by their names, likewise; `measured` is of those that are devices."""
     measured: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
@@ -244,5 +244,8 @@ def _entry(
 ) -> Entry:
     """An entry, from figures by the keys of latencies."""
     first = next(iter(problem.tables))
-    named = ({problem.tables[key].name: ms for key, ms in known.items()} for known in (latencies, measured))
-    return Entry(name, row, width, latencies[first], measured.get(first), *named)
+    entry = Entry(name, row, width, latencies[first], measured.get(first))
+    if len(problem.tables) < 2:
+        return entry
+    all_, clocked = ({problem.tables[key].name: ms for key, ms in known.items()} for known in (latencies, measured))
+    return replace(entry, latencies=all_, measured=clocked)

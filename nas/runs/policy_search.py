@@ -87,13 +87,15 @@ class PolicySearch:
             ledger.sync()
         last = descent.records[-1]
         losses = [record.loss for record in descent.records if record.step > 0.9 * planned]
+        fleet = {
+            f"{what}_latencies": {table.name: ms[key] for key, table in problem.tables.items()}
+            for what, ms in (("argmax", derived.argmax_ms), ("expected", derived.expected_ms))
+        }
         policy = Policy(
             steps=planned,
             argmax=problem.space.choices(derived.argmax),
             argmax_ms=next(iter(derived.argmax_ms.values())),
             expected_ms=next(iter(derived.expected_ms.values())),
-            argmax_latencies={table.name: derived.argmax_ms[key] for key, table in problem.tables.items()},
-            expected_latencies={table.name: derived.expected_ms[key] for key, table in problem.tables.items()},
             changed=derived.changed,
             decisions=len(problem.space.decisions),
             floored=derived.floored,
@@ -102,6 +104,7 @@ class PolicySearch:
             skips=last.skips,
             loss=sum(losses) / len(losses),
             probabilities=_probabilities(descent),
+            **(fleet if len(problem.tables) > 1 else {}),
         )
         return Searched(seconds, policy=policy)
 

@@ -121,8 +121,6 @@ class Course:
                 width=entry.width,
                 latency_ms=entry.latency_ms,
                 measured_ms=entry.measured_ms,
-                latencies=entry.latencies,
-                measured=entry.measured,
                 macs=network.macs,
                 params=network.params,
                 estimate=None if its is None else its.accuracy,
@@ -131,6 +129,7 @@ class Course:
                 epochs=sum(epochs[:rounds]),
                 top1=top1,
                 top1_sigma=standard_error(top1, count),
+                **({"latencies": entry.latencies, "measured": entry.measured} if entry.latencies else {}),
             )
 
         return Raced(

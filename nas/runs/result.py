@@ -41,7 +41,7 @@ class Found(Part):
     latency_ms: float
     """On the first target."""
     latencies: dict[str, float] = {}
-    """On all targets, by their names."""
+    """Of a fleet: on all targets, by their names."""
     accuracy: float
     accuracy_sigma: float
     """One standard deviation of the accuracy, by what the estimate rests on."""
