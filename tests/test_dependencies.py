@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
+MODULES = {"ai-edge-litert": "ai_edge_litert", "pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 """Of packages that are imported by another name."""
 
 
@@ -24,7 +24,9 @@ def imported() -> set[str]:
 def test_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
-        line for name in ("android", "hf", "openvino", "tensorboard") for line in project["optional-dependencies"][name]
+        line
+        for name in ("android", "hf", "litert", "ncnn", "openvino", "tensorboard")
+        for line in project["optional-dependencies"][name]
     ]
 
     def modules(requirements: list[str]) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nas.devices.device import Probe
 from nas.errors import NasError
+from nas.system.lazy import load
 
 Files = Mapping[str, bytes | Path]
 
@@ -24,6 +25,8 @@ class Runtime:
     """What is imported on the device."""
     package: str
     """What pip installs there."""
+    writer: str = ""
+    """Writes models for it, of an ONNX model and the file of its weights; empty where it reads ONNX."""
 
     @property
     def provider(self) -> str:
@@ -37,7 +40,11 @@ class Runtime:
 
     def files(self, probe: Probe, weights: Path) -> Files:
         """A probe as it reads it, whose weights are slices of a file. Raises `NasError` for what it cannot run."""
-        return {f"{probe.name}.onnx": probe.model}
+        if not self.writer:
+            return {f"{probe.name}.onnx": probe.model}
+        import onnx
+
+        return {f"{probe.name}.json": load(self.writer)(onnx.load_model_from_string(probe.model), weights)}
 
 
 RUNTIMES = {
@@ -45,6 +52,8 @@ RUNTIMES = {
     for runtime in (
         Runtime("", "ONNX Runtime", "onnxruntime", "onnxruntime"),
         Runtime("openvino", "OpenVINO", "openvino", "openvino"),
+        Runtime("ncnn", "ncnn", "ncnn", "ncnn", "nas.formats.ncnn_model:ncnn_model"),
+        Runtime("litert", "LiteRT", "ai_edge_litert", "ai-edge-litert", "nas.formats.litert_model:litert_model"),
     )
 }
 """The one place where they are registered, by their words."""

@@ -13,6 +13,7 @@ Every line printed is one JSON object: {"info"}, {"alive"}, a sample, {"remark",
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import platform
@@ -127,7 +128,99 @@ class OpenVino:
         return request.infer, request.get_output_tensor().data
 
 
-RUNTIMES = {"openvino": OpenVino}
+def read_model(path: str) -> tuple[str, list[Any]]:
+    """Of NAME.json: what a runtime reads besides weights, and these. One is a part of weights.bin, as its first value,
+    shape, order of axes and scale; or, in base64, values of its own."""
+    import numpy as np
+
+    with open(path + ".json") as file:
+        document = json.load(file)
+    weights = []
+    shared = os.path.join(os.path.dirname(path), "weights.bin")
+    for part in document["weights"]:
+        if isinstance(part, str):
+            weights.append(np.frombuffer(base64.b64decode(part), np.float32))
+        else:
+            first, shape, order, scale = part
+            values = np.fromfile(shared, np.float32, int(np.prod(shape)), offset=4 * first).reshape(shape)
+            weights.append(np.ascontiguousarray(values.transpose(order) * np.float32(scale)))
+    return document["model"], weights
+
+
+class Ncnn:
+    """ncnn on the processor, in float32."""
+
+    title = "ncnn"
+
+    def __init__(self, threads: int, provider: str) -> None:
+        import ncnn
+
+        self.version, self.provider, self.threads = ncnn.__version__, "CPU", threads
+        self.pools = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()
+
+    def open(self, path: str, picture: Any) -> tuple[Callable[[], Any], Any]:
+        """See `OnnxRuntime.open`. What it makes in a run lies in pools, as in ncnn's own benchmark."""
+        import ncnn
+        import numpy as np
+
+        model, weights = read_model(path)
+        net = ncnn.Net()
+        net.opt.num_threads, net.opt.use_vulkan_compute = self.threads, False
+        for name in dir(net.opt):
+            if name.startswith(("use_fp16", "use_bf16", "use_int8")):
+                setattr(net.opt, name, False)
+        with open(path + ".bin", "wb") as file:
+            file.writelines(array.tobytes() for array in weights)
+        if net.load_param_mem(model) or net.load_model(path + ".bin"):
+            raise RuntimeError(f"ncnn does not read {os.path.basename(path)}")
+        os.remove(path + ".bin")
+        given, (taken,), (output,) = ncnn.Mat(picture[0]).clone(), net.input_names(), net.output_names()
+
+        def once() -> Any:
+            extractor = net.create_extractor()
+            extractor.set_blob_allocator(self.pools[0])
+            extractor.set_workspace_allocator(self.pools[1])
+            extractor.input(taken, given)
+            code, result = extractor.extract(output)
+            if code:
+                raise RuntimeError(f"ncnn fails with code {code}")
+            return result
+
+        return once, np.array(once())
+
+
+class LiteRt:
+    """LiteRT, TensorFlow Lite's successor, on the processor by XNNPACK, in float32."""
+
+    title = "LiteRT"
+
+    def __init__(self, threads: int, provider: str) -> None:
+        from importlib.metadata import version
+
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.version, self.provider, self.threads, self.kind = (
+            version("ai-edge-litert"),
+            "XNNPACK",
+            threads,
+            Interpreter,
+        )
+
+    def open(self, path: str, picture: Any) -> tuple[Callable[[], Any], Any]:
+        """See `OnnxRuntime.open`. Its pictures have their channels last."""
+        import numpy as np
+
+        model, weights = read_model(path)
+        content = b"".join([base64.b64decode(model), *(array.tobytes() for array in weights)])
+        interpreter = self.kind(model_content=content, num_threads=self.threads)
+        interpreter.allocate_tensors()
+        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+        interpreter.set_tensor(taken["index"], np.ascontiguousarray(picture.transpose(0, 2, 3, 1)))
+        interpreter.invoke()
+        return interpreter.invoke, interpreter.get_tensor(given["index"])
+
+
+RUNTIMES = {"openvino": OpenVino, "ncnn": Ncnn, "litert": LiteRt}
 
 
 def runtime(threads: int, provider: str) -> Any:

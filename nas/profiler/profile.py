@@ -26,6 +26,8 @@ from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
 from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Device, DeviceInfo
+from nas.devices.hosted import Hosted
+from nas.devices.runtimes import Runtime
 from nas.errors import NasError, TableError
 from nas.profiler.design import MOST, designed
 from nas.profiler.estimate import Estimates, estimate
@@ -84,10 +86,24 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
     check_folder(folder, target, space.precision)
     survey = Survey.of(space)
     _ = survey.workload  # of a space that cannot be measured nothing is begun
+    if isinstance(device, Hosted) and device.runtime.writer:
+        _check_written(survey, space, device.runtime)
     info = device.info
     with FolderLock(folder, "measures into this", error=TableError):
         _claim(folder, target, space, info)
         return _measured(space, survey, target, device, folder, effort, teller)
+
+
+def _check_written(survey: Survey, space: Space, runtime: Runtime) -> None:
+    """Raise `NasError` with the kind of a layer that a runtime cannot run."""
+    with TemporaryDirectory(prefix="nas-profile-") as temporary:
+        weights = Path(temporary) / "weights.bin"
+        write_weights(weights)
+        for layer, name in zip(survey.alone, survey.workload.names, strict=False):
+            try:
+                runtime.files(survey.workload.probes[name], weights)
+            except NasError as problem:
+                raise NasError(f"{layer.kind} of {space.name}: {problem}") from None
 
 
 def _measured(

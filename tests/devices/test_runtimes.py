@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,21 +51,31 @@ def device(word: str) -> Iterator[Hosted]:
     device.close()
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_networks_compute_what_torch_does(word: str, name: str, tmp_path: Path) -> None:
+@cache
+def small(name: str) -> tuple[Probe, torch.Tensor, np.ndarray]:
+    """A random network of a space with random weights, a picture, and what torch makes of it."""
     space = load_space(name, resolution=64)
     architecture = space.decode(space.sample(1, np.random.default_rng(3))[0])
     network = randomize(build(architecture), seed=1)
     x = picture(architecture, batch=1)
-    with torch.inference_mode():
-        expected = network(x).numpy()
     model = to_onnx(architecture, Inline({key: value.numpy() for key, value in network.state_dict().items()}), {})
-    probe = Probe("network", model.SerializeToString(), tuple(x.shape))
-    for file, content in RUNTIMES[word].files(probe, tmp_path / "weights.bin").items():
+    with torch.inference_mode():
+        return Probe("network", model.SerializeToString(), tuple(x.shape)), x, network(x).numpy()
+
+
+def output_of(word: str, probe: Probe, x: torch.Tensor, folder: Path) -> np.ndarray:
+    for file, content in RUNTIMES[word].files(probe, folder / "weights.bin").items():
         assert isinstance(content, bytes)
-        (tmp_path / file).write_bytes(content)
-    run, output = worker.runtime(1, RUNTIMES[word].provider).open(str(tmp_path / "network"), x.numpy())
+        (folder / file).write_bytes(content)
+    run, output = worker.runtime(1, RUNTIMES[word].provider).open(str(folder / probe.name), x.numpy())
     run()
+    return np.array(output)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_networks_compute_what_torch_does(word: str, name: str, tmp_path: Path) -> None:
+    probe, x, expected = small(name)
+    output = output_of(word, probe, x, tmp_path)
     assert output.size == expected.size
     assert np.abs(output.reshape(expected.shape) - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
@@ -107,3 +118,19 @@ def test_a_package_that_does_not_work_is_told(word: str) -> None:
         _ = device.info
     device.close()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", [word for word in WORDS if RUNTIMES[word].writer])
+def test_what_a_runtime_cannot_run_is_told_before_anything_is_measured(word: str, tmp_path: Path) -> None:
+    pytest.importorskip(RUNTIMES[word].module)
+    file = tmp_path / "evolved.yaml"
+    file.write_text(
+        "format: nas-space/1\nname: evolved\nsource: none\nactivation: evonorm\ninput: {resolution: 16}\n"
+        "num_classes: 5\nstages:\n  - {name: one, block: conv, width: 32, stride: 1, kernel: {choice: [3, 5]}}\n"
+        "head: {width: 32}\n"
+    )
+    words = ["profile", "--space", str(file), "--target", f"cpu:{word}", "--out", str(tmp_path / "table")]
+    problem = CliRunner().invoke(cli, words).exception
+    assert isinstance(problem, NasError)
+    assert str(problem).startswith(f"conv of evolved: {RUNTIMES[word].title} cannot run ReduceMean as it is here.")
+    assert not (tmp_path / "table").exists()
