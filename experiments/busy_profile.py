@@ -38,7 +38,6 @@ from nas.profiler.profile import Survey, profile, standard_errors
 from nas.profiler.rounds import Effort
 from nas.profiler.samples import Samples
 from nas.profiler.verify import error_of, measure_networks
-from nas.space.space import Space
 from nas.system.teller import Silent
 from nas.tables.table import load_table
 
@@ -97,9 +96,8 @@ def left_out_pct(survey: Survey, alone: Array, has: Array, ms: Array, errors: Ar
     return float(np.mean(off))
 
 
-def calibrations(space: Space, folder: Path, networks: Array, measured: Array) -> dict[str, Any]:
+def calibrations(survey: Survey, folder: Path, networks: Array, measured: Array) -> dict[str, Any]:
     """Errors of the calibrations of a table's samples, on networks (`counts`) that were measured elsewhere."""
-    survey = Survey.of(space)
     samples = Samples(folder / "samples.jsonl")
     names = list(survey.workload.probes)
     found = estimate(samples.slices(names), survey.workload.whole(names))
@@ -154,7 +152,8 @@ def main() -> None:
 
     truth = pieces.kept("networks", timed)
     measured = np.array(truth.pop("ms"))
-    counts = Survey.of(space).counts(networks)
+    survey = Survey.of(space)
+    counts = survey.counts(networks)
     result = {"space": space.name, "networks": len(networks), "ms": [measured.min(), measured.max()], **truth}
     for name, table in tables.items():
         own = np.array([table.estimate(network).latency_ms for network in networks])
@@ -163,7 +162,7 @@ def main() -> None:
             "noise": table.noise(space),
             "in_header": table.checked_on(space),
             "table": error_of(own, measured, truth["floor_pct"]).model_dump(),
-            "calibration": calibrations(space, arguments.out / name, counts, measured),
+            "calibration": calibrations(survey, arguments.out / name, counts, measured),
         }
     print(json.dumps(result, indent=1))
 

@@ -52,7 +52,8 @@ def table_show(name: str, as_json: bool) -> None:
 
     found = load_table(named_table(name))
     if as_json:
-        later = {name for name in ("whole", "beside_float") if getattr(found.header, name) is None}  # unknown in 0.1
+        # what version 0.1 did not know is not said to lack
+        later = {name for name in ("sums", "whole", "beside_float") if getattr(found.header, name) is None}
         header = found.header.model_dump(mode="json", exclude=later)
         print_json({"header": header, "rows": len(found.keys), "fingerprint": found.fingerprint})
     else:

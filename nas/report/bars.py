@@ -36,7 +36,7 @@ def bars_section(material: Material) -> Markup:
 def _section(material: Material, at: Target) -> Markup:
     if at.table is None:
         return element("p", at.table_missing)
-    if at.table.whole is not None:
+    if at.table.whole is not None or at.table.sums is not None:
         return element("p", "The table knows whole networks: it says nothing of their layers.", class_="note")
     layers = placed_layers(material)
     try:

@@ -27,6 +27,7 @@ from nas.solvers.exact import evolved
 from nas.space.adapt import in_precision, options_of
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
+from nas.tables.listing import instead
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
 from nas.tables.target import target_path
@@ -205,7 +206,7 @@ def _named(names: Sequence[str]) -> dict[str, str]:
 
 def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller) -> Factors:
     """Compiled from a table; of one's own table it is told what its rows lack. Raises `LatencyMissing`, with the
-    command that measures the rest where there is one."""
+    command that measures the rest where there is one, else with the targets that answer."""
     more = ""
     alike = space.precision in table.precisions
     if alike and table.header.target is not None and (missing := len(table.without_row(space.layers()))):
@@ -217,7 +218,7 @@ def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller
     try:
         factors = compile_latency(space, table)
     except LatencyMissing as problem:
-        raise LatencyMissing(f"{problem}\n{more}" if more else str(problem)) from None
+        raise LatencyMissing(f"{problem}\n{more or instead(table, space)}") from None
     if more:
         teller.say(f"the block model stands in: {more}")
     return factors

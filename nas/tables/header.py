@@ -19,6 +19,8 @@ NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 Phrase = Annotated[Text, Field(max_length=200)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256."""
+Unstated = Literal["not stated"]
+UNSTATED: Unstated = "not stated"
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
@@ -224,6 +226,32 @@ class ErrorHeader(Strict):
         return {name: min(band, own if name == "interpolated" else worst) for name, band in bands.items()}
 
 
+class Joint(Strict):
+    """What a layer takes more, or less, because of the one in front of it."""
+
+    after: Annotated[str, Field(max_length=64)]
+    """Kind of the one in front."""
+    residual: bool
+    """Whether that one adds its input."""
+    before: Annotated[str, Field(max_length=64)]
+    """Kind of the layer."""
+    in_channels: Annotated[int, Field(ge=1)]
+    out_channels: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    ms: Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class SumsHeader(Strict):
+    """Of rows that were found from whole networks of one space: see `nas.tables.sums`."""
+
+    space: SpaceName
+    space_sha256: Digest
+    """Its `Space.fingerprint`: another space of this name has other networks."""
+    constant_ms: Annotated[float, Field(ge=0, le=1e9)]
+    """Of every network, beside its layers."""
+    joints: Annotated[list[Joint], Field(max_length=4_096)] = []
+
+
 class WholeHeader(Strict):
     """Whole networks that were measured in place of layers: see `nas.tables.whole`."""
 
@@ -244,12 +272,11 @@ class TableHeader(Strict):
     """The search space whose layers were measured; None where several were."""
     device: DeviceHeader
     runtime: RuntimeHeader
-    threads: Annotated[int, Field(ge=1, le=4_096)] | None
-    """None where the source does not tell them."""
+    threads: Annotated[int, Field(ge=1, le=4_096)] | Unstated
     precision: Phrase
     beside_float: BesideFloat | None = None
     """Of a table in another precision than float32."""
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1)] | Unstated
     date: date | Phrase
     resolution: Annotated[int, Field(ge=1, le=65_536)] | None = None
     estimator: Text
@@ -260,6 +287,8 @@ class TableHeader(Strict):
     """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
     calibration: Text
     model: dict[str, Any] | None = None
+    sums: SumsHeader | None = None
+    """Of rows whose sums alone mean something."""
     whole: WholeHeader | None = None
     """Of the networks in `whole.csv.gz`."""
     error: ErrorHeader
@@ -276,11 +305,14 @@ class TableHeader(Strict):
 
     @property
     def summary(self) -> str:
-        """Device, runtime and threads in one phrase."""
-        emulated = ", emulated: its times mean nothing" if self.device.emulated else ""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else "threads not told"
-        precision = "" if self.precision in ("float32", "not told") else f", {self.precision}"
-        return f"{self.device.model}, {self.runtime.name}, {threads}{precision}{emulated}"
+        """Device, runtime and threads in one phrase, as far as they are known."""
+        threads = (
+            self.threads if self.threads == UNSTATED else f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        )
+        precision = UNSTATED if self.precision == "float32" else self.precision
+        parts = (self.runtime.name, threads, precision)
+        known = [self.device.model, *(part for part in parts if part != UNSTATED)]
+        return ", ".join([*known, *(["emulated: its times mean nothing"] if self.device.emulated else [])])
 
 
 _DECISIVE = (

@@ -8,10 +8,11 @@ from statistics import mean
 from typing import Any
 
 from nas.errors import SpaceError
-from nas.space.adapt import parts_of, precision_of
+from nas.space.adapt import options_of, parts_of, precision_of
 from nas.space.load import load_space
 from nas.space.space import Space
 from nas.system.places import shipped_folder, shipped_tables, space_names
+from nas.system.text import listed
 from nas.tables.header import TableHeader
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, load_table
@@ -78,6 +79,30 @@ def _load(name: str) -> Space | None:
     return found if found.name == name else None
 
 
+def asked(names: list[str]) -> list[str]:
+    """Spaces as they are asked for: `fbnet --resolution 32`; not with a number of classes where any is answered."""
+    wide = [name for name in names if (c := parts_of(name)[-1]) is None or name.removesuffix(f"-{c}c") not in names]
+    return list(map(options_of, wide))
+
+
+def instead(table: LatencyTable, space: Space) -> str:
+    """Where a table does not answer for a space: what of that space it does, and the shipped tables that answer."""
+    base = parts_of(space.name)[0]
+    near = {name: _load(name) for name in (base, *_adapted(table.header)) if parts_of(name)[0] == base}
+    mine = asked([name for name, other in near.items() if other is not None and answers(table, other)])
+    found = [other for other in shipped() if answers(other, space)]
+    same = [other.name for other in found if other.header.device.model == table.header.device.model]
+    others = listed(other.name for other in found if other.name not in same)
+    told = [f"{table.name} answers {', '.join(mine)}."] if mine else []
+    if found:
+        by = [f"{' and '.join(same)}, of the same device"] * bool(same) + [others] * bool(others)
+        told.append(f"{space.name} is answered by {'; '.join(by)}.")
+    else:
+        name = options_of(space.name) if base in space_names() else f"{base}.yaml"
+        told.append(f"No shipped table answers for {space.name}. Make one: nas profile --space {name} --target cpu")
+    return " ".join(told)
+
+
 def error_of(header: TableHeader) -> Error | None:
     """Of the error of a table what rests on most networks; None where nothing is told."""
     told = [Error(check.mape_pct, check.count, "networks") for check in header.error.checks]
@@ -119,6 +144,7 @@ def entry(table: LatencyTable, names: list[str]) -> dict[str, Any]:
         "path": str(table.path),
         "fingerprint": table.fingerprint,
         "networks_error": table.networks_error,
+        "noise": table.noise(),
         "error": None if error is None else asdict(error),
         "answers": names,
     }

@@ -163,12 +163,13 @@ class Range:
         head = is_head(layer.kind)
         depthwise = layer.kind in {"mbconv", "sepconv"}
         sizes = self.resolutions
-        words = " or ".join(map(str, sizes)) if len(sizes) < 4 else f"{min(sizes)} to {max(sizes)}"
-        where = f"{layer.kind} layer in a {words} px network"
+        pixels = " or ".join(map(str, sizes)) if len(sizes) < 4 else f"{min(sizes)} to {max(sizes)}"
+        where = f"{layer.kind} layer in a {pixels} px network"
+        seen = sizes if layer.in_channels == 3 else self.sizes  # a picture is not halved
         allowed: list[tuple[str, object, tuple[object, ...]]] = [
             ("kind", layer.kind, self.kinds),
-            ("height", layer.height, self.sizes),
-            ("width", layer.width, self.sizes),
+            ("height", layer.height, seen),
+            ("width", layer.width, seen),
             ("kernel", layer.kernel, self.depthwise_kernels if depthwise else self.dense_kernels),
             ("stride", layer.stride, self.strides),
             ("groups", layer.groups, self.groups),
@@ -177,7 +178,9 @@ class Range:
         ]
         for name, value, options in allowed:
             if value not in options:
-                return f"`{name}` of a {where} is one of {', '.join(map(str, options))}, got {value}."
+                words = [*map(str, options)]
+                words = words if len(words) < 13 else [*words[:3], f"… {words[-1]}"]
+                return f"`{name}` of a {where} is one of {', '.join(words)}, got {value}."
         for name in timed_columns(type(layer.block)).keys() - _COVERED:
             if getattr(layer, name) != absent(name):
                 return f"`{name}` of a {where} stays {absent(name)!r} for a block model, got {getattr(layer, name)!r}."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import nan, prod
 from pathlib import Path
 
@@ -83,15 +83,32 @@ class WholeNetworks:
         measured = not np.isnan(self._own[0][place])
         return float(self._own[0 if measured else 1][place]), measured
 
+    def left_out(self) -> Array | None:
+        """Percent that the additive fit to some networks, at most 2,000, is off on each of the others; None where the
+        space does not ship."""
+        if self._space is None:
+            return None
+        index, ms = self._measured(self._space)
+        fitted = min(2_000, len(ms) * 4 // 5)
+        some = np.zeros(len(ms), bool)
+        some[np.random.default_rng(0).permutation(len(ms))[:fitted]] = True
+        genotypes = index.genotypes()
+        found = additive(genotypes[some], ms[some], genotypes[~some], self._space.cardinalities)
+        off: Array = 100 * np.abs(found / ms[~some] - 1)
+        return off
+
+    def _measured(self, space: Space) -> tuple[GenotypeIndex, Array]:
+        """Canonical genotypes with a row, and the mean of their rows in ms."""
+        index = GenotypeIndex(space.cardinalities)
+        owners = index.add(space.canonical(parse_codes(self.path, space, self.codes, TableError)))
+        return index, np.bincount(owners, weights=self.ms) / np.bincount(owners, minlength=len(index))
+
     def of(self, space: Space) -> tuple[Array, Array]:
         """For each genotype, in the order of a C array, ms as measured (NaN where it was not) and by the fit. Raises
         `TableError` for codes of another space, and for one too large."""
         if prod(map(int, space.cardinalities)) > MAX_COMBINATIONS:
             raise TableError(f"{self.path}: whole networks are of a space of at most {MAX_COMBINATIONS:,} genotypes.")
-        index = GenotypeIndex(space.cardinalities)
-        owners = index.add(space.canonical(parse_codes(self.path, space, self.codes, TableError)))
-        counts = np.bincount(owners, minlength=len(index))
-        mean = np.bincount(owners, weights=self.ms) / counts
+        index, mean = self._measured(space)
         everything = space.canonical(_all(space))
         rows = index.find(everything)
         known = np.where(rows < 0, np.nan, mean[np.maximum(rows, 0)])
@@ -101,8 +118,7 @@ class WholeNetworks:
 
     @cached_property
     def _space(self) -> Space | None:
-        name = self.header.space
-        space = load_space(name) if name in space_names() else None
+        space = _shipped(self.header.space)
         return space if space is not None and self.are_of(space) else None
 
     @cached_property
@@ -124,6 +140,12 @@ class WholeNetworks:
         places = np.ravel_multi_index(tuple(population.T), tuple(space.cardinalities))
         networks = (tuple(layer for chain in chains for layer in chain) for chains in zip(*slots, strict=True))
         return dict(zip(networks, places.tolist(), strict=True))
+
+
+@cache
+def _shipped(name: str) -> Space | None:
+    """A space that ships, read once; None where none of this name does."""
+    return load_space(name) if name in space_names() else None
 
 
 def _figure(row: list[str]) -> float:

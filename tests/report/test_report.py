@@ -184,6 +184,7 @@ def test_an_own_table_shows_the_networks_that_it_kept(tmp_path: Path, monkeypatc
     page = Page(write_report(Run.load(tmp_path / "run")))
     text = plain(page.text)
     assert "8 of the networks that checked the table were kept" in text
+    assert "By parts of the range: the fastest 7 by" in text
     assert "On 20 whole networks measured on the device the table was" in text
     assert "winner of this run, measured" in text
     assert "p-simulated" in page.part("bars")

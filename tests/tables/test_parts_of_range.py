@@ -2,13 +2,24 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tellers import Said
 
 from nas.blocks import Layer
 from nas.blocks.architecture import Architecture
-from nas.tables.table import LatencyTable
+from nas.cli.screen_tables import check_summary, table_line
+from nas.runs.doubts import doubts
+from nas.runs.problem import Problem
+from nas.runs.request import Request
+from nas.runs.result import Found
+from nas.runs.search_method import Searched
+from nas.space.load import load_space
+from nas.tables.check import check_table
+from nas.tables.header import NetworksError
+from nas.tables.table import LatencyTable, load_table
 
 NETWORKS = {
     "count": 20,
@@ -76,6 +87,18 @@ def test_a_noisy_table_says_so_and_what_to_do(board: Callable[..., LatencyTable]
         "when it is quiet, measure anew, nas profile --space mobile --target ssh:pi@board --out NEW"
     )
     assert said in nas("table", "show", "busy").out
-    assert "TOO NOISY" in nas("table", "list").out
-    found = next(t for t in json.loads(nas("table", "list", "--json").out) if t["path"] == str(table.path))
-    assert said in found["noise"]
+    assert "TOO NOISY" in table_line(table)  # of `nas table list`, which reads every table
+    assert said in check_summary(check_table(table))
+
+
+def test_a_search_that_rests_on_a_noisy_table_says_so_first_and_doubts_its_winner() -> None:
+    space, table, said = load_space("mobile"), load_table("pixel-cpu"), Said()
+    noisy = NetworksError(**NETWORKS | {"floor_pct": 4.2, "space": space.name, "space_sha256": space.fingerprint})
+    error = table.header.error.model_copy(update={"networks": noisy})
+    busy = replace(table, header=table.header.model_copy(update={"error": error}))
+    request = Request(space="mobile", target="pixel-cpu", latency_ms=75.0)
+    problem = Problem.load(request, teller=said, table=lambda: busy)
+    assert said.lines == [busy.noise(space)]
+    figures = {"latency_ms": 70.0, "accuracy": 75.0, "accuracy_sigma": 0.1, "macs": 1, "params": 1}
+    assert doubts(problem, Searched(1.0), Found(decisions={}, **figures)) == said.lines
+    assert busy.noise(load_space("fbnet")) is None  # no network of it was measured
