@@ -1,4 +1,4 @@
-"""One network for a fleet: what a bound on each of several targets costs, what one target's network costs the others.
+"""One network for a fleet: what a bound on each of several targets costs, and what the network of one costs the others.
 
     python experiments/fleet.py [--targets pixel-cpu,zcu102,tpuv2] [--shares 0.5,0.6,0.7,0.8] [--seeds 3] [--quick]
 
