@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from nas.blocks.layer import key_columns
+from nas.blocks.layer import KEY_COLUMNS, key_columns
 from nas.system.strict import Name, SpaceName, Strict, Text
 
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -24,14 +24,13 @@ UNSTATED: Unstated = "not stated"
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
-def _columns(values: list[str]) -> list[str]:
-    known = key_columns()
-    if foreign := [value for value in values if value not in known]:
-        raise ValueError(f"a key column is one of {', '.join(known)}, got {foreign[0]!r:.60}")
-    return values
+def _column(value: str) -> str:
+    if value not in KEY_COLUMNS and value not in key_columns():  # the first are most, and at hand
+        raise ValueError(f"a key column is one of {', '.join(key_columns())}")
+    return value
 
 
-KeyColumns = Annotated[list[str], AfterValidator(_columns)]
+KeyColumn = Annotated[str, AfterValidator(_column)]
 
 
 class DeviceHeader(Strict):
@@ -282,7 +281,7 @@ class TableHeader(Strict):
     estimator: Text
     source: Text
     licence: Phrase | None = None
-    key_columns: KeyColumns
+    key_columns: list[KeyColumn]
     rows_sha256: Digest | None = None
     """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
     calibration: Text
