@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import prod
 
@@ -53,46 +53,38 @@ class Sums:
     def covers(self, space: Space) -> bool:
         """Whether every network of a space has a sum: it is the space of the rows, or each of its stages offers nothing
         that the same stage there does not."""
+        theirs, (_, ours) = stages(space), self._shipped
+        if not theirs or not all(chain for stage in theirs for chain in stage.chains):
+            return False  # of what may be left out nothing is known
         if space.fingerprint == self.header.space_sha256:
-            parts = stages(space)
-            return bool(parts) and all(chain for stage in parts for chain in stage.chains)
-        if self._space is None or not set(space.layers()) <= set(self._space.layers()):
-            return False
-        theirs = stages(space)
-        return len(theirs) == len(self._stages) and all(
-            set(some.chains) <= set(all_.chains) for some, all_ in zip(theirs, self._stages, strict=True)
+            return True
+        return len(theirs) == len(ours) and all(
+            set(some.chains) <= set(those.chains) for some, those in zip(theirs, ours, strict=True)
         )
 
     def has(self, layers: Sequence[Layer]) -> bool:
         """Whether these are a network of the space, which has to be one that ships."""
+        space, parts = self._shipped
         ends = {0}
-        for stage in self._stages:
+        for stage in parts:
             ends = {
                 end + len(chain) for end in ends for chain in stage.chains if layers[end : end + len(chain)] == chain
             }
-        return self._space is not None and len(layers) in ends
+        return space is not None and len(layers) in ends
 
     def refusal(self, name: str, what: str) -> str:
         """Why a table of this name does not answer for something else, and what it answers for."""
-        limits = ""
-        if self._space is not None:
-            head = self._space.candidates[-1].chains[0][-1]
-            limits = f", {self._space.resolution} px and {head.out_channels} classes"
+        limits, (space, _) = "", self._shipped
+        if space is not None:
+            limits = f", {space.resolution} px and {space.candidates[-1].chains[0][-1].out_channels} classes"
         return (
             f"{name} answers for networks of {self.header.space}{limits}, as a whole: its rows mean something only in "
             f"such sums. {what} `nas spaces list` says which targets answer a whole space."
         )
 
-    @cached_property
-    def _space(self) -> Space | None:
-        """That of the rows, where it is one that ships."""
-        name = self.header.space
-        space = load_space(name) if name in space_names() else None
-        return space if space is not None and space.fingerprint == self.header.space_sha256 else None
-
-    @cached_property
-    def _stages(self) -> list[Candidates]:
-        return [] if self._space is None else stages(self._space)
+    @property
+    def _shipped(self) -> tuple[Space | None, list[Candidates]]:
+        return _shipped(self.header.space, self.header.space_sha256)
 
     @cached_property
     def _by_layers(self) -> dict[tuple[object, ...], float]:
@@ -124,6 +116,15 @@ def stages(space: Space) -> list[Candidates]:
             found.append(_together(run, axes, space))
             run = []
     return found
+
+
+@lru_cache(maxsize=4)  # tables of one space are often asked together
+def _shipped(name: str, fingerprint: str) -> tuple[Space | None, list[Candidates]]:
+    """The space that rows are of, where it is one that ships, and its stages."""
+    space = load_space(name) if name in space_names() else None
+    if space is None or space.fingerprint != fingerprint:
+        return None, []
+    return space, stages(space)
 
 
 def _together(run: Sequence[Candidates], axes: tuple[int, ...], space: Space) -> Candidates:

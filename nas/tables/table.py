@@ -204,12 +204,12 @@ class LatencyTable:
 
     def answers_all(self, space: Space) -> bool:
         """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
-        if self.sums is not None and not self.sums.covers(space):
-            return False
         if self.whole is not None and self.whole.are_of(space):
             return True
         some = (layer for slot in space.slots for layer in slot.layers(*next(iter(space.combinations(slot)))))
-        return self.answers(some) and self.answers(space.layers())
+        if not (self.answers(some) and self.answers(space.layers())):
+            return False
+        return self.sums is None or self.sums.covers(space)
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""
@@ -348,7 +348,7 @@ def latency(space: Space, table: LatencyTable) -> Factors:
     """Latency of a space's networks by a table, compiled: ms. Raises `LatencyMissing` for a layer without an answer."""
     if table.whole is not None and table.whole.are_of(space):
         return table.whole.factors(space)
-    if table.sums is not None and not table.sums.covers(space):
+    if table.sums is not None and not table.answers_all(space):
         raise LatencyMissing(table.sums.refusal(table.name, f"{space.name} has others."))
     rows = Factors.compile(space, lambda layers: table.lookup(layers).ms)
     return rows if table.sums is None else table.sums.add(space, rows)
