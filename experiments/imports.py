@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.blocks.build import build
+from nas.cost.recount import COUNTED
 from nas.formats.timm_network import timm_model
 from nas.runs.importing import import_network
 
@@ -34,7 +35,8 @@ TIMM = (
     *("mobilenetv2_100", "mobilenetv2_140", "mnasnet_100", "semnasnet_100", "fbnetc_100", "spnasnet_100", "tinynet_a"),
     *("mobilenetv3_large_100", "mobilenetv3_small_075", "mobilenetv3_rw", "tf_mobilenetv3_large_minimal_100"),
     *("tf_efficientnet_lite0", "efficientnet_b0", "tf_efficientnet_b0", "efficientnet_es", "tf_efficientnetv2_b0"),
-    *("hardcorenas_a", "mobileone_s0", "mobileone_s4", "repvgg_a0", "repvgg_b1g4"),
+    *("hardcorenas_a", "mobileone_s0", "mobileone_s4", "repvgg_a0", "repvgg_b1g4", "ghostnet_100", "ghostnetv2_100"),
+    *("fasternet_t0", "efficientformer_l1", "shvit_s1"),
 )
 Network = Callable[[Tensor], Tensor]
 
@@ -71,7 +73,7 @@ def compared(name: str, architecture: Any, weights: Any, theirs: Network, params
         expected, got = theirs(x), network(x)
     difference = float((expected - got).abs().max() / expected.abs().max())
     counter = FlopCountAnalysis(network, x[:1]).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    counted = sum(counter.by_operator()[kind] for kind in ("conv", "linear"))
+    counted = sum(counter.by_operator()[kind] for kind in COUNTED)
     equal = difference <= BOUND and architecture.for_training().params == params and architecture.macs == counted
     told = f"{architecture.params:>11,} {architecture.macs:>14,}"
     print(f"{name:40} {difference:18.1e} {told}  {'yes' if equal else 'NO'}", flush=True)

@@ -93,11 +93,11 @@ def conv(into: int, out: int, kernel: int, stride: int, size: int) -> Layer:
     return Layer(kind="conv", in_channels=into, out_channels=out, kernel=kernel, stride=stride, height=size, width=size)
 
 
-def places(data: Path) -> list[Place]:
+def places(data: Path, device: str = "pixel3") -> list[Place]:
     """One for each block; repeats of a stage share a figure in the source."""
     found: dict[Layer, Place] = {}
     for row in read_csv(data / "hwnasbench_fbnet_cifar_lut" / "fbnet_cifar100_block_latency_rel_skip.csv"):
-        if row["device"] == "pixel3":
+        if row["device"] == device:
             into, out, stride, size = (int(row[name]) for name in ("c_in", "c_out", "stride", "hw_in"))
             block = Layer(
                 kind="mbconv",
@@ -165,7 +165,7 @@ def squeeze_excite(coefficients: dict[str, float]) -> tuple[dict[str, float], fl
     return {name: other.model.coefficients[name] * ratio for name in ("gated", "gates")}, ratio
 
 
-def bench_201(data: Path, model: BlockModel) -> Float:
+def bench_201(data: Path, model: BlockModel, device: str = "pixel3") -> Float:
     """Percent: the model against the whole networks of NAS-Bench-201 that have neither poolings nor empty edges.
 
     Three stages of five cells, of 16, 32 and 64 channels; an edge is a skip, a 1×1 or a 3×3 convolution. Between them
@@ -185,7 +185,7 @@ def bench_201(data: Path, model: BlockModel) -> Float:
         ops = row["ops"]
         if set(ops) <= set("123"):
             ms = rest + ops.count("2") * edge[1] + ops.count("3") * edge[3]
-            found.append(100 * (ms / float(row["pixel3_ms"]) - 1))
+            found.append(100 * (ms / float(row[f"{device}_ms"]) - 1))
     return np.array(found)
 
 

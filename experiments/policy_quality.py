@@ -101,8 +101,8 @@ def run_policy(name: str, data: Data, bound: float, steps: int, seed: int) -> di
     return {
         "genotype": genotype,
         "macs": float(macs(genotype[None])[0]),
-        "argmax_macs": derived.argmax_ms,
-        "expected_macs": derived.expected_ms,
+        "argmax_macs": derived.argmax_ms["latency_ms"],
+        "expected_macs": derived.expected_ms["latency_ms"],
         "changed": derived.changed,
         "entropy": descent.records[-1].entropy,
         "skips": descent.records[-1].skips,

@@ -108,13 +108,15 @@ def search(
 ) -> Run:
     """Search, and return the run. Keywords are those of `nas.runs.request.Request`: space, target, latency_ms, seed, …
 
-    The run is written to `out`, by default `runs/SPACE-TARGET-N`, with its report. `workers` is `ray` or `ray:ADDRESS`;
+    For one network on several devices `target` and `latency_ms` are sequences, in the same order. The run is written to
+    `out`, by default `runs/SPACE-TARGET-N`, with its report. `workers` is `ray` or `ray:ADDRESS`;
     where something is evaluated is no part of the request. Raises `NasError` for a wrong request,
     `Unattainable` where no architecture meets the bounds, `Interrupted` after SIGINT, SIGTERM or SIGHUP.
     """
     from pathlib import Path
 
     from nas.report import have_report
+    from nas.runs.aim import settled
     from nas.runs.request import Request
     from nas.runs.run import Run
     from nas.runs.search import carry_out
@@ -124,5 +126,5 @@ def search(
     path = Path(out) if out is not None else None
     if workers is not None:
         check_workers(workers)
-    run = Run.resume(path, request) if resume else Run.create(path, Request(**request))
+    run = Run.resume(path, settled(request)) if resume else Run.create(path, Request(**request))
     return carry_out(run, progress or (lambda done, total, note: None), teller or Silent(), workers, have_report)

@@ -127,6 +127,10 @@ def layers(draw: st.DrawFn, kind: str, channels: int, height: int, width: int) -
         return Layer(**shape, groups=groups)
     shape["se_channels"] = draw(st.integers(0, 3))
     if shape["se_channels"]:
+        shape["excitation"] = draw(st.sampled_from(("se", "scse")))
+    elif draw(st.booleans()):
+        shape["excitation"] = "eca"
+    if shape["se_channels"] or "excitation" in shape:
         shape["se_gate"] = draw(st.sampled_from(GATES))
     if kind in ("sepconv", "dsa"):
         return Layer(**shape, mid_channels=channels)

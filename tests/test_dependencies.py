@@ -23,7 +23,9 @@ def imported() -> set[str]:
 
 def test_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [line for name in ("android", "hf", "tensorboard") for line in project["optional-dependencies"][name]]
+    extras = [
+        line for name in ("android", "hf", "openvino", "tensorboard") for line in project["optional-dependencies"][name]
+    ]
 
     def modules(requirements: list[str]) -> set[str]:
         names = [re.split(r"[^\w-]", requirement)[0] for requirement in requirements]

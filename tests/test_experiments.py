@@ -9,15 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_run import SPACE
 
 from nas.blocks.build import build
 from nas.formats.archdef import read_archdef
 from nas.formats.weights import random_weights
+from nas.profiler.rounds import Effort
+from nas.space.load import load_space
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
 import busy_profile  # noqa: E402
+import int8_table  # noqa: E402
+from accelerator_tables import ACCELERATORS, Fitted, Networks, by_macs, by_rows  # noqa: E402
 from cifar_figures import plotted, ranked, verdict  # noqa: E402
 from cifar_front import REFERENCES, with_strides_dropped  # noqa: E402
 from duel import METHODS, Cell, Duel, evenly, sliced  # noqa: E402
@@ -152,6 +157,39 @@ def test_references_keep_their_early_maps_as_the_space_does(name: str) -> None:
     small = with_strides_dropped(read_archdef(NETWORKS / f"{name}.json").resized(32))
     assert small.layers[-1].height == 4
     assert [layer.height for layer in small.layers] == sorted((layer.height for layer in small.layers), reverse=True)
+
+
+def test_the_experiment_on_8_bits_goes_on_and_tells_whether_its_claim_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / "small.yaml").write_text(SPACE)
+    asked = str(tmp_path / "small.yaml"), "fake", tmp_path / "out", 4, 1, Effort(50.0, 1.0)
+    found = int8_table.run(*asked)
+    ratio = found["int8"]["table"]["mape_pct"] / found["float32"]["table"]["mape_pct"]
+    assert found["int8_over_float32"]["error"] == pytest.approx(ratio)
+    assert found["holds"] == (ratio <= 1.5)
+    assert found["int8_over_float32"]["time"] < 1
+    monkeypatch.setattr(int8_table, "attached", None)  # nothing is measured again
+    assert int8_table.run(*asked) == found
+
+
+def test_sums_of_rows_are_found_and_what_they_leave_open_is_near_work() -> None:
+    space = load_space("mobile")
+    networks = Networks.of(space, space.sample(400, np.random.default_rng(0)))
+    draw = np.random.default_rng(1).uniform
+    true = Fitted(1.0, draw(0.1, 0.2, len(networks.layers)), draw(-0.02, 0.02, len(networks.joints)))
+    seen, new = np.arange(320), np.arange(320, 400)
+    ms = true(networks)
+    ms[5] *= 3  # one that something else went wrong with
+    found = by_rows(networks.only(seen), ms[seen])
+    off = np.abs(found(networks.only(new)) / ms[new] - 1)
+    assert np.median(off) < 0.01
+    assert np.median(off) < 0.1 * np.median(
+        np.abs(by_macs(networks.only(seen), ms[seen])(networks.only(new)) / ms[new] - 1)
+    )
+    assert (found.rows >= 0).all()
+    assert [each.ms(500.0) for each in ACCELERATORS[1:3]] == [500.0, 2.0]  # a latency, and images a second
 
 
 def test_a_busy_profile_is_held_against_quiet_networks(

@@ -11,7 +11,9 @@ from nas.accuracy.evaluator import Evaluator
 from nas.accuracy.predictor import has_predictor, predictor_of
 from nas.accuracy.tabular import load_tabular
 from nas.accuracy.zero_cost import load_zero_cost
+from nas.blocks.precision import FLOAT
 from nas.errors import NasError
+from nas.space.adapt import in_precision
 from nas.space.space import Space
 from nas.system.lazy import is_own, load_own
 from nas.system.teller import Silent, Teller
@@ -120,13 +122,14 @@ def _trained(space: Space, means: Means, epochs: int, method: Method) -> ShortTr
 
 def default_accuracy(space: Space) -> str:
     """What `--accuracy` is when it is not given: the predictor fitted on this space, or else zero-cost proxies."""
-    return "predictor" if has_predictor(space) else "zero-cost"
+    return "predictor" if has_predictor(in_precision(space, FLOAT)) else "zero-cost"
 
 
 def make_evaluator(accuracy: str, space: Space, means: Means = Means()) -> Evaluator:  # frozen
-    """The evaluator that `--accuracy` names. Raises `NasError` where it cannot evaluate this space, or is code of one's
-    own and none is found."""
+    """The evaluator that `--accuracy` names, of networks in float32, as they are trained. Raises `NasError` where it
+    cannot evaluate this space, or is code of one's own and none is found."""
     name, _, argument = accuracy.partition(":")
+    space = in_precision(space, FLOAT)
     evaluator: Evaluator
     if name not in EVALUATORS and is_own(accuracy):
         evaluator = load_own(accuracy, "evaluator", NEEDED)(space, means)

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.accuracy.predictor import Predictor, has_predictor, load_predictor
+from nas.blocks.precision import FLOAT
 from nas.controllers.gaussian_process import NOISE, RATES, Encoding, Kernel, Posterior, Process
 from nas.cost.factors import Factors
 from nas.errors import NasError, SpaceError
-from nas.space.adapt import Strides, parts_of
+from nas.space.adapt import Strides, in_precision, parts_of
 from nas.space.load import load_space
 from nas.space.space import Population, Space
 from nas.system.places import space_names
@@ -39,6 +40,7 @@ MOST = 1_000
 def prior_of(space: Space) -> Predictor | None:
     """The predictor that was fitted on this space as it is at its own resolution, with its own classes; None where
     there is none, and where one was fitted on just this space."""
+    space = in_precision(space, FLOAT)
     base, resolution, keep, classes = parts_of(space.name)
     if base not in space_names() or not has_predictor(load_space(base)):
         return None

@@ -67,6 +67,8 @@ class Untrained:
                 self.weights.append(module.weight)
                 if module.bias is not None:
                     module.bias.zero_()
+            elif isinstance(module, nn.Dropout):
+                module.p = 0.0
             elif callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
 

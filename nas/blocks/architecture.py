@@ -88,6 +88,10 @@ class Architecture:
             sizes[index] = layers[-1].output
         return replace(self, height=resolution, width=across, layers=tuple(layers))
 
+    def in_precision(self, precision: str) -> Architecture:
+        """The same network with every layer in this precision."""
+        return replace(self, layers=tuple(layer.changed(precision=precision) for layer in self.layers))
+
     def for_training(self) -> Architecture:
         """The network as it is trained from random weights: see `Layer.for_training`."""
         return replace(self, layers=tuple(layer.for_training() for layer in self.layers))

@@ -34,6 +34,7 @@ MAX_DIMENSION = 65_536
 
 Activation = Literal["relu", "relu6", "hard-swish", "swish", "gelu", "evonorm", "none"]
 Gate = Literal["sigmoid", "hard-sigmoid"]
+Excitation = Literal["se", "eca", "scse"]
 AntiAlias = Literal["none", "average", "blur"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 GATES: tuple[str, ...] = get_args(Gate)

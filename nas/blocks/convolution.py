@@ -12,6 +12,9 @@ from nas.blocks.evonorm import EVONORM, EvoNorm
 from nas.blocks.op import OnnxGraph, Op, Shape, Weight
 from nas.errors import ArchitectureError
 
+FUSED = frozenset({"none", "relu", "relu6"})
+"""Activations that runtimes apply while they write what a convolution gives; others read and write all of it again."""
+
 
 def norm_weights(channels: int) -> dict[str, Weight]:
     """Tensors of a batch normalisation that is called `norm`."""
@@ -73,9 +76,10 @@ class _Convolution(Op):
         ((_, height, width),) = inputs
         _, below, right = self.shape(*inputs)
         weights = self.out_channels * (self.in_channels // self.groups) * self.kernel**2
+        activated = {} if self.activation in FUSED else {"activated": self.out_channels * below * right}
         if self.depthwise:
             taps = self._taps(height) * self._taps(width)
-            return {
+            return activated | {
                 "operators": 1,
                 "weights": weights,
                 "traffic": self.in_channels * (height * width + below * right),
@@ -83,7 +87,7 @@ class _Convolution(Op):
             }
         patches = below * right * self.in_channels * self.kernel**2
         taken, given = self.in_channels * height * width, self.out_channels * below * right
-        found = {
+        found = activated | {
             "operators": 1,
             "weights": weights,
             "dense": below * right * weights,
@@ -232,11 +236,14 @@ class SqueezeExcite(Op):
 
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         (value,) = values
+        return graph.node("Mul", [value, self._factor(graph, name, value)])
+
+    def _factor(self, graph: OnnxGraph, name: str, value: str) -> str:
         inner = graph.node("GlobalAveragePool", [value])
         inner = self._pointwise(graph, f"{name}.squeeze", inner, self.squeezed, self.channels)
         inner = graph.activation(self.se_activation, inner)
         inner = self._pointwise(graph, f"{name}.excite", inner, self.channels, self.squeezed)
-        return graph.node("Mul", [value, graph.activation(self.gate, inner)])
+        return graph.activation(self.gate, inner)
 
     @staticmethod
     def _pointwise(graph: OnnxGraph, name: str, value: str, out: int, into: int) -> str:

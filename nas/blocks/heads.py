@@ -12,7 +12,7 @@ from nas.blocks.convolution import Conv
 from nas.blocks.elementwise import Norm
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.join import Mean
-from nas.blocks.linear import Linear, Pool
+from nas.blocks.linear import Classifier, Linear, Pool
 from nas.errors import ArchitectureError
 
 
@@ -27,7 +27,7 @@ class _Head:
     head: ClassVar[bool] = True
 
     def _classified(self, g: Graph, y: Wire) -> Wire:
-        return g.add("classifier", Linear(y.channels, self.out_channels, bias=self.classifier_bias), y)
+        return g.add("classifier", Classifier(y.channels, self.out_channels, bias=self.classifier_bias), y)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class NormHead:
         answers = []
         for place in range(self.classifiers):
             name = f"classifier{place + 1 if place else ''}"
-            answers.append(g.add(name, Linear(x.channels, self.out_channels, bias=self.classifier_bias), x))
+            answers.append(g.add(name, Classifier(x.channels, self.out_channels, bias=self.classifier_bias), x))
         return answers[0] if len(answers) == 1 else g.add("average", Mean(), *answers)
 
 

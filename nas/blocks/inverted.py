@@ -1,13 +1,14 @@
-"""Inverted bottlenecks: narrow, wide, narrow; with squeeze-and-excitation where the layer is wide."""
+"""Inverted bottlenecks: narrow, wide, narrow; with a gate where the layer is wide."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.blocks.block import Activation, AntiAlias, Gate
+from nas.blocks.block import Activation, AntiAlias, Excitation, Gate
 from nas.blocks.blur import downsampled
 from nas.blocks.convolution import Conv, SqueezeExcite
+from nas.blocks.excitation import ConcurrentExcite, Eca, eca_kernel
 from nas.blocks.graph import Graph, Wire
 from nas.blocks.shortcut import added
 from nas.errors import ArchitectureError
@@ -29,10 +30,21 @@ class Inverted:
     residual: bool = False
     projection: bool = False
     """Whether what comes in is added by a convolution of its own, where stride or width change."""
+    excitation: Excitation = "se"
+    """What `se_channels` are of: squeeze-and-excitation, or with a gate by pixel beside it (scse). Or an eca, which has
+    no inner width."""
 
     def _excited(self, g: Graph, y: Wire) -> Wire:
+        if self.excitation == "eca":
+            if self.se_channels:
+                raise ArchitectureError(f"An eca has no inner width: `se_channels` stays 0, got {self.se_channels}.")
+            return g.add("eca", Eca(eca_kernel(y.channels), self.se_gate), y)
+        if self.se_channels and self.excitation == "scse":
+            return g.add("scse", ConcurrentExcite(y.channels, self.se_channels, self.se_gate), y)
         if self.se_channels:
             return g.add("excite", SqueezeExcite(y.channels, self.se_channels, self.se_gate), y)
+        if self.excitation == "scse":
+            raise ArchitectureError("An scse has an inner width: `se_channels` of at least 1, got 0.")
         if self.se_gate != "sigmoid":
             raise ArchitectureError(f"Without `se_channels`, `se_gate` stays 'sigmoid', got {self.se_gate!r}.")
         return y

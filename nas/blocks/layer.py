@@ -17,17 +17,17 @@ from nas.blocks.block import (
     block_class,
     columns_of,
     further_columns,
+    is_head,
     timed_columns,
 )
 from nas.blocks.evonorm import EVONORM
 from nas.blocks.graph import Graph
 from nas.blocks.op import Shape
+from nas.blocks.precision import PRECISIONS
 from nas.errors import ArchitectureError
 
 __all__ = ["ACTIVATIONS", "GATES", "KEY_COLUMNS", "MAX_DIMENSION", "Layer", "key_columns", "shared_layer"]
 
-PRECISIONS = ("float32", "float16", "int8")
-"""Of a layer's arithmetic; the first where nothing is said."""
 PADDINGS = ("symmetric", "same")
 """Of convolutions: torch's usual one, and TensorFlow's."""
 NORM_EPS = 1e-5
@@ -45,7 +45,7 @@ _PRECISION = Column("precision", PRECISIONS[0], PRECISIONS)
 _PADDING = Column("padding", PADDINGS[0], PADDINGS)
 _SE_ACTIVATION = Column("se_activation", "relu", tuple(name for name in ACTIVATIONS if name not in (EVONORM, "none")))
 _BRANCHED = Column("branched", False, flag=True)
-_USUAL = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
+_USUAL = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu", "dropout": 0.0}
 """Conventions of whole networks, which change what a layer computes and not its time."""
 
 
@@ -60,8 +60,8 @@ class Layer:
     """
 
     __slots__ = (
-        *("_graph", "_key", "_rest", "block", "branched", "conventions", "height", "in_channels", "kind", "norm_eps"),
-        *("padding", "precision", "se_activation", "width"),
+        *("_graph", "_key", "_rest", "block", "branched", "conventions", "dropout", "height", "in_channels", "kind"),
+        *("norm_eps", "padding", "precision", "se_activation", "width"),
     )
     block: Block
     kind: str
@@ -76,12 +76,14 @@ class Layer:
     """Of convolutions: see `nas.blocks.convolution.Conv`."""
     se_activation: str
     """Inside squeeze-and-excitation."""
+    dropout: float
+    """Of a head: the share of features that are dropped before the classifier while it is trained."""
     branched: bool
     """Whether it has the branches that are trained, and not yet the convolution that they become."""
     _key: tuple[Any, ...]
     _rest: tuple[Any, ...]
     conventions: dict[str, Any]
-    """Of the three before, those that are not as usual."""
+    """Of the four before, those that are not as usual."""
     _graph: Graph | None
 
     def __init__(
@@ -95,6 +97,7 @@ class Layer:
         norm_eps: float = NORM_EPS,
         padding: str = PADDINGS[0],
         se_activation: str = "relu",
+        dropout: float = 0.0,
         branched: bool = False,
         **settings: Any,
     ) -> None:
@@ -121,6 +124,9 @@ class Layer:
             raise ArchitectureError(f"A {kind} layer has no other form for training, so `branched` stays false.")
         if not isinstance(norm_eps, float) or not 0 < norm_eps <= 1:
             raise ArchitectureError(f"`norm_eps` of a {kind} layer lies in 0..1, above 0, got {norm_eps!r}.")
+        if type(dropout) not in (int, float) or not 0 <= dropout < 1 or (dropout and not is_head(kind)):
+            where = "" if is_head(kind) else " and is of a head"
+            raise ArchitectureError(f"`dropout` of a {kind} layer lies in 0..1, below 1{where}, got {dropout!r}.")
         own = {name: settings[name] for name in columns if name in settings}
         try:
             block = found(**own)
@@ -137,7 +143,7 @@ class Layer:
         rest = tuple(getattr(block, name) for name in columns if name not in timed)
         if branched:
             key, rest = (*key, "branched", *rest), ()
-        shared = {"norm_eps": norm_eps, "padding": padding, "se_activation": se_activation}
+        shared = {"norm_eps": norm_eps, "padding": padding, "se_activation": se_activation, "dropout": dropout}
         for name, value in (
             ("block", block),
             ("kind", kind),
@@ -148,6 +154,7 @@ class Layer:
             ("norm_eps", norm_eps),
             ("padding", padding),
             ("se_activation", se_activation),
+            ("dropout", dropout),
             ("branched", branched),
             ("conventions", {name: given for name, given in shared.items() if given != _USUAL[name]}),
             ("_key", key),
@@ -160,6 +167,11 @@ class Layer:
     def key(self) -> tuple[Any, ...]:
         """Kind, input, precision and the fields of the block that its time depends on."""
         return self._key
+
+    @property
+    def gated(self) -> bool:
+        """Whether it has a gate by channel: squeeze-and-excitation, or another in its place."""
+        return bool(self.se_channels) or self.excitation == "eca"
 
     @property
     def inputs(self) -> tuple[Shape, ...]:

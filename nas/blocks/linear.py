@@ -59,3 +59,10 @@ class Linear(Op):
     def onnx(self, graph: OnnxGraph, name: str, *values: str, shapes: tuple[Shape, ...]) -> str:
         weights = [graph.weight(f"{name}.{part}", *weight.shape) for part, weight in self.weights().items()]
         return graph.activation(self.activation, graph.node("Gemm", [*values, *weights], transB=1))
+
+
+@dataclass(frozen=True)
+class Classifier(Linear):
+    """The last one, before which a share of the features is dropped while it is trained (arXiv:1207.0580)."""
+
+    dropout: float = 0.0

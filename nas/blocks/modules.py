@@ -109,6 +109,32 @@ class SqueezeExcite(nn.Module):
         return self.gate(self.excite(self.act(self.squeeze(pooled))))  # type: ignore[no-any-return]
 
 
+class ConcurrentExcite(SqueezeExcite):
+    """Channel attention and attention by pixel, which a 1×1 convolution to one channel gives, added up."""
+
+    def __init__(self, channels: int, squeezed: int, gate: str = "sigmoid", se_activation: str = "relu") -> None:
+        super().__init__(channels, squeezed, gate, se_activation)
+        self.spatial = nn.Conv2d(channels, 1, 1)
+
+    def factor(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
+        return super().factor(x) + self.gate(self.spatial(x))  # type: ignore[no-any-return]
+
+
+class Eca(nn.Module):
+    """Channel attention of neighbours: pool, a convolution along the channels, gate, product."""
+
+    def __init__(self, kernel: int, gate: str = "sigmoid") -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+        self.gate = GATES[gate]()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # N,C,H,W
+        return x * self.factor(x)
+
+    def factor(self, x: torch.Tensor) -> torch.Tensor:  # N,C,1,1
+        return self.gate(self.conv(x.mean((2, 3))[:, None])[:, 0, :, None, None])  # type: ignore[no-any-return]
+
+
 class Pool(nn.Module):
     """Global average pooling: N,C,H,W to N,C, or to N,C,1,1 where it is not flat."""
 
@@ -121,10 +147,14 @@ class Pool(nn.Module):
 
 
 class Linear(nn.Sequential):
-    """Fully connected layer, activation."""
+    """Fully connected layer, activation; of what comes in a share is dropped while it is trained."""
 
-    def __init__(self, in_features: int, out_features: int, activation: str = "none", bias: bool = True) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, activation: str = "none", bias: bool = True, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        if dropout:
+            self.drop = nn.Dropout(dropout)
         self.linear = nn.Linear(in_features, out_features, bias)
         if activation != "none":
             self.act = ACTIVATIONS[activation]()

@@ -141,6 +141,11 @@ class Op(ABC):
         """Whether each output channel is an input channel, changed: an order of the ones is an order of the others."""
         return not self.mixes
 
+    @property
+    def placed(self) -> bool:
+        """Whether a channel's place says what becomes of it, so that the order of its channels stays."""
+        return not self.keeps and "i" not in self.extents
+
     def arguments(self) -> dict[str, Any]:
         """Its fields, without those at their defaults."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.blocks.precision import FLOAT, MEASURED
 from nas.cli.output import (
     ScreenTeller,
     classes_option,
     json_option,
     network_option,
+    precision_option,
     print_json,
     resolution_option,
     show,
@@ -74,7 +77,7 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--python", metavar="PATH", callback=_python, help="ssh: the interpreter there. Default: one that is found."
         ),
-        click.option("--install", is_flag=True, help="ssh: put onnxruntime into a private folder on the board."),
+        click.option("--install", is_flag=True, help="ssh: put the runtime into a private folder on the board."),
     ):
         command = option(command)
     return command
@@ -87,13 +90,20 @@ def _ways(command: Callable[..., Any]) -> Callable[..., Any]:
     "targets",
     required=True,
     multiple=True,
-    help="A device: cpu, cpu:4t, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of one kind.",
+    help="A device: cpu, cpu:4t, cpu:openvino, ssh:HOST, adb:SERIAL, browser (see `nas devices`). Repeated: boards of "
+    "one kind.",
 )
 @resolution_option
 @strides_option
 @classes_option
 @click.option("--workers", metavar="ray", help="Measure on several boards at once (docs/ray.md).")
-@click.option("--precision", default="1%", show_default=True, help="Half-width of each figure's 95 % interval.")
+@click.option(
+    "--precision",
+    default=FLOAT,
+    show_default=True,
+    help="Of the networks' numbers: float32, or int8 (docs/profiling.md).",
+)
+@click.option("--interval", metavar="1%", help="Half-width of each figure's 95 % interval. Default: 1%.")
 @click.option("--budget", default="90s", show_default=True, help="Time of measuring; then what is sure enough is used.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Table folder. Default: among your tables.")
 @_ways
@@ -106,6 +116,7 @@ def profile(
     strides: Strides | None,
     classes: int | None,
     precision: str,
+    interval: str | None,
     budget: str,
     out: Path | None,
     as_json: bool,
@@ -120,9 +131,13 @@ def profile(
         raise NasError(f"The budget of a profile is a time, such as 75s or 5m, got {budget!r}.")
     check_classes(classes)
     check_resolution(resolution, strides)
-    percent = parse_percent(precision)
+    if precision not in MEASURED:  # in version 0.1 it was the interval's
+        if interval is not None or not re.match(r"[0-9.]", precision):
+            raise NasError(f"--precision is {' or '.join(MEASURED)}, got {precision!r}.")
+        precision, interval = FLOAT, precision
+    percent = parse_percent(interval or "1%")
     for target in targets:
-        check_target(target)
+        check_target(target, precision)
 
     from nas.devices.find import Ways
     from nas.profiler.bench import named, together
@@ -131,9 +146,9 @@ def profile(
     from nas.profiler.rounds import Effort
     from nas.space.load import load_space
 
-    loaded = load_space(space, resolution=resolution, strides=strides, classes=classes)
+    loaded = load_space(space, resolution=resolution, strides=strides, classes=classes, precision=precision)
     folder = out or table_folder(named(targets[0]), loaded.name)
-    check_folder(folder, targets[0])
+    check_folder(folder, targets[0], precision)
     with (
         ScreenTeller("profile") as teller,
         together(targets, workers, teller, Ways(**ways)) as device,
@@ -170,7 +185,8 @@ def _search_with(
     from nas.system.command import command
     from nas.tables.table import latency
 
-    other = space.name != load_space(name, resolution=resolution, strides=strides).name
+    plain = load_space(name, resolution=resolution, strides=strides, precision=space.precision)
+    other = space.name != plain.name
     low, high = latency(space, table).bounds()
     use = command(
         "search",
@@ -178,6 +194,7 @@ def _search_with(
         target=target,
         resolution=resolution,
         strides=strides,
+        precision=None if space.precision == FLOAT else space.precision,
         latency=None if space.references else f"{math.sqrt(low * high):.3g}ms",
         data="imagefolder:PICTURES" if other else None,
     )
@@ -189,9 +206,18 @@ def _search_with(
 @click.option("--target", help="A device, or a table that names one. Default: the run's target.")
 @click.option("--tolerance", default="5%", show_default=True, help="Largest difference of measured and table.")
 @network_option
+@precision_option
 @_ways
 @json_option
-def verify(source: str, target: str | None, tolerance: str, resolution: int | None, as_json: bool, **ways: Any) -> None:
+def verify(
+    source: str,
+    target: str | None,
+    tolerance: str,
+    resolution: int | None,
+    precision: str | None,
+    as_json: bool,
+    **ways: Any,
+) -> None:
     """Measure a whole network on a device, beside what the table says; exit code 1 where they do not agree.
 
     Without a table that answers for the network it is measured alone.
@@ -201,12 +227,15 @@ def verify(source: str, target: str | None, tolerance: str, resolution: int | No
     from nas.runs.run import Run
 
     percent = parse_percent(tolerance)
-    found = find_network(source, resolution)
+    found = find_network(source, resolution, precision)
     config = found.config
     if target is None:
         if found.path != Path(source, "winner", "config.json"):
             raise NasError("--target is required for a config, for example: nas verify config.json --target cpu")
-        target = Run.load(Path(source)).request.target
+        targets = [aim.target for aim in Run.load(Path(source)).request.aims]
+        if len(targets) > 1:
+            raise NasError(f"{source} was searched for {', '.join(targets)}. Say by --target on which to measure it.")
+        target = targets[0]
 
     from nas.cli.screen import verify_summary
     from nas.devices.find import Ways
@@ -215,7 +244,7 @@ def verify(source: str, target: str | None, tolerance: str, resolution: int | No
     from nas.tables.table import load_table
     from nas.tables.target import check_target, target_path
 
-    check_target(target)
+    check_target(target, config.architecture.layers[0].precision)
     table: LatencyTable | None = None
     device_name, alone = target, {}
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nas.cli.output import json_option, network_option, show_result
+from nas.cli.output import json_option, network_option, precision_option, show_result
 from nas.errors import LatencyMissing, NasError
 
 if TYPE_CHECKING:
@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 @click.option("--arch-def", metavar="FILE", help="The same as NET.")
 @click.option("--target", help="A table's name or the path of a table folder, or a device. Default: size alone.")
 @network_option
+@precision_option
 @json_option
 def estimate(
-    network: str | None, arch_def: str | None, target: str | None, resolution: int | None, as_json: bool
+    network: str | None,
+    arch_def: str | None,
+    target: str | None,
+    resolution: int | None,
+    precision: str | None,
+    as_json: bool,
 ) -> None:
     """MACs, parameters and memory of a network, and its latency on a target.
 
@@ -34,15 +40,15 @@ def estimate(
     place = network if arch_def is None else arch_def
     if place is None or None not in (network, arch_def):
         raise NasError("Give a network, such as config.json, and just one.")
-    config = find_network(place, resolution).config
+    config = find_network(place, resolution, precision).config
     sizes = {COSTS[name].key: COSTS[name].of(config.architecture) for name in counted()}
     latency = {"target": None, "latency_ms": None, "coverage": None, "latency_error_pct": None}
     if target is not None:
-        latency |= _latency(place, config, target)
+        latency |= _latency(place, config, target, precision)
     show_result({**latency, **sizes}, estimate_summary, as_json)
 
 
-def _latency(place: str, config: Config, target: str) -> dict[str, Any]:
+def _latency(place: str, config: Config, target: str, precision: str | None) -> dict[str, Any]:
     """What the table of a target says of a network, or `why` it says nothing. Raises `NasError` for what is none."""
     from nas.devices.names import device_name
     from nas.tables.table import load_table
@@ -53,7 +59,8 @@ def _latency(place: str, config: Config, target: str) -> dict[str, Any]:
         table = load_table(target_path(target, config.space))
         found = table.estimate(config.architecture)
     except LatencyMissing as missing:
-        timed = f" Time it: nas verify {shlex.quote(place)} --target {target}" if device_name(target) else ""
+        option = "" if precision is None else f" --precision {precision}"
+        timed = f" Time it: nas verify {shlex.quote(place)} --target {target}{option}" if device_name(target) else ""
         return {"target": target, "why": f"{missing}{timed}"}
     return {
         "target": table.name,

@@ -62,6 +62,6 @@ def _told(imported: Imported) -> dict[str, Any]:
         "params": architecture.params,
         "mean": list(imported.mean),
         "std": list(imported.std),
-        "conventions": first.conventions,
+        "conventions": first.conventions | architecture.layers[-1].conventions,
         **imported.origin,
     }

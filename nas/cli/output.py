@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas.blocks.precision import MEASURED
 from nas.errors import RunError
 from nas.system import ranks
 from nas.system.pace import Pace, minutes, to_go
@@ -24,6 +25,11 @@ from nas.system.pace import Pace, minutes, to_go
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(MEASURED),
+    help="Of the network's numbers: int8 as ONNX Runtime quantises it. Default: float32, or what its file says.",
+)
 resolution_option = click.option(
     "--resolution", type=int, metavar="PX", help="Of the deployed network. Default: the space's."
 )

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from nas.cli.output import ScreenTeller, classes_option, json_option, network_option, print_json, show
+from nas.cli.output import (
+    ScreenTeller,
+    classes_option,
+    json_option,
+    network_option,
+    precision_option,
+    print_json,
+    show,
+)
 from nas.errors import Interrupted, NasError, Unattainable
 
 
@@ -27,6 +35,7 @@ from nas.errors import Interrupted, NasError, Unattainable
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to write into.")
 @network_option
+@precision_option
 @classes_option
 @json_option
 def scale(
@@ -36,6 +45,7 @@ def scale(
     by: str,
     out: Path,
     resolution: int | None,
+    precision: str | None,
     classes: int | None,
     as_json: bool,
 ) -> None:
@@ -53,12 +63,12 @@ def scale(
 
     bounds = _bounds(latency)
     check_classes(classes)
-    check_target(target)
+    config = find_network(source, resolution, precision).config
+    check_target(target, config.architecture.layers[0].precision)
     alone = len(bounds) == 1
     folders = {bound: out if alone else out / name for bound, name in bounds.items()}
     if out.exists() and (not out.is_dir() or any(_is_other(path, folders) for path in out.iterdir())):
         raise NasError(f"{out}: something is there already. Choose another --out.")
-    config = find_network(source, resolution).config
     network = config.architecture if classes is None else config.architecture.classified(classes)
     fresh = not out.exists()
     with FolderLock(out, "is working in this folder"), ScreenTeller("scale") as teller:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cost.cost import COSTS, by_key, counted
-from nas.runs.result import Accuracy, Found, Result
+from nas.runs.result import Accuracy, Found, OnTarget, Result
 from nas.space.space import Space
 
 if TYPE_CHECKING:
@@ -16,37 +16,38 @@ if TYPE_CHECKING:
 
 def search_summary(result: Result, run: Path) -> str:
     """A finished search: what was asked, what was found, what it rests on."""
-    winner, accuracy, bound = result.winner, result.accuracy, result.latency_bound
-    low, high = result.attainable
-    asked = f"asked ≤ {_ms(bound)} ms"
-    bounds = {by_key(key): most for key, most in result.bounds.items() if key != "latency_ms"}
-    further = "".join(f", {cost.name} ≤ {cost.amount(most)}" for cost, most in bounds.items())
+    winner, accuracy, targets = result.winner, result.accuracy, result.targets
+    several = len(targets) > 1
+    bounds = [f"≤ {_ms(on.bound_ms)} ms{f' on {on.target}' if several else ''}" for on in targets]
+    further = {by_key(key): most for key, most in result.further_bounds.items()}
+    asked = ", ".join([*bounds, *(f"{cost.name} ≤ {cost.amount(most)}" for cost, most in further.items())])
+    ranges = [f"on {on.target} {_ms(on.attainable[0])} … {_ms(on.attainable[1])} ms" for on in targets]
+    by_clock = all(on.by_clock for on in targets)
     lines = [
         (
             "space",
-            f"{result.space} · {result.size:.1e} architectures · on {result.target} {_ms(low)} … {_ms(high)} ms "
-            "attainable",
+            f"{result.space} · {result.size:.1e} architectures · {', '.join(ranges)} attainable",
         ),
         ("accuracy", accuracy.provenance),
         *([] if result.chosen is None else [("chosen", f"{result.chosen.accuracy}: {result.chosen.why}")]),
-        (
-            "latency",
-            f"{result.target}: {result.device} · {_answer(result)}",
-        ),
-        *checked(None if result.networks_error is None else result.networks_error.model_dump()),
-        *_unchecked(result),
+        *(line for on in targets for line in _target(on)),
         *_searched(result),
         *_raced(result),
         (
             "winner",
-            f"{winner.name + ', scaled · ' if winner.name else ''}{asked}{further} · "
-            f"{'measured' if result.by_clock else 'table'} {_figures(winner, result.winner_accuracy)}",
+            f"{winner.name + ', scaled · ' if winner.name else ''}asked {asked} · "
+            f"{'measured' if by_clock else 'table'} {_figures(winner, result.winner_accuracy)}",
         ),
     ]
     lines += [("doubt", doubt) for doubt in result.doubts]
-    if result.measured:
-        missed = " · MISSED the bound" if result.measured.misses(bound) else ""
-        lines.append(("measured", f"{asked} · {measured_line(result.measured.model_dump())}{missed}"))
+    for on, bound in zip(targets, bounds, strict=True):
+        if on.measured is not None:
+            missed = " · MISSED the bound" if on.measured.misses(on.bound_ms) else ""
+            lines.append(("measured", f"asked {bound} · {measured_line(on.measured.model_dump())}{missed}"))
+    if result.int8 is not None:
+        from nas.export.int8 import int8_lines
+
+        lines += int8_lines(result.int8)
     for number, (name, reference) in enumerate(result.references.items()):
         lines.append(("beside" if not number else "", f"{name}  {_figures(reference, accuracy)}"))
     if result.proof:
@@ -133,7 +134,7 @@ def verify_summary(result: Mapping[str, Any], tolerance_pct: float) -> str:
     if result["latency_ms"] is None:
         clock = f"{_ms(result['measured_ms'])} ± {result['measured_halfwidth_ms']:.2f} ms on {result['target']}"
         busy = f" · too busy: measure again, as {result['too_busy']}" if "too_busy" in result else ""
-        return aligned([("measured", clock + busy), ("table", f"none: {result['why']}")])
+        return aligned([("measured", clock + _beside_float(result) + busy), ("table", f"none: {result['why']}")])
     lines = [("measured", measured_line(result)), ("coverage", f"of the table's {_coverage(result['coverage'])}")]
     if "too_busy" not in result:
         off = result["error_pct"]
@@ -154,6 +155,7 @@ def measured_line(result: Mapping[str, Any]) -> str:
         f"table {result['latency_ms']:.2f} ms · measured {result['measured_ms']:.2f} ± "
         f"{result['measured_halfwidth_ms']:.2f} ms ({result['error_pct']:+.1f} %)"
     )
+    line += _beside_float(result)
     if result["drift_pct"]:
         slower = "slower" if result["drift_pct"] > 0 else "faster"
         line += (
@@ -161,6 +163,15 @@ def measured_line(result: Mapping[str, Any]) -> str:
             f"{result['raw_ms']:.2f} ms by the clock"
         )
     return line
+
+
+def _beside_float(result: Mapping[str, Any]) -> str:
+    """How a network in another precision compares with itself in float32."""
+    if not result.get("float32_ms"):
+        return ""
+    ratio = result["raw_ms"] / result["float32_ms"]
+    than = f"slower here by {ratio:.1f}x than" if ratio > 1 else f"{ratio:.2f} times the time of"
+    return f" · {than} itself in float32"
 
 
 def space_summary(space: Space) -> str:
@@ -182,28 +193,38 @@ def space_summary(space: Space) -> str:
 
 def _searched(result: Result) -> list[tuple[str, str]]:
     """How it was searched: evaluations, or the training of a policy and what became of it."""
-    policy, seconds, bound = result.policy, result.seconds, result.latency_bound
+    policy, seconds = result.policy, result.seconds
     if policy is None:
         rate = result.archs_per_second
         pace = f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.2g} a second"
         return [("search", f"{result.evaluations:,} architectures in {seconds:.1f} s, {pace}")]
+    likeliest = [
+        f"{_ms(ms)} ms ({100 * (ms / on.bound_ms - 1):+.0f} % of the bound)"
+        for on in result.targets
+        for ms in [policy.argmax_latencies.get(on.target, policy.argmax_ms)]
+    ]
     return [
         ("search", f"{policy.steps:,} training steps in {seconds:.0f} s"),
         (
             "policy",
-            f"likeliest options {_ms(policy.argmax_ms)} ms ({100 * (policy.argmax_ms / bound - 1):+.0f} % of the "
-            f"bound) · expected {_ms(policy.expected_ms)} ms · {policy.changed} of {policy.decisions} "
+            f"likeliest options {', '.join(likeliest)} · expected "
+            f"{_times(policy.expected_ms, policy.expected_latencies)} · {policy.changed} of {policy.decisions} "
             f"decisions changed to keep it · undecided {policy.entropy:.0%} · skips {policy.skips:.0%}",
         ),
     ]
 
 
-def _answer(result: Result) -> str:
-    """What the winner's latency rests on."""
-    if result.by_clock:
-        return "the winner, which the table does not answer for, was measured as a whole"
-    winner = result.winner
-    return f"of the winner's time {_coverage(winner.coverage)} (± {winner.latency_error_pct:.0f} %, estimated)"
+def _target(on: OnTarget) -> list[tuple[str, str]]:
+    """What the winner's latency on a target rests on, and how far off the table was."""
+    answer = f"of the winner's time {_coverage(on.coverage)} (± {on.latency_error_pct:.0f} %, estimated)"
+    if on.by_clock:
+        answer = "the winner, which the table does not answer for, was measured as a whole"
+    lines = [("latency", f"{on.target}: {on.device} · {answer}")]
+    if on.checked_on:
+        others = ", ".join(on.checked_on)
+        told = f"not on this space: {on.target} was checked on networks of {others}, as the space was then"
+        lines.append(("checked", told))
+    return [*lines, *checked(None if on.networks_error is None else on.networks_error.model_dump())]
 
 
 def _raced(result: Result) -> list[tuple[str, str]]:
@@ -212,14 +233,14 @@ def _raced(result: Result) -> list[tuple[str, str]]:
         return []
     lines = []
     for runner in result.race.runners:
-        clock = "" if runner.measured_ms is None else f", {_ms(runner.measured_ms)} ms measured"
+        clock = "" if runner.measured_ms is None else f", {_times(runner.measured_ms, runner.measured)} measured"
         epochs = f"{runner.epochs} epoch{'s' * (runner.epochs > 1)}"
         begun = "inherited weights" if runner.inherited else "from scratch"
         guess = "" if runner.estimate is None else f" · estimated {runner.estimate:.1f} {result.accuracy.unit}".rstrip()
         name = runner.name if runner.width is None else f"{runner.name} × {runner.width:g}"
         lines.append(
             f"{name:<30}{runner.top1:.1f} ± {runner.top1_sigma:.1f} % after {epochs} {begun} · "
-            f"{_ms(runner.latency_ms)} ms{clock}{guess}"
+            f"{_times(runner.latency_ms, runner.latencies)}{clock}{guess}"
         )
     lines += [lost.told for lost in result.race.lost]
     lines.append(f"by {result.accuracy.label}, {result.accuracy_check.told}")
@@ -228,7 +249,12 @@ def _raced(result: Result) -> list[tuple[str, str]]:
 
 def _figures(found: Found, accuracy: Accuracy) -> str:
     figure = f"{found.accuracy:.1f} ± {found.accuracy_sigma:.1f} {accuracy.unit}".rstrip()
-    return f"{_ms(found.latency_ms)} ms · {accuracy.label} {figure} · {_sizes(found.costs)}"
+    return f"{_times(found.latency_ms, found.latencies)} · {accuracy.label} {figure} · {_sizes(found.costs)}"
+
+
+def _times(first: float, all_: Mapping[str, float]) -> str:
+    """Latency on all targets, in their order."""
+    return f"{' / '.join(map(_ms, all_.values() or [first]))} ms"
 
 
 def _sizes(costs: Mapping[str, Any], exact: bool = False) -> str:
@@ -267,13 +293,6 @@ def _by_thirds(thirds: Sequence[Mapping[str, Any]]) -> list[str]:
         for name, third, end in zip(names, thirds, ends, strict=False)
     ]
     return [" · ".join(parts)] if parts else []
-
-
-def _unchecked(result: Result) -> list[tuple[str, str]]:
-    """What is told of a table that was checked, but on networks of other spaces."""
-    others = ", ".join(result.checked_on)
-    text = f"not on this space: {result.target} was checked on networks of {others}, as the space was then"
-    return [("checked", text)] if others else []
 
 
 def _coverage(coverage: Mapping[str, float]) -> str:

@@ -3,25 +3,67 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from nas.blocks.layer import Layer
 from nas.cli.screen import aligned, checked
-from nas.tables.header import DeviceHeader
+from nas.system.text import MANY
+from nas.tables.header import UNSTATED, DeviceHeader, TableHeader
+from nas.tables.listing import asked
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, describe
 
+WIDTH = 88
+"""Of a list, in letters."""
+NAMES_WIDTH = 18
 
-def table_line(table: LatencyTable) -> str:
-    """One table in a list."""
-    checked = "".join(
-        f" · networks{f' of {error.space}' if error.space else ''} {error.mape_pct:.1f} % off"
-        for error in table.header.error.checks
+
+def tables_summary(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What `nas table list` has of each table; many that begin alike and answer the same are told together."""
+    kinds: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        kinds.setdefault((entry["name"].partition("-")[0], *entry["answers"], entry["licence"]), []).append(entry)
+    alike = [[each] for kind in kinds.values() if len(kind) < MANY for each in kind]
+    alike += [kind for kind in kinds.values() if len(kind) >= MANY]
+    alike.sort(key=lambda kind: entries.index(kind[0]))
+    return "".join(_told(kind) for kind in alike)
+
+
+def _told(alike: Sequence[Mapping[str, Any]]) -> str:
+    """Tables that are told together, in a few lines."""
+    first, *others = alike
+    name, device = first["name"], first["summary"]
+    if others:
+        begin = name.partition("-")[0]
+        name = f"{begin}-… ({len(alike)})"
+        device = ", ".join(entry["name"].removeprefix(f"{begin}-") for entry in alike)
+    amounts = {name: sum(entry["provenance"].get(name, 0) for entry in alike) for name in PROVENANCES}
+    what = "whole networks" if first["rows"] == 0 else "rows"
+    rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
+    rows = f"{rows} {what}" if rows else "all interpolated"
+    spaces = ", ".join(asked(first["answers"])) or "no shipped space as a whole"
+    noisy = ["TOO NOISY: see nas table show"] if any(entry["noise"] for entry in alike) else []
+    figures = " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"])
+    texts = [device, figures, f"answers {spaces}"]
+    lines = [line for text in texts for line in wrap(text, WIDTH - NAMES_WIDTH, break_on_hyphens=False)]
+    if len(name) >= NAMES_WIDTH:
+        lines.insert(0, "")
+    return "".join(
+        f"{'' if number else name:<{NAMES_WIDTH}}{line}".rstrip() + "\n" for number, line in enumerate(lines)
     )
-    noisy = " · TOO NOISY: see nas table show" if table.noise() else ""
-    return f"{table.name:<16} {table.header.summary} · {_rows(table)}{checked}{noisy}"
+
+
+def _off(alike: Sequence[Mapping[str, Any]]) -> str:
+    """How far tables are off, and on what that was found."""
+    errors = [entry["error"] for entry in alike if entry["error"] is not None]
+    if not errors:
+        return "error not known"
+    least, most = (f"{value:.1f}" for value in (f(error["mape_pct"] for error in errors) for f in (min, max)))
+    figures = least if least == most else f"{least} to {most}"
+    return f"{figures} % off on {errors[0]['count']:,} {errors[0]['of']}"
 
 
 def table_summary(table: LatencyTable) -> str:
@@ -31,8 +73,9 @@ def table_summary(table: LatencyTable) -> str:
         [
             ("table", f"{table.name} · {table.path}"),
             ("device", _device(header.device)),
-            ("runtime", f"{header.runtime.name}, {header.runtime.version} · {header.threads} thread(s)"),
+            ("runtime", _runtime(header)),
             ("network", f"{header.precision} · batch {header.batch} · {header.resolution or 'any'} px"),
+            *([("int8", header.beside_float.told)] if header.beside_float else []),
             ("measured", f"{header.date} · {header.estimator}"),
             ("rows", _rows(table)),
             *(line for error in header.error.checks for line in checked(error.model_dump(), in_full=True)),
@@ -108,10 +151,10 @@ def check_summary(result: Mapping[str, Any]) -> str:
         *_noisy(result.get("noise")),
     ]
     known = len(lines)
-    for name, value in result["leave_one_stage_out"].items():
-        lines.append(
-            ("left out" if len(lines) == known else "", f"{name.removesuffix('_pct').replace('_', ' ')}  {value} %")
-        )
+    for name, value in {**result["leave_one_stage_out"], **result["leave_one_out"]}.items():
+        told = f"{value:.3g} %" if name.endswith("_pct") else f"{value:,.0f}"
+        told = f"{name.removesuffix('_pct').replace('_', ' ')}  {told}"
+        lines.append(("left out" if len(lines) == known else "", told))
     if not result["whole_networks"]:
         return aligned([*lines, ("networks", "no published ones are in its header")])
     lines.append(("networks", f"{'published':>34} ms   table ms    error"))
@@ -119,7 +162,7 @@ def check_summary(result: Mapping[str, Any]) -> str:
         lines.append(
             (
                 "",
-                f"{network['name']:<24}{network['published_ms']:>10.1f}{network['table_ms']:>14.1f}"
+                f"{network['name']:<24}{_ms(network['published_ms']):>10}{_ms(network['table_ms']):>14}"
                 f"{network['error_pct']:>+9.1f} %",
             )
         )
@@ -136,16 +179,29 @@ def _device(device: DeviceHeader) -> str:
     return " · ".join(str(part) for part in parts if part)
 
 
+def _ms(ms: float) -> str:
+    return f"{ms:.1f}" if ms >= 10 else f"{ms:.3g}"
+
+
+def _runtime(header: TableHeader) -> str:
+    named = ", ".join(dict.fromkeys([header.runtime.name, header.runtime.version]))
+    return f"{named} · threads not stated" if header.threads == UNSTATED else f"{named} · {header.threads} thread(s)"
+
+
 def _rows(table: LatencyTable) -> str:
     counts = {name: int((table.provenance == code).sum()) for code, name in enumerate(PROVENANCES)}
-    rows = f"{len(table.keys)} rows: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return rows if table.whole is None else f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+    if table.whole is not None:
+        return f"{len(table.whole.codes):,} whole networks of {table.whole.header.space}"
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{len(table.keys)} rows: {told}" if told else "no rows: all is interpolated"
 
 
 def _between(table: LatencyTable) -> str:
     """What answers where there is no row."""
     if table.whole is not None:
         return "an additive fit to these networks"
+    if table.sums is not None:
+        return f"nothing: only sums of the rows mean something, of whole networks of {table.sums.header.space}"
     return "a block model answers within its range" if table.model else "nothing: only rows answer"
 
 

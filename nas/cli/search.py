@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from nas.cli.output import ScreenTeller, json_option, print_json, resolution_option, show, strides_option
+from nas.cli.output import (
+    ScreenTeller,
+    json_option,
+    precision_option,
+    print_json,
+    resolution_option,
+    show,
+    strides_option,
+)
 from nas.errors import NasError
 from nas.system import ranks
 from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space_names, space_path
@@ -21,11 +29,16 @@ from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space
 @click.option(
     "--weights", metavar="FILE", help="Trained ones of --network, in any dialect of `nas import`. Default: its own."
 )
-@click.option("--target", help="A table (see `nas table list`), a table folder's path, or a device: cpu, ssh:HOST, …")
+@click.option(
+    "--target",
+    multiple=True,
+    help="A table (see `nas table list`), a table folder's path, or a device: cpu, ssh:HOST, … May repeat.",
+)
 @click.option(
     "--latency",
+    multiple=True,
     metavar="75ms|50%",
-    help="Upper bound, or a share of that of the space's first reference network. Default: 100%.",
+    help="Upper bound, or a share of that of the space's first reference network; once for each target. Default: 100%.",
 )
 @click.option(
     "--at-most",
@@ -50,6 +63,7 @@ from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space
 @click.option("--data", metavar="D", help="Pictures: digits, imagefolder:PATH, cifar10:PATH, … (docs/data.md).")
 @resolution_option
 @strides_option
+@precision_option
 @click.option("--proxy-resolution", type=int, metavar="PX", help="Of the pictures that a supernet is trained on.")
 @click.option("--skip-broken", is_flag=True, default=None, help="Leave broken pictures out.")
 @click.option(
@@ -80,8 +94,8 @@ from nas.system.places import ELASTIC, absolute_data, accuracies, is_path, space
 def search(
     space: str | None,
     network: str | None,
-    target: str | None,
-    latency: str | None,
+    target: tuple[str, ...],
+    latency: tuple[str, ...],
     at_most: tuple[str, ...],
     budget: str | None,
     workers: str | None,
@@ -90,8 +104,9 @@ def search(
     as_json: bool,
     **plain: Any,
 ) -> None:
-    """Find the most accurate architecture of a space within a latency bound on a target."""
-    from nas.runs.request import Request, parse_at_most, parse_bound, parse_budget
+    """Find the most accurate architecture of a space within a latency bound on a target, or on each of several."""
+    from nas.runs.aim import settled
+    from nas.runs.request import Request, parse_at_most, parse_bounds, parse_budget
     from nas.runs.run import Run
     from nas.tables.target import check_target, is_table_path
     from nas.workers import check_workers
@@ -111,16 +126,16 @@ def search(
         asked["space"] = elastic(network)  # what is no network is refused before anything is written
     elif space is not None:  # paths are made absolute: resumable from any folder
         asked["space"] = str(Path(space).resolve()) if space not in space_names() and is_path(space) else space
-    if target is not None:
-        asked["target"] = str(Path(target).resolve()) if is_table_path(target) else target
+    if target:
+        asked |= settled({"target": [str(Path(each).resolve()) if is_table_path(each) else each for each in target]})
     kind, colon, place = asked.get("accuracy", "").partition("table:")
     if colon and not kind and place:
         shipped = accuracies(place.partition("#")[0]) is not None
         asked["accuracy"] = f"table:{place if shipped else Path(place).resolve()}"  # a `#COLUMN` at its end is kept
     if "data" in asked:
         asked["data"] = absolute_data(asked["data"])
-    if latency is not None:
-        asked |= parse_bound(latency)
+    if latency:
+        asked |= parse_bounds(latency)
     if at_most:
         asked["at_most"] = {name: bound for text in at_most for name, bound in parse_at_most(text).items()}
     if budget is not None:
@@ -133,7 +148,8 @@ def search(
                 raise NasError(f"--{name} is required, for example: nas search --space mobile --target pixel-cpu")
         request = Request(**asked)
         space_path(request.space)  # names that nothing answers to are refused before anything is written
-        check_target(request.target)
+        for aim in request.aims:
+            check_target(aim.target, request.precision)
         run = Run.create(out, request)
 
     with ScreenTeller("search") as teller:

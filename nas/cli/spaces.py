@@ -23,14 +23,14 @@ def spaces() -> None:
 def spaces_list(as_json: bool) -> None:
     """Every shipped space, published networks in it, and the shipped targets that answer for all of its networks."""
     from nas.space.load import load_space
-    from nas.system.places import shipped_tables, space_names
+    from nas.system.places import space_names
     from nas.system.text import listed
-    from nas.tables.table import load_table
+    from nas.tables.listing import answers, shipped
 
-    tables = [load_table(name) for name in shipped_tables()]
+    tables = shipped()
     found = []
     for space in map(load_space, space_names()):
-        targets = [table.name for table in tables if table.answers_all(space)]
+        targets = [table.name for table in tables if answers(table, space)]
         numbers = {"name": space.name, "size": space.size, "decisions": len(space.decisions), "source": space.source}
         found.append(numbers | {"references": list(space.references), "targets": targets})
         if not as_json:

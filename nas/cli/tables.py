@@ -22,9 +22,10 @@ def table() -> None:
 @table.command("list")
 @json_option
 def table_list(as_json: bool) -> None:
-    """Every table that --target finds by name."""
-    from nas.cli.screen_tables import table_line
+    """Every table that --target finds by name: device, error, licence, and the spaces that it answers."""
+    from nas.cli.screen_tables import tables_summary
     from nas.system.places import table_names
+    from nas.tables.listing import answered, entry
     from nas.tables.table import load_table
 
     tables: list[LatencyTable] = []
@@ -33,24 +34,11 @@ def table_list(as_json: bool) -> None:
             tables.append(load_table(folder))
         except NasError as problem:  # one that is broken hides none of the others
             tell(str(problem))
+    entries = [entry(found, names) for found, names in answered(tables)]
     if as_json:
-        print_json(
-            [
-                {
-                    "name": t.name,
-                    "device": t.header.device.model,
-                    "rows": len(t.keys),
-                    "path": str(t.path),
-                    "fingerprint": t.fingerprint,
-                    "networks_error": t.networks_error,
-                    "noise": t.noise(),
-                }
-                for t in tables
-            ]
-        )
+        print_json(entries)
     else:
-        for found in tables:
-            show(f"{table_line(found)}\n")
+        show(tables_summary(entries))
 
 
 @table.command("show")
@@ -64,7 +52,8 @@ def table_show(name: str, as_json: bool) -> None:
 
     found = load_table(named_table(name))
     if as_json:
-        later = {"whole"} if found.header.whole is None else set()  # what version 0.1 did not know is not said to lack
+        # what version 0.1 did not know is not said to lack
+        later = {name for name in ("sums", "whole", "beside_float") if getattr(found.header, name) is None}
         header = found.header.model_dump(mode="json", exclude=later)
         print_json({"header": header, "rows": len(found.keys), "fingerprint": found.fingerprint})
     else:
@@ -90,11 +79,13 @@ def table_check(name: str, space: str | None, seed: int, as_json: bool) -> None:
     if found.header.target is not None and not (space or found.header.space) and len(found.checked_spaces) > 1:
         raise NasError(f"{name} is of several spaces ({', '.join(found.checked_spaces)}): --space says which to check.")
     if found.header.target is not None and (space or found.header.space):
+        from nas.blocks.precision import FLOAT
         from nas.profiler.bench import attached
         from nas.profiler.check import measured_error
+        from nas.space.adapt import precise
         from nas.space.load import load_space
 
-        drawn = load_space(space or found.header.space or "")
+        drawn = load_space(space or precise(found.header.space or "", FLOAT), precision=found.precision)
         with ScreenTeller("check") as teller, attached(found.header.target) as device:
             result["networks_error"] = measured_error(found, drawn, device, seed, teller).model_dump()
     show_result(result, check_summary, as_json)

@@ -10,8 +10,8 @@ and is then bounded by `--at-most energy=5`, optimised by `--objective front:ene
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from nas.cost import memory
@@ -51,11 +51,15 @@ class Cost:
     """How the numbers of a network's layers make its own."""
     network: Callable[[Architecture], float] | None = None
     """Of a network whose layers are no chain, where its layers' numbers alone do not say it."""
+    on: str = ""
+    """The target whose table says it; empty for the first of a search, or the only one."""
 
     @property
     def key(self) -> str:
-        """Its name with its unit: in results, in the ledger's columns, and among the costs of a problem."""
-        return f"{self.name}_{self.unit}" if self.unit else self.name
+        """Its name with its unit, and its target: in results, in the ledger's columns, and among the costs of a
+        problem."""
+        key = f"{self.name}_{self.unit}" if self.unit else self.name
+        return f"{key}@{self.on}" if self.on else key
 
     @property
     def units(self) -> Mapping[str, float]:
@@ -125,11 +129,23 @@ def counted() -> tuple[str, ...]:
     return tuple(name for name, cost in COSTS.items() if cost.layer is not None)
 
 
+def latencies(targets: Iterable[str]) -> list[str]:
+    """The keys of latency on targets of these names: `latency_ms`, `latency_ms@zcu102`, …"""
+    cost = COSTS["latency"]
+    return [replace(cost, on=target if number else "").key for number, target in enumerate(targets)]
+
+
+def latencies_of(keys: Iterable[str]) -> list[str]:
+    """Those of some keys that are latency on a target."""
+    return [key for key in keys if key.partition("@")[0] == COSTS["latency"].key]
+
+
 def by_key(key: str) -> Cost:
     """The cost that stands under a key in results and ledgers. Raises `NasError` for one that is not registered."""
+    kind, _, on = key.partition("@")
     for cost in COSTS.values():
-        if cost.key == key:
-            return cost
+        if cost.key == kind and (not on or cost.layer is None):
+            return replace(cost, on=on)
     raise NasError(f"No cost is recorded as {key[:40]!r}; known: {', '.join(cost.key for cost in COSTS.values())}.")
 
 

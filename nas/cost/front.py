@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 CHUNK = 8_192
 """Points that are held against a front at once."""
+SOME, FEW = 1_024, 64
+"""Of three values or more: points that are held against a front, and how many of it they are held against first."""
 
 Points = NDArray[np.float64]
 """float64[N, m]; every column is to be maximised."""
@@ -36,6 +38,35 @@ def _sorted_front(among: NDArray[np.int64], cost: NDArray[np.float64], value: ND
     best = np.maximum.accumulate(value[order])
     rises = np.concatenate([[True], value[order][1:] > best[:-1]])
     return np.asarray(order[rises[: len(order)]], dtype=np.int64)
+
+
+def unbeaten(points: Points) -> NDArray[np.int64]:
+    """Indices of the points that no other beats, largest first value first; the first of equals.
+
+    In order of the sum of their ranks no point is beaten by a later one: some at a time are held against the front so
+    far, first against its first few, which beat most.
+    """
+    if points.shape[1] == 2:
+        return pareto_front(-points[:, 0], points[:, 1])
+    finite = np.flatnonzero(np.isfinite(points).all(axis=1))
+    places = np.stack([np.unique(column, return_inverse=True)[1] for column in points[finite].T], axis=1)
+    order = finite[np.argsort(-places.sum(axis=1), kind="stable")]
+    front = order[:0]
+    for start in range(0, len(order), SOME):
+        new = order[start : start + SOME]
+        new = new[~_as_good(points[front[:FEW]], points[new]).any(axis=0)]
+        new = new[~_as_good(points[front[FEW:]], points[new]).any(axis=0)]
+        before = np.triu(_as_good(points[new], points[new]), k=1)
+        front = np.append(front, new[~before.any(axis=0)])
+    return np.asarray(front[np.lexsort((*-points[front].T[::-1],))], dtype=np.int64)
+
+
+def _as_good(points: Points, others: Points) -> NDArray[np.bool_]:
+    """Whether each point is as good as each of the others in every column, bool[points, others]."""
+    found = np.ones((len(points), len(others)), dtype=bool)
+    for mine, its in zip(points.T, others.T, strict=True):
+        found &= mine[:, None] >= its[None]
+    return found
 
 
 def hypervolume(cost: NDArray[np.float64], value: NDArray[np.float64], reference: tuple[float, float]) -> float:

@@ -40,10 +40,10 @@ class DeviceInfo:
     """`x86_64`, `aarch64`, …"""
     cores: int
     runtime: str
-    """`ONNX Runtime`, `ONNX Runtime Web`."""
+    """`ONNX Runtime`, `ONNX Runtime Web`, `OpenVINO`, …"""
     runtime_version: str
     provider: str
-    """ONNX Runtime's execution provider: `CPUExecutionProvider`, `wasm`, `webgpu`, …"""
+    """What computes for the runtime: `CPUExecutionProvider`, `wasm`, `webgpu`; `CPU` of OpenVINO; …"""
     threads: int
     system: str = ""
     governor: str | None = None
@@ -88,14 +88,14 @@ class DeviceInfo:
 
 @dataclass(frozen=True)
 class Probe:
-    """A model to be timed. Its input is float32 `shape`, filled from the start of the shared weights."""
+    """A model to be timed. Its input is float32 or uint8 `shape`, filled from the start of the shared weights."""
 
     name: str
     """At most 64 letters and digits, the start of a content hash: a probe's name is its identity."""
     model: bytes = field(repr=False)
     """An ONNX model whose large tensors are slices of the external file `weights.bin`."""
     shape: tuple[int, ...]
-    """1 × channels × height × width."""
+    """1 × channels × height × width; of uint8 the channels are last."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from nas.devices.device import DeviceInfo, Plan, Probe, Sample
 
 NS_PER_MAC = 0.05
+SHARE_OF_INT8 = 0.5
+"""Of that, what a multiply-accumulate of 8-bit numbers costs."""
 NS_PER_VALUE = 0.5
 NS_PER_NODE = 500.0
 SPREAD = 0.01
@@ -59,12 +61,19 @@ def work_ns(probe: Probe) -> float:
 
     model = shape_inference.infer_shapes(onnx.load_model_from_string(probe.model))
     weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    eight_bit = set()
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
+            eight_bit.add(node.output[0])
     values = {
         value.name: [dimension.dim_value or 1 for dimension in value.type.tensor_type.shape.dim]
         for value in (*model.graph.value_info, *model.graph.output)
     }
     total = 0.0
     for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Transpose") and eight_bit:
+            continue  # a part of the operators around it
         written = 1
         for size in values.get(node.output[0], []):
             written *= size
@@ -73,7 +82,7 @@ def work_ns(probe: Probe) -> float:
             per_value = 1
             for size in weights[node.input[1]][1:]:
                 per_value *= size
-            total += NS_PER_MAC * written * per_value
+            total += NS_PER_MAC * written * per_value * (SHARE_OF_INT8 if node.input[1] in eight_bit else 1)
         elif node.op_type == "MatMul":
             total += NS_PER_MAC * written * values[node.input[0]][-1]
     return total

@@ -10,6 +10,7 @@ from nas.devices.device import Device
 from nas.devices.fake import Fake
 from nas.devices.hosted import Hosted, python_runner
 from nas.devices.names import DEVICES, PROVIDERS, DeviceName
+from nas.devices.runtimes import RUNTIMES
 from nas.devices.transport import Local
 from nas.errors import NasError
 from nas.system.lazy import load
@@ -37,8 +38,11 @@ class Ways:
 
 
 def local(name: DeviceName, ways: Ways) -> Device:
-    """This machine, by one of ONNX Runtime's providers."""
-    return Hosted(Local, python_runner(sys.executable), threads=name.threads, provider=PROVIDERS[name.kind])
+    """This machine, by one of ONNX Runtime's providers or another runtime."""
+    runtime = RUNTIMES[name.runtime]
+    runtime.check_here()
+    provider = "" if name.runtime else PROVIDERS[name.kind]
+    return Hosted(Local, python_runner(sys.executable), threads=name.threads, provider=provider, runtime=runtime)
 
 
 def ssh(name: DeviceName, ways: Ways) -> Device:
@@ -46,7 +50,14 @@ def ssh(name: DeviceName, ways: Ways) -> Device:
     from nas.devices.ssh import ssh_device
 
     python = ways.python or name.python
-    return ssh_device(name.place, threads=name.threads, python=python, install=ways.install, show=ways.show)
+    return ssh_device(
+        name.place,
+        threads=name.threads,
+        runtime=RUNTIMES[name.runtime],
+        python=python,
+        install=ways.install,
+        show=ways.show,
+    )
 
 
 def adb(name: DeviceName, ways: Ways) -> Device:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.devices.device import DeviceInfo, Fault, Plan, Remark, Sample
+from nas.devices.runtimes import ONNX_RUNTIME, Runtime
 from nas.devices.transport import Local, Transport
 from nas.system.text import one_line
 
@@ -46,12 +47,17 @@ class Hosted:
     runner: Runner
     _: KW_ONLY
     threads: int = 1
-    provider: str = "CPUExecutionProvider"
+    provider: str = ""
+    """Of ONNX Runtime; empty: the processor."""
+    runtime: Runtime = ONNX_RUNTIME
     silence_s: float = SILENCE_S
 
     def __post_init__(self) -> None:
+        self.provider = self.provider or self.runtime.provider
         self._transport: Transport | None = None
         self._there: set[str] = set()
+        self._models: set[str] = set()
+        """Names of the probes that were written for the runtime and are there."""
         self._info: DeviceInfo | None = None
         self.say: Callable[[str], object] = lambda line: None
         """Told what takes a while before the first sample."""
@@ -74,7 +80,10 @@ class Hosted:
 
     def _measure(self, plan: Plan) -> Iterator[Sample | Remark]:
         probes = {probe.name: probe for group in plan.groups for probe in group}
-        self._put({"weights.bin": plan.weights} | {f"{name}.onnx": probe.model for name, probe in probes.items()})
+        new = [probe for name, probe in probes.items() if name not in self._models]
+        models = [self.runtime.files(probe, plan.weights) for probe in new]
+        self._put({"weights.bin": plan.weights} | {name: file for files in models for name, file in files.items()})
+        self._models |= probes.keys()
         self._link().put({"job.txt": job_text(plan, self.threads, self.provider).encode()})
         at_s, done, left = 0.0, False, sum(map(len, plan.groups)) * plan.passes
         for document in self._run("run", "job.txt"):
@@ -99,6 +108,7 @@ class Hosted:
             self._transport.close()
         self._transport = None
         self._there.clear()
+        self._models.clear()
 
     def _link(self) -> Transport:
         if self._transport is None:

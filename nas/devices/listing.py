@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.devices.device import Fault
 from nas.devices.find import Ways, on_stderr, open_device
-from nas.devices.names import PROVIDERS, DeviceName, device_name, named_devices
+from nas.devices.names import EIGHT_BIT_KINDS, PROVIDERS, DeviceName, device_name, named_devices
+from nas.devices.runtimes import RUNTIMES
+from nas.devices.saturation import saturates
 from nas.devices.ssh_config import ssh_hosts
 from nas.errors import NasError
 
@@ -42,9 +44,13 @@ def _providers() -> Iterator[Listed]:
 
     for kind, provider in PROVIDERS.items():
         if provider in ort.get_available_providers():
-            yield _asked(DeviceName(kind, kind, "", 1), kind)
+            found = _asked(DeviceName(kind, kind, "", 1), kind)
+            bits = f"; int8 with weights of {7 if saturates() else 8} bits" if kind in EIGHT_BIT_KINDS else ""
+            yield replace(found, note=found.note + bits) if found.usable else found
         else:
             yield Listed(kind, False, f"the onnxruntime installed here has no {provider}: {NEXT_STEP[kind]}")
+    for word in filter(None, RUNTIMES):
+        yield _asked(DeviceName(f"cpu:{word}", "cpu", "", 1, runtime=word), f"cpu:{word}")
 
 
 def _named() -> list[Listed]:

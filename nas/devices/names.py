@@ -2,7 +2,8 @@
 
 cpu, cpu:4t            this machine, ONNX Runtime, 1 or 4 threads     ssh:HOST       a board (docs/ssh.md)
 cuda, coreml, …        another execution provider here                adb:SERIAL     a phone (docs/android.md)
-fake                   computed times, for tutorials                  browser        any browser (docs/browser.md)
+cpu:ncnn, cpu:ncnn:4t  another runtime here; ssh:HOST:ncnn there      browser        any browser (docs/browser.md)
+fake                   computed times, for tutorials
 
 A device may have a name in `devices.yaml` in the user's config folder: `pi: ssh:pi@board`, or with the interpreter of
 a board `pi: {device: ssh:pi@board, python: ~/venv/bin/python}`. Tables and devices win over folders of the same name.
@@ -14,6 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nas.devices.runtimes import RUNTIMES
 from nas.devices.ssh_address import Address, meant
 from nas.errors import NasError
 from nas.system.places import table_names
@@ -38,6 +40,8 @@ DEVICES = {
 """The one place where kinds of devices are registered: what makes one, a function of a `DeviceName` and
 `nas.devices.find.Ways`, read when it is used."""
 DEVICE_KINDS = tuple(DEVICES)
+EIGHT_BIT_KINDS = ("cpu", "ssh", "fake")
+"""Kinds that take models in 8 bits."""
 _WORD = re.compile(r"(?P<kind>[a-z]+)(?::(?P<rest>[!-~]{0,180}))?")
 _ADB = re.compile(r"(?P<kind>adb):(?P<rest>[!-~](?:[ -~]{0,178}[!-~])?)")
 """adb's names of phones over Wi-Fi may hold spaces: `adb-XXXX (2)._adb-tls-connect._tcp`."""
@@ -57,6 +61,8 @@ class DeviceName:
     threads: int
     python: str = ""
     """ssh: the interpreter there; empty where it is to be found."""
+    runtime: str = ""
+    """cpu and ssh: a word of `nas.devices.runtimes.RUNTIMES`, empty for ONNX Runtime."""
 
 
 def device_name(target: str) -> DeviceName | None:
@@ -86,18 +92,24 @@ def _parse(text: str) -> DeviceName | None:
     kind, rest = match["kind"], match["rest"] or ""
     counted = _THREADS.fullmatch(rest)
     place, threads = (counted["place"] or "", int(counted["threads"])) if counted else (rest, 1)
+    before, _, word = place.rpartition(":")
+    runtime = word if word and word in RUNTIMES and kind == ("ssh" if ":" in place else "cpu") else ""
+    if runtime:
+        place = before
     if kind == "ssh" and Address.read(place) is None:
-        ending = f":{threads}t" if counted else ""
-        form = (
-            f"ssh:{right}{ending}" if (right := meant(place)) else "ssh:pi@board, with a port ssh:ssh://pi@board:2222"
-        )
+        ending = (f":{runtime}" if runtime else "") + (f":{threads}t" if counted else "")
+        words = ", ".join(word for word in RUNTIMES if word)
+        general = f"ssh:pi@board, with a port ssh:ssh://pi@board:2222, or ssh:pi@board:RUNTIME ({words})"
+        form = f"ssh:{right}{ending}" if (right := meant(place)) else general
         raise NasError(f"A ssh device is written {form}; got {text!r}.")
     if kind == "adb" and (not place or place.startswith("-") or place.endswith(" ")):
         raise NasError(f"A adb device is written adb:SERIAL, with a serial of `adb devices`, got {text!r}.")
     plain = kind not in ("ssh", "adb") and (place or text.endswith(":"))
     if plain and not (kind == "browser" and place in ("wasm", "webgpu")):
-        raise NasError(f"A {kind} device is written {kind} or {kind}:4t for four threads, got {text!r}.")
-    return DeviceName(text, kind, place, threads)
+        words = ", ".join(f"cpu:{word}" for word in RUNTIMES if word)
+        other = f"; of other runtimes there are {words}, each with :4t too" if kind == "cpu" else ""
+        raise NasError(f"A {kind} device is written {kind} or {kind}:4t for four threads{other}, got {text!r}.")
+    return DeviceName(text, kind, place, threads, runtime=runtime)
 
 
 def named_devices() -> dict[str, DeviceName]:

@@ -23,6 +23,7 @@ from typing import cast
 
 from nas.devices.device import Fault
 from nas.devices.hosted import WORKER, Hosted, Runner
+from nas.devices.runtimes import ONNX_RUNTIME, Runtime
 from nas.devices.ssh_address import FORMS, Address
 from nas.devices.stream import stream
 from nas.system.text import printable
@@ -30,7 +31,7 @@ from nas.system.text import printable
 CONNECT_S = 30.0
 """Longest silence until the work folder is there, and of whatever is quick."""
 LOOK_S = 60.0
-"""Longest silence of a Python there that imports onnxruntime, from a slow card for example."""
+"""Longest silence of a Python there that imports a runtime, from a slow card for example."""
 INSTALL_S = 600.0
 """Longest silence of pip, which says nothing while it downloads."""
 SLOWEST = 200_000
@@ -70,21 +71,21 @@ RUN = ENTER + (
     "TMPDIR=$PWD; export TMPDIR; exec 3<&0 </dev/null; { cat <&3; kill -9 0; } >/dev/null 2>&1 & exec 3<&-; "
     '"$@"; code=$?; kill $! 2>/dev/null; exit $code'
 )
-PRIVATE = '"$HOME/.cache/nas/python"'
-"""Where `install` puts a Python's packages on the board."""
+PRIVATE = '"$HOME/.cache/nas/python{suffix}"'
+"""Where `install` puts a Python's packages on the board: a folder for each runtime."""
 ASK = 'command -v {python} >/dev/null && {python} -c "$1" 2>&1; exit 0'
 READY = "nas-ready"
 FACTS = (
     "import platform, struct, sys; "
     "print('nas-python', platform.machine() or '?', 8 * struct.calcsize('P'), '%d.%d' % sys.version_info[:2]); "
-    "sys.stdout.flush(); import numpy, onnxruntime; "
-    f"print('{READY}' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'nas-unfit')"
+    "sys.stdout.flush(); import numpy, {module}; "
+    "print('nas-ready' if sys.version_info >= (3, 8) and struct.calcsize('P') == 8 else 'nas-unfit')"
 )
 INSTALL = (
     "python3 -c 'import ensurepip, venv' 2>/dev/null || "
-    '{ echo "python3 there has no venv: sudo apt install python3-venv, then again." >&2; exit 1; }; '
-    f"pip={PRIVATE}/bin/python; python3 -m venv --clear {PRIVATE} && "
-    "for wanted in '--upgrade pip' '--only-binary :all: numpy onnxruntime'; do "
+    '{{ echo "python3 there has no venv: sudo apt install python3-venv, then again." >&2; exit 1; }}; '
+    "pip={private}/bin/python; python3 -m venv --clear {private} && "
+    "for wanted in '--upgrade pip' '--only-binary :all: numpy {package}'; do "
     '"$pip" -m pip install --disable-pip-version-check --progress-bar off $wanted || exit 1; done'
 )
 
@@ -225,6 +226,7 @@ def ssh_device(
     host: str,
     *,
     threads: int = 1,
+    runtime: Runtime = ONNX_RUNTIME,
     python: str = "",
     install: bool = False,
     config: Path | None = None,
@@ -232,38 +234,40 @@ def ssh_device(
 ) -> Hosted:
     """The device behind an ssh host; it is connected to, and looked at, when it is first used.
 
-    It needs a 64-bit system with Python 3.8, numpy and onnxruntime, the last two from `python`, a name or a path there,
+    It needs a 64-bit system with Python 3.8, numpy and the runtime, the last two from `python`, a name or a path there,
     or else from python3 or a private folder, into which `install` puts them by pip. `Fault` says what is missing and
     what to do. `config` and `show` are for `Ssh`.
     """
     if python and install:
         raise Fault(
-            f"{host}: `--install` makes a Python with onnxruntime in a folder of its own, and {python} is named as the "
-            "one that has it. Leave out one of them."
+            f"{host}: `--install` makes a Python with {runtime.package} in a folder of its own, and {python} is named "
+            "as the one that has it. Leave out one of them."
         )
 
     def connect() -> Ssh:
         board = Ssh(host, config=config, show=show)
         try:
-            word = _find_python(board, python, install)
+            word = _find_python(board, runtime, python, install)
             board.put({"python": f'exec {word} "$@"\n'.encode()})
         except BaseException:
             board.close()
             raise
         return board
 
-    return Hosted(connect, Runner(("sh", "python", "worker.py"), {"worker.py": WORKER}), threads=threads)
+    runner = Runner(("sh", "python", "worker.py"), {"worker.py": WORKER})
+    return Hosted(connect, runner, threads=threads, runtime=runtime)
 
 
-def _find_python(board: Ssh, named: str, install: bool) -> str:
+def _find_python(board: Ssh, runtime: Runtime, named: str, install: bool) -> str:
     """A Python there that has all that is needed, as a word of the shell. Raises `Fault`."""
-    private = f"{PRIVATE}/bin/python"
+    folder = PRIVATE.format(suffix=runtime.word and f"-{runtime.word}")
+    private, package, shown = f"{folder}/bin/python", runtime.package, folder.strip('"').replace("$HOME", "~")
     home, _, rest = named.partition("/")
     own = f'"$HOME"/{shlex.quote(rest)}' if home == "~" else shlex.quote(named)
     name = named or "python3"
     said: list[str] = []
     for python in (own,) if named else (private, "python3"):
-        said = _ask(board, python)
+        said = _ask(board, python, runtime.module)
         if any(line.endswith(READY) for line in said):
             return python
     if not said:
@@ -275,29 +279,27 @@ def _find_python(board: Ssh, named: str, install: bool) -> str:
     machine, bits, version = facts[1], int(facts[2]), (int(facts[3]), int(facts[4]))
     if bits < 64:
         raise Fault(
-            f"{board.host}: its Python is a {bits}-bit one ({machine}), for which onnxruntime has no wheels. "
+            f"{board.host}: its Python is a {bits}-bit one ({machine}), for which {package} has no wheels. "
             "Install the 64-bit edition of the board's system."
         )
     if version < (3, 8):
         raise Fault(f"{board.host}: Python 3.8 or newer is needed, {name} there is {facts[3]}.{facts[4]}.")
     if not install:
-        todo = (
-            f"Install them for {name}" if named else "`--install` puts them into a private folder, ~/.cache/nas/python"
-        )
+        todo = f"Install them for {name}" if named else f"`--install` puts them into a private folder, {shown}"
         raise Fault(
-            f"{board.host}: numpy and onnxruntime are needed there, and cannot be imported ({said[-1][:120]}). {todo}."
+            f"{board.host}: numpy and {package} are needed there, and cannot be imported ({said[-1][:120]}). {todo}."
         )
-    for _ in board.run(("sh", "-c", INSTALL), INSTALL_S, "pip has downloaded numpy and onnxruntime"):
+    script = INSTALL.format(private=folder, package=package)
+    for _ in board.run(("sh", "-c", script), INSTALL_S, f"pip has downloaded numpy and {package}"):
         pass
-    said = _ask(board, private)
+    said = _ask(board, private, runtime.module)
     if not any(line.endswith(READY) for line in said):
-        raise Fault(f"{board.host}: pip installed onnxruntime, but it does not work: {''.join(said[-1:])[:200]}")
+        raise Fault(f"{board.host}: pip installed {package}, but it does not work: {''.join(said[-1:])[:200]}")
     return private
 
 
-def _ask(board: Ssh, python: str) -> list[str]:
+def _ask(board: Ssh, python: str, module: str) -> list[str]:
     """Lines that a Python there prints of itself, one of them `READY` where all is well; none where it is missing."""
-    asked = board.run(
-        ("sh", "-c", ASK.format(python=python), "sh", FACTS), LOOK_S, "its Python has imported onnxruntime"
-    )
+    words = ("sh", "-c", ASK.format(python=python), "sh", FACTS.format(module=module))
+    asked = board.run(words, LOOK_S, f"its Python has imported {module}")
     return list(islice(asked, CHATTER))

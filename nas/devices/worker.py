@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times ONNX models on the device that it runs on. One file; needs Python 3.8, numpy and onnxruntime, nothing of nas.
+"""Times models on the device that it runs on. One file; needs Python 3.8, numpy and a runtime, nothing of nas.
 
     python3 worker.py info THREADS PROVIDER    print one line about this device
     python3 worker.py run JOB                  run a job; the models and weights.bin lie in the same folder
@@ -7,6 +7,7 @@
 A job is text, a word and its values a line: `threads`, `provider`, `passes`, `runs`, `seed`, then for each group
 `group` and its probes as `probe NAME BATCH CHANNELS HEIGHT WIDTH`. The models of a group are opened together, each in
 a session of its own, and timed in shuffled passes, so that whatever else happens on the device meets all of them.
+A provider is one of ONNX Runtime's, or the name of another runtime in `RUNTIMES`.
 Every line printed is one JSON object: {"info"}, {"alive"}, a sample, {"remark", "value"}, {"error"}, {"done"}.
 """
 
@@ -18,7 +19,7 @@ import platform
 import random
 import sys
 import time
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 
 def say(**document: Any) -> None:
@@ -52,11 +53,93 @@ def model_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def info(threads: int, provider: str) -> dict[str, Any]:
-    import onnxruntime as ort
+class OnnxRuntime:
+    """ONNX Runtime, by one of its execution providers."""
 
-    if provider not in ort.get_available_providers():
-        raise SystemExit(f"onnxruntime here has {', '.join(ort.get_available_providers())}, not {provider}")
+    title = "ONNX Runtime"
+
+    def __init__(self, threads: int, provider: str) -> None:
+        import onnxruntime as ort
+
+        if provider not in ort.get_available_providers():
+            raise SystemExit(f"onnxruntime here has {', '.join(ort.get_available_providers())}, not {provider}")
+        ort.set_default_logger_severity(3)
+        ort.disable_telemetry_events()  # nothing else shall run while we time
+        self.version, self.provider = ort.__version__, provider
+        self.alone = threads == 1 and provider == "CPUExecutionProvider"
+        self.options = ort.SessionOptions()
+        self.options.intra_op_num_threads = threads
+        self.options.inter_op_num_threads = 1
+
+    def open(self, path: str, picture: Any) -> tuple[Callable[[], Any], Any]:
+        """Opens the model at a path without ending, input and output in place, so that a run allocates nothing.
+
+        Returns what runs it, and its output.
+        """
+        import numpy as np
+        import onnxruntime as ort
+
+        session = ort.InferenceSession(path + ".onnx", self.options, providers=[self.provider])
+        used = session.get_providers()[0]
+        if used != self.provider:
+            raise RuntimeError(f"{os.path.basename(path)} ran on {used} instead of {self.provider}")
+        if "uint8" in session.get_inputs()[0].type:
+            picture = np.resize(picture.view(np.uint8), picture.shape)
+        where = "cuda" if self.provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") else "cpu"
+        binding = session.io_binding()
+        taken = ort.OrtValue.ortvalue_from_numpy(picture, where, 0)
+        binding.bind_ortvalue_input("input", taken)
+        result = session.run(None, {"input": picture})[0]
+        given = ort.OrtValue.ortvalue_from_numpy(np.empty_like(result), where, 0)
+        binding.bind_ortvalue_output("output", given)
+        run = session.run_with_iobinding
+
+        def once(_held: Any = (taken, given)) -> None:
+            run(binding)
+            binding.synchronize_outputs()
+
+        return once, result
+
+
+class OpenVino:
+    """OpenVINO on the processor, in float32; it reads ONNX."""
+
+    title = "OpenVINO"
+
+    def __init__(self, threads: int, provider: str) -> None:
+        import openvino
+
+        self.version, self.provider, self.alone = openvino.__version__.split("-")[0], "CPU", False
+        self.core = openvino.Core()
+        self.core.set_property(
+            "CPU", {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+        )
+
+    def open(self, path: str, picture: Any) -> tuple[Callable[[], Any], Any]:
+        """See `OnnxRuntime.open`."""
+        import openvino
+
+        model = self.core.read_model(path + ".onnx")
+        model.reshape(list(picture.shape))
+        request = self.core.compile_model(model, "CPU").create_infer_request()
+        request.set_input_tensor(openvino.Tensor(picture))
+        request.infer()
+        return request.infer, request.get_output_tensor().data
+
+
+RUNTIMES = {"openvino": OpenVino}
+
+
+def runtime(threads: int, provider: str) -> Any:
+    kind = RUNTIMES.get(provider, OnnxRuntime)
+    try:
+        return kind(threads, provider)
+    except (ImportError, AttributeError) as problem:
+        raise SystemExit(f"the {kind.title} that is installed here does not work ({problem})") from None
+
+
+def info(threads: int, provider: str) -> dict[str, Any]:
+    used = runtime(threads, provider)
     memory = None
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
@@ -64,9 +147,9 @@ def info(threads: int, provider: str) -> dict[str, Any]:
         "model": model_name(),
         "architecture": platform.machine(),
         "cores": os.cpu_count() or 1,
-        "runtime": "ONNX Runtime",
-        "runtime_version": ort.__version__,
-        "provider": provider,
+        "runtime": used.title,
+        "runtime_version": used.version,
+        "provider": used.provider,
         "threads": threads,
         "system": f"{platform.system()} {platform.release()}",
         "governor": first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -95,30 +178,18 @@ millisecond and more. Less is an interrupt, or how coarse the processor's clock 
 
 
 class Session:
-    """One session of one probe, with its input and output in place, so that a run allocates nothing."""
+    """One session of one probe, ready to run."""
 
-    def __init__(self, folder: str, name: str, shape: tuple[int, ...], options: Any, provider: str, data: Any) -> None:
+    def __init__(self, folder: str, name: str, shape: tuple[int, ...], runtime: Any, data: Any) -> None:
         import numpy as np
-        import onnxruntime as ort
 
         self.name = name
-        self.alone = options.intra_op_num_threads == 1 and provider == "CPUExecutionProvider"
+        self.alone = runtime.alone
         self.id = f"{random.SystemRandom().getrandbits(64):016x}"
-        self.session = ort.InferenceSession(os.path.join(folder, name + ".onnx"), options, providers=[provider])
-        used = self.session.get_providers()[0]
-        if used != provider:
-            raise RuntimeError(f"{name} ran on {used} instead of {provider}")
-        size = int(np.prod(shape))
-        picture = np.resize(data, size).reshape(shape).astype(np.float32)
-        where = "cuda" if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") else "cpu"
-        self.binding = self.session.io_binding()
-        self.input = ort.OrtValue.ortvalue_from_numpy(picture, where, 0)
-        self.binding.bind_ortvalue_input("input", self.input)
-        result = self.session.run(None, {"input": picture})[0]
+        self.picture = np.resize(data, int(np.prod(shape))).reshape(shape).astype(np.float32)
+        self.run, result = runtime.open(os.path.join(folder, name), self.picture)
         self.checksum = float(np.abs(result.astype(np.float64)).mean())
-        self.output = ort.OrtValue.ortvalue_from_numpy(np.empty_like(result), where, 0)
-        self.binding.bind_ortvalue_output("output", self.output)
-        self.session.run_with_iobinding(self.binding)
+        self.run()
 
     def timed(self, runs: int) -> list[int]:
         """Nanoseconds of each of `runs` runs, after one that is not counted: others have used the caches since.
@@ -126,17 +197,11 @@ class Session:
         Where one thread of the processor does all the work, a run that others took it from counts with the
         processor's time: what it takes when it is left alone.
         """
-        run, binding, clock, work = (
-            self.session.run_with_iobinding,
-            self.binding,
-            time.perf_counter_ns,
-            time.process_time_ns,
-        )
+        run, clock, work = self.run, time.perf_counter_ns, time.process_time_ns
         times = []
         for _ in range(runs + 1):
             worked, start = work(), clock()
-            run(binding)
-            binding.synchronize_outputs()
+            run()
             took = clock() - start
             worked = work() - worked
             times.append(worked if self.alone and took - worked > TAKEN_NS else took)
@@ -174,7 +239,7 @@ def run_group(
     turn: int,
     group: list[Any],
     job: dict[str, Any],
-    options: Any,
+    runtime: Any,
     data: Any,
     shuffler: random.Random,
     began: float,
@@ -182,7 +247,7 @@ def run_group(
     sessions: list[Session] = []
     told = time.monotonic()
     for name, shape in shuffler.sample(group, len(group)):
-        sessions.append(Session(folder, name, shape, options, job["provider"], data))
+        sessions.append(Session(folder, name, shape, runtime, data))
         if time.monotonic() - told > 1:
             told = time.monotonic()
             say(alive=len(sessions))
@@ -202,21 +267,16 @@ def run_group(
 
 def run(path: str) -> None:
     import numpy as np
-    import onnxruntime as ort
 
-    ort.set_default_logger_severity(3)
-    ort.disable_telemetry_events()  # nothing else shall run while we time
     folder = os.path.dirname(os.path.abspath(path))
     job, groups = read_job(path)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = job["threads"]
-    options.inter_op_num_threads = 1
+    used = runtime(job["threads"], job["provider"])
     weights = os.path.join(folder, "weights.bin")
     data = np.fromfile(weights, np.float32, job["input_values"], offset=4 * job["input_offset"])
     shuffler, began = random.Random(job["seed"]), time.monotonic()
     before, throttled = processor_times(), throttle_count()
     for turn, group in enumerate(groups):
-        run_group(folder, turn, group, job, options, data, shuffler, began)
+        run_group(folder, turn, group, job, used, data, shuffler, began)
     for kind, value in remarks(before, processor_times(), throttled, throttle_count()):
         say(remark=kind, value=value)
     say(done=sum(len(group) for group in groups))

@@ -1,6 +1,5 @@
 """What is made of a network or a run for other tools; the formats of a network themselves are in nas/formats/.
 
 int8.py        the network in 8-bit integers
-saturation.py  whether this processor multiplies them exactly
 study.py       a run as an Optuna study
 """

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from nas.blocks.architecture import Architecture
 from nas.data.data import Data, Split
 from nas.devices.device import Device, Plan, Probe, Sample
+from nas.devices.saturation import saturates
 from nas.errors import ArchitectureError, DataError
-from nas.export.saturation import saturates
 from nas.formats.onnx_graph import fix_batch
 from nas.formats.winner import Origin
 from nas.formats.winner import onnx as float_model
@@ -64,12 +64,14 @@ def to_int8(
     architecture: Architecture,
     origin: Origin,
     data: Data,
-    device: Device,
+    device: Device | None,
     folder: Path,
     teller: Teller = Silent(),  # noqa: B008  # has no state
+    here: bool = True,
 ) -> tuple[list[Path], dict[str, Any]]:
     """Write model.int8.onnx and int8.json; returns their paths and the content of the latter.
 
+    It is timed on a `device`, where there is one, and for this processor where the device is `here`, else for any.
     Raises `ArchitectureError` for a network with random weights, `DataError` for data without validation pictures and
     `OSError` where the folder cannot be written.
     """
@@ -91,7 +93,7 @@ def to_int8(
     if origin.pictures is not None:
         data = replace(data, mean=origin.pictures.mean, std=origin.pictures.std)
     plain = float_model(architecture, replace(origin, batch=None))
-    small, choice = _chosen(plain, data, teller)
+    small, choice = _chosen(plain, data, here, teller)
     models = {"float32": plain, "int8": small}
     report = {
         "data": public_data(data.name),
@@ -101,7 +103,7 @@ def to_int8(
         "accuracy": {
             name: {**_top1(_right(model, data, data.test, teller)), "split": "test"} for name, model in models.items()
         },
-        "latency": _latency(models, architecture, device, teller),
+        "latency": None if device is None else _latency(models, architecture, device, teller),
         "bytes": {name: len(model) for name, model in models.items()},
     }
     if origin.batch is not None:
@@ -113,6 +115,11 @@ def to_int8(
 
 def int8_summary(report: Mapping[str, Any]) -> str:
     """The report of int8 in words."""
+    return "".join(f"{name:<10}{text}\n" for name, text in int8_lines(report))
+
+
+def int8_lines(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The same, line by line with a word for each."""
     accuracy, latency, size = report["accuracy"], report["latency"], report["bytes"]
     before, after = accuracy["float32"], accuracy["int8"]
     lines = [
@@ -123,13 +130,17 @@ def int8_summary(report: Mapping[str, Any]) -> str:
             f"{size['float32'] / 1e3:,.0f} → {size['int8'] / 1e3:,.0f} kB",
         ),
         ("weights", f"{report['weights_bits']} bits, safe on {report['safe_on'].partition(':')[0]}"),
-        (
-            "measured",
-            f"{latency['float32_ms']:.3f} → {latency['int8_ms']:.3f} ms on {latency['device']}, "
-            f"{latency['threads']} thread(s): {latency['ratio']:.2f} times the time",
-        ),
     ]
-    return "".join(f"{name:<10}{text}\n" for name, text in lines)
+    if latency is not None:
+        slower = f"slower here by {latency['ratio']:.1f}x" if latency["ratio"] > 1 else ""
+        lines.append(
+            (
+                "measured",
+                f"{latency['float32_ms']:.3f} → {latency['int8_ms']:.3f} ms on {latency['device']}, "
+                f"{latency['threads']} thread(s): {slower or format(latency['ratio'], '.2f') + ' times the time'}",
+            )
+        )
+    return lines
 
 
 def better(right: NDArray[np.bool_], rival: NDArray[np.bool_]) -> bool:
@@ -141,13 +152,13 @@ def better(right: NDArray[np.bool_], rival: NDArray[np.bool_]) -> bool:
     return bool(gains - losses > 2 * np.sqrt(gains + losses))
 
 
-def _chosen(plain: bytes, data: Data, teller: Teller) -> tuple[bytes, dict[str, Any]]:
+def _chosen(plain: bytes, data: Data, here: bool, teller: Teller) -> tuple[bytes, dict[str, Any]]:
     """The first quantised model that no later one is better than, and what `int8.json` says of the choice."""
-    saturating = saturates()
+    saturating = here and saturates()
     held_out = data.validation.take(np.arange(min(HELD_OUT, len(data.validation))))
     tried: list[dict[str, Any]] = []
     small, choice, best = b"", (0, ""), None
-    ways = list(product((7,) if saturating else (7, 8), CALIBRATIONS))
+    ways = list(product((7,) if saturating or not here else (7, 8), CALIBRATIONS))
     for number, (bits, calibration) in enumerate(ways):
         teller.progress(number, len(ways), "quantised")
         model = _quantised(plain, data, bits, calibration)
@@ -160,7 +171,11 @@ def _chosen(plain: bytes, data: Data, teller: Teller) -> tuple[bytes, dict[str, 
         "weights_bits": choice[0],
         "calibration": choice[1],
         "safe_on": SAFE[choice[0]],
-        "processor": "saturates: weights of 8 bits were not tried" if saturating else "exact",
+        "processor": "saturates: weights of 8 bits were not tried"
+        if saturating
+        else "exact"
+        if here
+        else "another than this one: weights of 8 bits were not tried",
         "held_out": tried,
     }
 

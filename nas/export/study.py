@@ -22,6 +22,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 
 from nas.controllers.controller import ranking
+from nas.cost.cost import latencies_of
 from nas.errors import RunError
 from nas.runs.ledger_file import LedgerFile
 from nas.runs.objective import Objective
@@ -54,12 +55,12 @@ def to_study(run: Path, folder: Path, most: int = MAX_TRIALS, *, data: str | Non
         raise RunError(f"{run}: the search space has changed since this run began, so its genotypes mean others now.")
     ledger = LedgerFile.read(run / "ledger.bin", len(problem.space.decisions), problem.objective.columns)
     rows = _chosen(*problem.objective.judge(ledger.measures()), most)
-    logs = _Logs()
-    study = _study(JournalStorage(logs), f"{request.space} on {request.target}: {run.name}", problem.objective)
+    logs, targets = _Logs(), " and ".join(aim.target for aim in request.aims)
+    study = _study(JournalStorage(logs), f"{request.space} on {targets}: {run.name}", problem.objective)
     attributes = {
         "run": run.name,
         "space": request.space,
-        "target": request.target,
+        "target": targets,
         "controller": request.controller,
         "bounds": dict(problem.objective.bounds),
         "evaluations": len(ledger),
@@ -89,7 +90,7 @@ def _study(storage: JournalStorage, name: str, objective: Objective) -> optuna.S
     """An empty study whose first value is maximised and whose further ones, costs, are minimised."""
     names = ["accuracy" if objective.form in ("bound", "front") else objective.form]
     if objective.form == "front":
-        names += ["latency_ms", *objective.further]
+        names += [*latencies_of(objective.bounds), *objective.further]
     directions = [StudyDirection.MAXIMIZE] + [StudyDirection.MINIMIZE] * (len(names) - 1)
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

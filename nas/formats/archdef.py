@@ -6,7 +6,7 @@ file `arch.txt` is built by timm as
     import json
     from functools import partial
     import torch
-    from timm.layers import get_act_layer
+    from timm.layers import EcaModule, get_act_layer
     from timm.models._efficientnet_blocks import SqueezeExcite
     from timm.models._efficientnet_builder import decode_arch_def, round_channels
     from timm.models.efficientnet import EfficientNet
@@ -25,6 +25,7 @@ file `arch.txt` is built by timm as
         decode_arch_def(text["blocks"]),
         num_classes=text["num_classes"],
         num_features=text["head"],
+        drop_rate=text.get("dropout", 0.0),
         stem_size=text["stem"],
         fix_stem=True,
         in_chans=text.get("in_channels", 3),
@@ -33,7 +34,9 @@ file `arch.txt` is built by timm as
         pad_type=text.get("padding", ""),
         aa_layer={"average": "avg", "blur": "blurpc"}.get(text.get("anti_alias")),
         round_chs_fn=partial(round_channels, divisor=text.get("round_to", 8)),
-        se_layer=partial(
+        se_layer=partial(EcaModule, gate_layer=text.get("se_gate", "sigmoid"))
+        if text.get("excitation") == "eca"
+        else partial(
             SqueezeExcite,
             force_act_layer=get_act_layer(text.get("se_activation", "relu")),
             gate_layer=get_act_layer(text.get("se_gate", "sigmoid")),
@@ -119,7 +122,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     if len(conventions) > 1 or len(inside) > 1:
         raise Inexpressible("all layers share one `norm_eps`, `padding` and `se_activation`")
     ((norm_eps, padding),), (inner,) = conventions, inside
-    usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu"}
+    usual = {"norm_eps": NORM_EPS, "padding": PADDINGS[0], "se_activation": "relu", "dropout": 0.0}
     stem, *body, head = (layer.changed(**usual) for layer in layers)
     _check_frame(architecture, stem, head)
     pooled = head.kind == "pooled_head"
@@ -127,10 +130,13 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
     rounding = Rounding(
         channels=next(d for d in (8, 4, 2, 1) if all(_fixed(layer.out_channels, d) for layer in body)),
         se_from_mid=pooled and all(_quarter(layer) for layer in body if layer.se_channels),
-        se_gate=_one(body, "se_gate", lambda layer: layer.se_channels),
+        se_gate=_one(body, "se_gate", lambda layer: layer.gated),
+        excitation=_one(body, "excitation", lambda layer: layer.gated),
         layer_scale=_one(body, "layer_scale", lambda layer: layer.kind in {"uir", "mqa"}),
         anti_alias=_one(body, "anti_alias", lambda layer: layer.stride > 1),
     )
+    if rounding.excitation == "scse":
+        raise Inexpressible("its gates are se or eca, got scse")
     if rounding.layer_scale and not pooled:
         raise Inexpressible("with `layer_scale` it has a head that pools first")
     strings = StageStrings(activation, rounding)
@@ -142,6 +148,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "activation": _timm_spelling(activation),
         "num_classes": head.out_channels,
         "se_gate": _timm_spelling(rounding.se_gate),
+        "excitation": rounding.excitation,
         "se_from": "mid" if rounding.se_from_mid else "in",
         "round_to": rounding.channels,
         "head_after_pool": pooled,
@@ -152,6 +159,7 @@ def to_archdef(architecture: Architecture) -> dict[str, Any]:
         "head_norm": head.head_norm,
         "layer_scale": rounding.layer_scale,
         "anti_alias": rounding.anti_alias,
+        "dropout": layers[-1].dropout,
         "blocks": [strings.stage(stage) for stage in stages(body)],
     }
     shortened = {key: value for key, value in document.items() if key in _ALWAYS or _DEFAULTS.get(key) != value}
@@ -194,6 +202,8 @@ class _ArchDefFile(Strict):
     stem_activation: Activation | None = None
     """That of the stem, where it is not `activation`."""
     se_gate: Literal["sigmoid", "hard-sigmoid", "hard_sigmoid"] = "sigmoid"
+    excitation: Literal["se", "eca"] = "se"
+    """What `se` in the strings stands for; an eca has no width, whatever the ratio."""
     se_from: Literal["in", "mid"] = "in"
     round_to: Size = 8
     head_after_pool: bool = False
@@ -210,18 +220,27 @@ class _ArchDefFile(Strict):
     anti_alias: Literal["none", "average", "blur"] = "none"
     """Of layers with a stride, the stem aside."""
     classifier_bias: bool = True
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of features that are dropped before the classifier while it is trained."""
 
     def architecture(self) -> Architecture:
         """The network. Raises `ArchitectureError` with the place of what does not fit."""
         usual = self._usual()
         shared = {"norm_eps": self.norm_eps, "padding": self.padding}
         inside = {"se_activation": self.se_activation}
-        layers = (layer.changed(**shared, **(inside if layer.se_channels else {})) for layer in usual.layers)
-        return replace(usual, layers=tuple(layers))
+        layers = [layer.changed(**shared, **(inside if layer.se_channels else {})) for layer in usual.layers]
+        return replace(usual, layers=(*layers[:-1], layers[-1].changed(dropout=self.dropout)))
 
     def _usual(self) -> Architecture:
         gate = _SPELLINGS[self.se_gate]
-        rounding = Rounding(self.round_to, self.se_from == "mid", gate, self.layer_scale, self.anti_alias)
+        rounding = Rounding(
+            channels=self.round_to,
+            se_from_mid=self.se_from == "mid",
+            se_gate=gate,
+            excitation=self.excitation,
+            layer_scale=self.layer_scale,
+            anti_alias=self.anti_alias,
+        )
         stem = Layer(
             kind="conv",
             in_channels=self.in_channels,

@@ -65,6 +65,7 @@ class Rounding:
     se_from_mid: bool = False
     """Squeeze-and-excitation is relative to the expanded width and rounded to 8, as in MobileNetV3."""
     se_gate: str = "sigmoid"
+    excitation: str = "se"
     layer_scale: bool = False
     """Of uir and mqa."""
     anti_alias: str = "none"
@@ -102,6 +103,8 @@ class Block:
         skips = self.skip is True if self.kind in {"conv", "dsa"} else self.skip is not False
         same = stride == 1 and width == out
         settings: dict[str, Any] = {"kernel": self.kernel, **self.own}
+        if self.se and rounding.excitation != "se":
+            settings["excitation"] = rounding.excitation
         if self.kind in {"uir", "mqa"}:
             settings["layer_scale"] = rounding.layer_scale
         if self.kind != "mqa":
@@ -120,7 +123,7 @@ class Block:
 
     def squeezed(self, mid: int, rounding: Rounding) -> int:
         """Inner width of squeeze-and-excitation, by timm's own order of operations."""
-        if not self.se:
+        if not self.se or rounding.excitation == "eca":
             return 0
         squeezed = make_divisible(mid * self.se) if rounding.se_from_mid else round(mid * (self.se / self.expansion))
         if not squeezed:

@@ -12,7 +12,7 @@ import yaml
 
 from nas.blocks.architecture import Architecture
 from nas.formats.answers import SAMPLES, Answers
-from nas.formats.config import TOP5_ABOVE, Pictures
+from nas.formats.config import TOP5_ABOVE, Pictures, told_latencies
 from nas.formats.feeding import feeding_example, stored_size
 
 EXAMPLES = tuple(f"example-{number}.png" for number in range(1, SAMPLES + 1))
@@ -39,7 +39,7 @@ def to_card(
 ) -> str:
     """The text of README.md. What is not known is said to be; pictures of `answers` lie beside it as `EXAMPLES`."""
     known = metrics or {}
-    latency, accuracy = (value if isinstance(value := known.get(key), dict) else {} for key in ("latency", "accuracy"))
+    accuracy = value if isinstance(value := known.get("accuracy"), dict) else {}
     trained = weights_from == "trained"
     parts = [
         f"---\n{yaml.safe_dump(_head(accuracy if trained else {}), sort_keys=False, allow_unicode=True)}---\n",
@@ -47,7 +47,7 @@ def to_card(
         f"Written by `nas`{f', of the search space {_code(space)}' if space else ''}: "
         f"{architecture.macs:,} multiply-accumulates, {architecture.params:,} parameters.\n",
         _table("Accuracy", _accuracy(accuracy, architecture.num_classes)),
-        _table("Latency", _latency(latency)),
+        *(_table("Latency", _latency(latency)) for latency in told_latencies(metrics) or [{}]),
         f"## Weights\n\n{_KINDS[weights_from]}\n",
         _loading(architecture, weights_from),
         *([] if pictures is None else _feeding(architecture, pictures, answers)),

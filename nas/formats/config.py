@@ -94,6 +94,14 @@ def _row(layer: Layer) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in layer.row.items()}
 
 
+def told_latencies(metrics: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """What a config says of its network's latency, an entry for each target that it was searched for."""
+    known = metrics or {}
+    several = known.get("latencies")
+    found = several if isinstance(several, list) else [known.get("latency")]
+    return [told for told in found if isinstance(told, dict)]
+
+
 def is_config(document: Any) -> bool:
     """Whether the content of a JSON file is meant as a config."""
     return isinstance(document, dict) and not {"format", "layers"}.isdisjoint(document)

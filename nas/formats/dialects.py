@@ -100,6 +100,7 @@ MAX_KERNELS = 16
 """Of mixed convolutions, far more than there are."""
 _PART = re.compile(r"(.*\.)(conv_pw|conv_dw|conv_pwl)\.(\d+)")
 _ATTENTION = ("attn.fc1?", "attn.fc2?")
+_GATE = ("se.conv?", "se.conv_reduce?", "se.conv_expand?")
 DIALECTS = (
     Dialect(
         "torchvision",
@@ -114,21 +115,24 @@ DIALECTS = (
         "timm",
         ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head", "classifier"),
         (
-            ("conv_pw", "bn1", "conv_dw", "bn2", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn3"),
+            ("conv_pw", "bn1", "conv_dw", "bn2", *_GATE, "conv_pwl", "bn3"),
             (
                 *("conv_s2d?", "bn_s2d?", "conv_dw", "bn1"),
-                *("se.conv_reduce?", "se.conv_expand?", "conv_pw", "bn2"),
+                *_GATE,
+                *("conv_pw", "bn2"),
             ),
-            ("conv_exp", "bn1", "se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn2"),
+            ("conv_exp", "bn1", *_GATE, "conv_pwl", "bn2"),
             ("conv", "bn1"),
             (
                 *("conv_pw", "bn1"),
                 *(f"{part}.{place}?" for place in range(MAX_KERNELS) for part in ("conv_dw", "bn2")),
-                *("se.conv_reduce?", "se.conv_expand?", "conv_pwl", "bn3"),
+                *_GATE,
+                *("conv_pwl", "bn3"),
             ),
             (
                 *("dw_start.conv?", "dw_start.bn?", "pw_exp.conv", "pw_exp.bn", "dw_mid.conv?", "dw_mid.bn?"),
-                *("se.conv_reduce?", "se.conv_expand?", "pw_proj.conv", "pw_proj.bn", "layer_scale?"),
+                *_GATE,
+                *("pw_proj.conv", "pw_proj.bn", "layer_scale?"),
             ),
             (
                 *("norm", "attn.query.proj"),
@@ -138,7 +142,7 @@ DIALECTS = (
             (
                 *(f"ghost1.{part}" for part in _GHOST),
                 *(f"ghost1.short_conv.{place}?" for place in range(6)),
-                *("conv_dw?", "bn_dw?", "se.conv_reduce?", "se.conv_expand?"),
+                *("conv_dw?", "bn_dw?", *_GATE),
                 *(f"ghost2.{part}" for part in _GHOST),
                 *(f"shortcut.{place}?" for place in range(4)),
             ),

@@ -248,7 +248,7 @@ class _File(Strict):
         """What follows the last feature map, of this shape."""
         channels, height, width = shape
         mix = self.feature_mix_layer
-        settings: dict[str, Any] = {"classifier_bias": self.classifier.bias}
+        settings: dict[str, Any] = {"classifier_bias": self.classifier.bias, "dropout": self.classifier.dropout_rate}
         pooled_first = mix is not None and self.final_expand_layer is not None
         if mix is not None:
             with _within("feature_mix_layer"):

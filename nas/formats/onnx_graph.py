@@ -58,10 +58,14 @@ class Inline:
         return norm_eps
 
 
-def to_onnx(architecture: Architecture, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def to_onnx(
+    architecture: Architecture, tensors: Tensors, metadata: Mapping[str, str], folded: bool = False
+) -> onnx.ModelProto:
     """The network as an ONNX model: input `input` float32[N, C, H, W], output `output` float32[N, classes], or
-    float32[N, C, H, W] where the last layer is not a head. Several outputs are `output0`, `output1`, …"""
-    graph = _Graph(tensors)
+    float32[N, C, H, W] where the last layer is not a head. Several outputs are `output0`, `output1`, …
+
+    Where it is `folded`, the normalisation behind a convolution is a bias of that, `tensors` permitting."""
+    graph = _Graph(tensors, folded)
     values = {-1: "input"}
     for index, layer in enumerate(architecture.layers):
         inputs = [values[source] for source in architecture.sources(index)]
@@ -103,8 +107,9 @@ def fix_batch(model: onnx.ModelProto, pictures: int) -> None:
 class _Graph:
     """Nodes and initializers under construction: an `OnnxGraph`."""
 
-    def __init__(self, tensors: Tensors) -> None:
+    def __init__(self, tensors: Tensors, folded: bool) -> None:
         self.tensors = tensors
+        self.folded = folded
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -143,6 +148,10 @@ class _Graph:
     def normalised(
         self, name: str, value: str, channels: int, fan_in: int, activated: bool, norm_eps: float = 1e-5
     ) -> str:
+        if self.folded and self.nodes and self.nodes[-1].output[0] == value and self.nodes[-1].op_type == "Conv":
+            if len(self.nodes[-1].input) == 2:
+                self.nodes[-1].input.append(self.weight(f"{name}.bias", channels))
+            return value
         parts = ("weight", "bias", "running_mean", "running_var")
         norm = [self.weight(f"{name}.{part}", channels) for part in parts]
         epsilon = self.tensors.norm_epsilon(fan_in, activated, norm_eps)

@@ -9,6 +9,8 @@ from nas.blocks.layer import Layer
 from nas.errors import ArchitectureError
 from nas.formats.blockstring import ACTIVATIONS, LETTERS, Block, Rounding, make_divisible, parse_block
 
+MOST_PARTS = 16
+"""Of a mixed convolution that is written out, `a1.1.…`."""
 MAX_SHRINK = 32
 """timm dilates instead of shrinking a picture further than this."""
 _LETTER_OF = {name: letter for letter, name in LETTERS.items()} | {"mixconv": "ir"}
@@ -97,14 +99,14 @@ class StageStrings:
             parts.append(f"e{expansion}")
         parts += [f"a{layer.start_kernel}"] if kind == "uir" else []
         parts.append(f"c{layer.out_channels}")
-        if layer.kind == "mixconv":
-            ends = {"a": layer.groups, "p": layer.project_groups}
+        if kind == "ir":  # groups of a pointwise convolution are a mixed one, whose parts are alike
+            ends = {"a": layer.groups, "p": layer.project_groups if layer.kind == "mixconv" else layer.groups}
+            if max(ends.values()) > MOST_PARTS:
+                raise Inexpressible(f"pointwise convolutions have at most {MOST_PARTS} groups, got {layer.groups}")
             parts += [letter + ".".join("1" * count) for letter, count in ends.items() if count > 1]
         elif layer.groups > 1:
-            if kind == "ir":
-                raise Inexpressible(f"pointwise convolutions have no groups, got {layer.groups}")
             parts.append(f"gs{(layer.mid_channels or layer.in_channels) // layer.groups}")
-        if layer.se_channels:
+        if layer.gated:
             parts.append(f"se{self.ratio(layer, float(expansion))}")
         if layer.activation != self.activation:
             letter = next((letter for letter, name in ACTIVATIONS.items() if name == layer.activation), None)
@@ -121,7 +123,7 @@ class StageStrings:
 
     def ratio(self, layer: Layer, expansion: float) -> str:
         """A short ratio that gives the inner width in timm, and in `int(ratio · input channels)` too if any does."""
-        if self.rounding.se_from_mid:
+        if self.rounding.se_from_mid or not layer.se_channels:
             return "0.25"
         inner, width = layer.se_channels, layer.in_channels
         texts = [_decimal(-(-inner * 10**n // width) / 10**n, n) for n in _exact_first(inner, width)]  # rounded up

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import is_head
+from nas.blocks.excitation import eca_kernel
 from nas.blocks.layer import NORM_EPS, Layer
 from nas.errors import ArchitectureError
 from nas.formats.dialects import IMAGENET
@@ -119,8 +121,7 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     family = type(model).__name__
     size = resolution or (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
     if family in READERS:
-        network: Architecture = load(READERS[family])(model, size)
-        return network
+        return _dropping(load(READERS[family])(model, size), model)
     if family not in ("EfficientNet", "MobileNetV3"):
         raise ArchitectureError(
             "Networks of timm's EfficientNet and MobileNetV3, RepVGG and MobileOne, EfficientFormer, SHViT, GhostNet "
@@ -129,7 +130,14 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
     parts: list[Part] = [("conv_stem", partial(_stem, model))]
     for stage, run in enumerate(model.blocks):
         parts += [(f"blocks.{stage}.{place}", partial(_block, block)) for place, block in enumerate(run)]
-    return chained(model, size, [*parts, ("conv_head", partial(_head, model, family == "MobileNetV3"))])
+    parts.append(("conv_head", partial(_head, model, family == "MobileNetV3")))
+    return _dropping(chained(model, size, parts), model)
+
+
+def _dropping(network: Architecture, model: Any) -> Architecture:
+    """The network with what the model drops before its classifier."""
+    share = getattr(model, "drop_rate", None) or getattr(getattr(model, "head_drop", None), "p", 0.0)
+    return replace(network, layers=(*network.layers[:-1], network.layers[-1].changed(dropout=float(share))))
 
 
 Part = tuple[str, Callable[[], dict[str, Any]]]
@@ -224,7 +232,7 @@ def _bottleneck(kind: str, block: Any, spatial: Any, norm: Any, last: Any, last_
     if kind != "fused":
         _only(settings.pop("groups"), spatial.in_channels, "groups in a convolution over pixels")
     widths = {"mid_channels": spatial.out_channels, "out_channels": last.out_channels}
-    return {**settings, **widths, "kind": kind, "activation": activation, **_squeeze(block)}
+    return {**settings, **widths, "kind": kind, "activation": activation, **_squeeze(block, spatial.out_channels)}
 
 
 def _unfolded(block: Any, activation: str) -> dict[str, Any]:
@@ -238,7 +246,7 @@ def _unfolded(block: Any, activation: str) -> dict[str, Any]:
 def _universal(block: Any) -> dict[str, Any]:
     _only(type(block.dw_end).__name__, "Identity", "a depthwise convolution after the projection")
     expand, project = block.pw_exp, block.pw_proj
-    found = {"kind": "uir", "activation": _activation(expand.bn), **_squeeze(block)}
+    found = {"kind": "uir", "activation": _activation(expand.bn), **_squeeze(block, expand.conv.out_channels)}
     found |= {"mid_channels": expand.conv.out_channels, "out_channels": project.conv.out_channels}
     for name, part, activation in (
         ("kernel", block.dw_mid, found["activation"]),
@@ -288,10 +296,14 @@ def _filter(module: Any) -> dict[str, Any]:
             raise _OtherModuleError(f"no op of nas is a {name}.")
 
 
-def _squeeze(block: Any) -> dict[str, Any]:
-    """Settings of squeeze-and-excitation."""
+def _squeeze(block: Any, width: int) -> dict[str, Any]:
+    """Settings of squeeze-and-excitation, or of what stands in its place, for so many channels."""
     if type(block.se).__name__ == "Identity":
         return {}
+    if type(block.se).__name__ == "EcaModule":
+        _only((block.se.conv.out_channels, block.se.conv2), (1, None), "an inner width of an eca")
+        _only(block.se.conv.kernel_size[0], eca_kernel(width), "such a kernel of an eca")
+        return {"excitation": "eca", "se_gate": _activation_of(block.se.gate)}
     _only(type(block.se).__name__, "SqueezeExcite", "attention of another kind")
     squeezed = block.se.conv_reduce.out_channels
     inner = _activation_of(block.se.act1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from nas import __version__
 from nas.blocks.architecture import Architecture
+from nas.blocks.precision import PRECISIONS
 from nas.errors import ArchitectureError, NasError
 from nas.formats import weights_file
 from nas.formats.answers import Answers
@@ -54,7 +55,7 @@ def config(architecture: Architecture, origin: Origin) -> str:
 
 def timm(architecture: Architecture, origin: Origin) -> str:
     """arch.txt: an arch-def file, for every command that takes a network, and for timm."""
-    return format_archdef(to_archdef(architecture))
+    return format_archdef(to_archdef(architecture.in_precision(PRECISIONS[0])))  # which has none of its own
 
 
 def onnx(architecture: Architecture, origin: Origin) -> bytes:
@@ -76,6 +77,24 @@ def onnx(architecture: Architecture, origin: Origin) -> bytes:
         model = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
     else:
         model = fold(to_onnx(architecture, Inline(origin.weights), metadata))
+    if origin.batch is not None:
+        fix_batch(model, origin.batch)
+    return bytes(model.SerializeToString())
+
+
+def eight_bit(architecture: Architecture, origin: Origin) -> bytes | None:
+    """model.int8.onnx of a network of int8 with random weights, for timing: its ranges are not of pictures. Of others
+    it is `nas.export.int8` that writes it."""
+    from nas.formats.folded import fold
+    from nas.formats.onnx_graph import Inline, fix_batch, to_onnx
+    from nas.formats.quantised import Nearest, quantised
+    from nas.formats.weights import random_weights
+
+    if origin.weights is not None or {layer.precision for layer in architecture.layers} != {"int8"}:
+        return None
+    metadata = {"weights": "random (untrained)", "space": origin.space or "", "nas_version": __version__}
+    graph = to_onnx(architecture, Inline(random_weights(architecture, origin.seed)), metadata)
+    model = quantised(fold(graph), Nearest())
     if origin.batch is not None:
         fix_batch(model, origin.batch)
     return bytes(model.SerializeToString())
@@ -118,7 +137,7 @@ SHOWN = tuple(File(name, partial(example, number)) for number, name in enumerate
 EXPORTS: dict[str, tuple[File, ...]] = {
     "config": (CONFIG,),
     "timm": (File("arch.txt", timm),),
-    "onnx": (ONNX,),
+    "onnx": (ONNX, File("model.int8.onnx", eight_bit)),
     "torch": (MODEL,),
     "hf": (CONFIG, ONNX, MODEL, File("README.md", card), *SHOWN),
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind(Lazy["Policy"]):
-    """A function of the space, its supernet, the latency as Factors and the bound in ms; see `check_policy`."""
+    """A function of the space, its supernet, the latency (see `nas.policies.bound`) and its bound in ms."""
 
     supernet: str = "superkernel"
     """The kind of supernet that it trains."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nas.cost.cost import latencies_of
 from nas.cost.factors import Factor, Factors
 from nas.errors import NasError
 from nas.policies.bound import TWO_SIDED, Bounds
@@ -61,6 +62,7 @@ class Record:
     step: int
     loss: float
     expected_ms: float
+    """On the first target."""
     multiplier: float
     entropy: float
     skips: float
@@ -191,40 +193,42 @@ class Derived:
     """Of the largest log-probability; its value is that logarithm."""
     argmax: Genotype
     """The likeliest options, whatever they cost."""
-    argmax_ms: float
-    expected_ms: float
+    argmax_ms: dict[str, float]
+    """By the keys of latencies, as is `expected_ms`."""
+    expected_ms: dict[str, float]
     changed: int
     """Decisions in which the two differ."""
     floored: bool
-    """Whether at least 0.95 of the latency bound was asked for; not where the space has no such network."""
+    """Whether at least 0.95 of a bound on latency was asked for; not where the space has no such network."""
 
 
 def derive(space: Space, policy: Policy, costs: Mapping[str, Factors], bounds: Mapping[str, float]) -> Derived:
-    """The likeliest architecture of a policy within all bounds, which uses at least 0.95 of that on latency.
+    """The likeliest architecture of a policy within all bounds, which uses at least 0.95 of one on latency.
 
     Raises `Unattainable` where nothing meets the bounds.
     """
     value = policy.log_probability()
-    latency = costs[TWO_SIDED]
-    solution = None
-    if latency.bounds()[1] >= FLOOR * bounds[TWO_SIDED]:
-        floored_costs = {**costs, "floor": latency * -1.0}
-        floored_bounds = {**bounds, "floor": -FLOOR * bounds[TWO_SIDED]}
-        with suppress(NasError):  # the other bounds leave nothing that slow, or nothing that is found in time
-            solution = solve(space, value, floored_costs, floored_bounds, work=SOLVE_WORK)
-    floored = solution is not None
-    if solution is None:
-        solution = solve(space, value, costs, bounds, work=SOLVE_WORK)
+    times = {name: costs[name] for name in latencies_of(bounds)}
+    slow: list[Solution] = []
+    for name, latency in times.items():
+        if latency.bounds()[1] >= FLOOR * bounds[name]:
+            floored_costs = {**costs, "floor": latency * -1.0}
+            floored_bounds = {**bounds, "floor": -FLOOR * bounds[name]}
+            with suppress(NasError):  # the other bounds leave nothing that slow, or nothing that is found in time
+                slow.append(solve(space, value, floored_costs, floored_bounds, work=SOLVE_WORK))
+    solution = max(slow, key=lambda found: found.value, default=None) or solve(
+        space, value, costs, bounds, work=SOLVE_WORK
+    )
     argmax = policy.argmax()
     canonical = space.canonical(np.stack([argmax, solution.genotype]))
     chances = [p.detach().cpu() for p in policy.probabilities()]
     return Derived(
         solution,
         canonical[0],
-        float(latency(canonical[:1])[0]),
-        float(latency.expected_cost(chances)),
+        {name: float(latency(canonical[:1])[0]) for name, latency in times.items()},
+        {name: float(latency.expected_cost(chances)) for name, latency in times.items()},
         int((canonical[0] != canonical[1]).sum()),
-        floored,
+        bool(slow),
     )
 
 

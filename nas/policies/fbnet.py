@@ -9,7 +9,7 @@ import torch
 from numpy.random import Generator
 from torch.nn.functional import cross_entropy
 
-from nas.cost.factors import Factors
+from nas.policies.bound import Latency
 from nas.policies.policy import FreePolicy
 from nas.space.space import Space
 from nas.supernet.multi_path import MultiPath
@@ -35,13 +35,13 @@ class FBNet(FreePolicy):
 
     every: ClassVar[int] = 2
 
-    def __init__(self, space: Space, latency: Factors) -> None:
+    def __init__(self, space: Space, latency: Latency) -> None:
         super().__init__(space)
         self.latency = latency
         self.temperature = HOTTEST
 
     @classmethod
-    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> FBNet:
+    def of(cls, space: Space, supernet: Supernet, latency: Latency, target_ms: float) -> FBNet:
         return cls(space, latency)
 
     def begin_step(self, progress: float) -> None:

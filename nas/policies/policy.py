@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nas.cost.factors import Factor, Factors
+from nas.policies.bound import Latency
 from nas.space.space import Space
 from nas.supernet.supernet import Genotype, Supernet
 
@@ -38,7 +39,7 @@ class Policy(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Policy:
+    def of(cls, space: Space, supernet: Supernet, latency: Latency, target_ms: float) -> Policy:
         """The policy for a space and its supernet, given the latency and its bound in ms."""
 
     @abstractmethod

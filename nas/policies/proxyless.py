@@ -6,7 +6,7 @@ import torch
 from numpy.random import Generator
 from torch.nn.functional import cross_entropy
 
-from nas.cost.factors import Factors
+from nas.policies.bound import Latency
 from nas.policies.policy import FreePolicy
 from nas.space.space import Space
 from nas.supernet.supernet import Genotype, Supernet
@@ -22,7 +22,7 @@ class Proxyless(FreePolicy):
     """
 
     @classmethod
-    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Proxyless:
+    def of(cls, space: Space, supernet: Supernet, latency: Latency, target_ms: float) -> Proxyless:
         return cls(space)
 
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from nas.cost.factors import Factors
+from nas.policies.bound import Latency
 from nas.policies.policy import LEAST, FreePolicy
 from nas.space.space import Space
 from nas.supernet.supernet import Supernet
@@ -25,13 +25,13 @@ class Reinforce(FreePolicy):
     the mean of the others.
     """
 
-    def __init__(self, space: Space, latency: Factors, target_ms: float) -> None:
+    def __init__(self, space: Space, latency: Latency, target_ms: float) -> None:
         super().__init__(space)
         self.latency = latency
         self.target_ms = target_ms
 
     @classmethod
-    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> Reinforce:
+    def of(cls, space: Space, supernet: Supernet, latency: Latency, target_ms: float) -> Reinforce:
         return cls(space, latency, target_ms)
 
     def weights_loss(self, supernet: Supernet, x: torch.Tensor, y: torch.Tensor, rng: Generator) -> torch.Tensor:

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, logsigmoid
 
 from nas.blocks.convolution import Conv, SqueezeExcite
 from nas.blocks.layer import Layer
-from nas.cost.factors import Factors
+from nas.policies.bound import Latency
 from nas.policies.policy import Policy
 from nas.space.candidates import Candidates
 from nas.space.space import Space
@@ -63,7 +63,7 @@ class SinglePath(Policy):
         self.first = nn.ParameterList(nn.Parameter(norms, requires_grad=False) for norms in self._norms())
 
     @classmethod
-    def of(cls, space: Space, supernet: Supernet, latency: Factors, target_ms: float) -> SinglePath:
+    def of(cls, space: Space, supernet: Supernet, latency: Latency, target_ms: float) -> SinglePath:
         return cls(space, cast(Superkernel, supernet))
 
     def logits(self) -> list[torch.Tensor]:

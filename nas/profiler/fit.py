@@ -58,7 +58,7 @@ def features(layers: Sequence[Layer], alone_ms: NDArray[np.float64]) -> NDArray[
     """float64[L, F]: see the head of this file."""
     values = np.array([[1.0, layer.params, prod(layer.output)] for layer in layers])
     residual = np.array([layer.residual for layer in layers])
-    gated = np.array([layer.se_channels > 0 for layer in layers])
+    gated = np.array([layer.gated for layer in layers])
     return np.column_stack([values, alone_ms, alone_ms * residual, alone_ms * gated])
 
 

@@ -30,7 +30,8 @@ def interpolator(
 ) -> tuple[BlockModel, float]:
     """The model of measured layers, of networks of these resolutions, and its mean error in percent on those left
     out."""
-    names = tuple(dict.fromkeys((*FEATURES, *(name for layer in layers for name in work(layer)))))
+    asked_for = (name for layer in layers for name in work(layer) if name != "heads")  # the few heads say it themselves
+    names = tuple(dict.fromkeys((*FEATURES, *asked_for)))
     asked = features(layers, names)
     errors = _left_out(asked, ms, names)
     parts = dict.fromkeys(BANDS, 0.0) | {"block": float(np.quantile(errors, BAND_SHARE)), "width": OUTSIDE_PCT}
@@ -74,6 +75,7 @@ def _range(layers: Sequence[Layer], resolutions: Iterable[int]) -> Range:
         classes=_widened(classes),
         fitted_channels=(min(widths), max(widths)),
         fitted_mid_channels=(min(mids), max(mids)),
+        precisions=_sorted(layer.precision for layer in layers),
     )
 
 

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
+from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Device, DeviceInfo
 from nas.errors import NasError, TableError
 from nas.profiler.design import MOST, designed
@@ -47,6 +48,7 @@ from nas.system.user_folders import NoHome
 from nas.tables.header import (
     LEAST_BAND_PCT,
     Bands,
+    BesideFloat,
     DeviceHeader,
     ErrorHeader,
     NetworksError,
@@ -79,7 +81,7 @@ def profile(space: Space, target: str, device: Device, folder: Path, effort: Eff
     Raises `NasError` where the device gives up, or the folder holds the table of another device; what was measured
     before stays.
     """
-    check_folder(folder, target)
+    check_folder(folder, target, space.precision)
     survey = Survey.of(space)
     _ = survey.workload  # of a space that cannot be measured nothing is begun
     info = device.info
@@ -116,7 +118,10 @@ def _measured(
         _tell_paces(found, teller)
     finally:
         samples.close()
-    return _write(folder, space, target, info, survey, found, there)
+    table = _write(folder, space, target, info, survey, found, there)
+    if table.header.beside_float is not None:
+        teller.say(f"networks of {space.precision}: {table.header.beside_float.told}")
+    return table
 
 
 def _there(folder: Path) -> LatencyTable | None:
@@ -149,6 +154,8 @@ class Survey:
     """Networks that the layers are corrected by."""
     checking: tuple[Architecture, ...]
     """Networks that the error is measured on; where a space has others, none that calibrate."""
+    beside: tuple[Architecture, ...] = ()
+    """Of a space in another precision, some of these in float32."""
 
     @classmethod
     def of(cls, space: Space) -> Survey:
@@ -163,12 +170,15 @@ class Survey:
             calibrated = [*map(space.decode, known), *ranged(space, CALIBRATING_MANY - len(known), rngs[0])]
             drawn = ranged(space, CHECKING, rngs[1])
         checking = [network for network in drawn if network not in set(calibrated)] or drawn
-        return cls(layers, alone, tuple(calibrated), tuple(checking[:CHECKING]))
+        beside: list[Architecture] = []
+        if space.precision != PRECISIONS[0]:
+            beside = [network.in_precision(PRECISIONS[0]) for network in checking[:REFERENCES]]
+        return cls(layers, alone, tuple(calibrated), tuple(checking[:CHECKING]), tuple(beside))
 
     @cached_property
     def workload(self) -> Workload:
         """All of it, in the order of the fields."""
-        networks = (*self.calibrating, *self.checking)
+        networks = (*self.calibrating, *self.checking, *self.beside)
         return Workload([(layer,) for layer in self.alone] + [network.layers for network in networks])
 
     def counts(self, networks: Sequence[Architecture]) -> NDArray[np.float64]:
@@ -176,7 +186,7 @@ class Survey:
         return counts([[layer for layer in network.layers if layer.graph.nodes] for network in networks], self.layers)
 
 
-def check_folder(folder: Path, target: str) -> None:
+def check_folder(folder: Path, target: str, precision: str = PRECISIONS[0]) -> None:
     """Refuse a folder that no table of this target can be written into, as far as that can be seen without asking the
     device; nothing is made that cannot be used. Raises `TableError`."""
     try:
@@ -186,7 +196,7 @@ def check_folder(folder: Path, target: str) -> None:
             rule = "a table's folder is named by a letter, then up to 63 letters, digits, `_` and `-`"
             raise TableError(f"{folder}: {rule}. Choose another --out.") from None
     if (folder / PROFILE).is_file():
-        _check_own(folder, {"target": target})
+        _check_own(folder, {"target": target, "precision": precision})
     elif folder.exists() and not (folder.is_dir() and all(path.suffix == PART for path in folder.iterdir())):
         raise TableError(f"{folder}: a profile is written into a new or empty folder. Choose another --out.")
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
@@ -198,7 +208,8 @@ def _check_own(folder: Path, mine: Mapping[str, str]) -> None:
     """Raise `TableError` where a folder's table is of another target or device."""
     check_plain_folder(folder, "the folder of a table", TableError)
     before = read_json(folder / PROFILE, TableError)
-    for name, what in {"target": "target", "device": "device or runtime"}.items():
+    before = before if not isinstance(before, dict) else {"precision": PRECISIONS[0]} | before
+    for name, what in {"target": "target", "precision": "precision", "device": "device or runtime"}.items():
         if not isinstance(before, dict) or before.get(name) != mine.get(name, before.get(name)):
             raise TableError(f"{folder} holds a table of another {what}. Move it away, or choose another --out.")
 
@@ -206,7 +217,7 @@ def _check_own(folder: Path, mine: Mapping[str, str]) -> None:
 def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
     """Claim a locked folder for this device, or check that it is its own."""
     file = folder / PROFILE
-    mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint}
+    mine = {"target": target, "space": space.fingerprint, "device": info.fingerprint, "precision": space.precision}
     if file.is_file():
         _check_own(folder, mine)
         clear_parts(folder)
@@ -214,6 +225,8 @@ def _claim(folder: Path, target: str, space: Space, info: DeviceInfo) -> None:
     clear_parts(folder, PROFILE)
     if any(folder.iterdir()):
         raise TableError(f"{folder}: a profile is written into a new or empty folder. Choose another --out.")
+    if space.precision == PRECISIONS[0]:
+        del mine["precision"]  # as in version 0.1
     write_atomic(file, json.dumps(mine, indent=1) + "\n")
 
 
@@ -263,7 +276,8 @@ def _write(
 ) -> LatencyTable:
     layers, several = list(survey.layers), len(survey.alone)
     rows = found.of(survey.workload.names)
-    blocks, calibrating, checking = np.split(rows, [several, several + len(survey.calibrating)])
+    parts = np.cumsum([several, len(survey.calibrating), len(survey.checking)])
+    blocks, calibrating, checking, beside = np.split(rows, parts)
     errors = standard_errors(found)
     resolutions = {size for network in survey.checking for size in (network.height, network.width)}
     has, whole = survey.counts(survey.calibrating), (found.ms[calibrating], errors[calibrating])
@@ -306,6 +320,10 @@ def _write(
     }
     if there and there.model:
         resolutions |= set(there.model.range.resolutions)
+    beside_float = None
+    if len(beside):
+        ratio = float(np.median(found.ms[checking[: len(beside)]] / found.ms[beside]))
+        beside_float = BesideFloat(networks=len(beside), ratio=ratio)
     own = [row for row in table_rows.values() if row.provenance != "interpolated"]
     model, mean = interpolator([row.layer for row in own], np.array([row.latency_ms for row in own]), resolutions)
     worst = min(max(LEAST_BAND_PCT, *(check.worst_pct for check in (error, *further))), 1_000.0)
@@ -321,6 +339,7 @@ def _write(
         space=space.name if all(check.space == space.name for check in further) else None,
         resolution=resolutions.pop() if len(resolutions) == 1 else None,
         **_origin(info, found, fitted, survey),
+        beside_float=beside_float,
         model=model.to_header(),
         error=ErrorHeader(
             band_pct=Bands(measured=worst, derived=worst, simulated=worst, interpolated=interpolated),
@@ -362,7 +381,7 @@ def _origin(info: DeviceInfo, found: Estimates, fitted: Fit, survey: Survey) -> 
         "device": DeviceHeader(**device, fingerprint=info.fingerprint, boards=max(1, len(paces))),
         "runtime": RuntimeHeader(name=info.runtime, version=info.runtime_version),
         "threads": info.threads,
-        "precision": "float32",
+        "precision": survey.layers[0].precision,
         "batch": 1,
         "date": date.today(),
         "estimator": "best run of a slice, lower quartile of a session's slices, mean over sessions; "

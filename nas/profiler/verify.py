@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from nas.blocks.architecture import Architecture
+from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Device
 from nas.errors import TableError
 from nas.profiler.estimate import estimate, quantiles
@@ -57,6 +58,8 @@ class NetworkTimes:
     """Split-half error of these measurements."""
     too_busy: str | None
     """Why these figures are not to be believed, as a phrase; None where they are."""
+    beside_ms: NDArray[np.float64]
+    """Of networks that were measured beside, as the clock had it."""
 
 
 def measure_networks(
@@ -65,8 +68,10 @@ def measure_networks(
     device: Device,
     teller: Teller,
     precision_pct: float = 1.0,
+    beside: Sequence[Architecture] = (),
 ) -> NetworkTimes:
-    """Measure whole networks on the device of a table, or on any at its pace of today.
+    """Measure whole networks on the device of a table, or on any at its pace of today; and, by the clock alone, others
+    `beside`.
 
     Raises `TableError` where the device is another one than the table's, `LatencyMissing` where the table does not
     answer, and `NasError` where the device gives up.
@@ -76,12 +81,12 @@ def measure_networks(
         check_device(table, device)
         references = read_references(table.path, table.header.references)
         by_table = [table.estimate(network).latency_ms for network in networks]
-    workload = Workload([network.layers for network in (*networks, *references.networks)])
+    workload = Workload([network.layers for network in (*networks, *references.networks, *beside)])
     with TemporaryDirectory(prefix="nas-verify-") as temporary:
         weights = Path(temporary) / "weights.bin"
         write_weights(weights)
         samples = Samples(Path(temporary) / "samples.jsonl")
-        effort = Effort(precision_pct, SECONDS + SECONDS_PER_NETWORK * (len(networks) - 1))
+        effort = Effort(precision_pct, SECONDS + SECONDS_PER_NETWORK * (len(networks) + len(beside) - 1))
         try:
             Rounds(device, workload, samples, weights, teller).measure(effort)
             slices = samples.slices(workload.probes)
@@ -89,8 +94,8 @@ def measure_networks(
             samples.close()
     found = estimate(slices)
     rows = found.of(workload.names)
-    mine = rows[: len(networks)]
-    pace = pace_of(found, mine, by_table, rows[len(networks) :], references)
+    mine, known, others = np.split(rows, np.cumsum([len(networks), len(references.networks)]))
+    pace = pace_of(found, mine, by_table, known, references)
     drift = pace.factor
     low, high = quantiles(slices, 0.1)[mine], quantiles(slices, 0.9)[mine]
     raw = found.ms[mine]
@@ -104,6 +109,7 @@ def measure_networks(
         100 * (drift - 1),
         found.split_half_pct,
         too_busy(pace, float(np.median(share)), found.split_half_pct),
+        found.ms[others],
     )
 
 
@@ -111,10 +117,13 @@ def verify(architecture: Architecture, table: LatencyTable | None, device: Devic
     """One network by its table and by the clock, as a JSON mapping; `error_pct` is of measured over table.
 
     Without a table that is null, as is all that a table would say. Where it is `too_busy`, which says why,
-    `measured_ms` is as the clock had it, and no verdict on the table.
+    `measured_ms` is as the clock had it, and no verdict on the table. A network in another precision is measured beside
+    itself in float32, `float32_ms` by the clock.
     """
     found = None if table is None else table.estimate(architecture)
-    measured = measure_networks([architecture], table, device, teller)
+    plain = architecture.in_precision(PRECISIONS[0])
+    beside = () if plain == architecture else (plain,)
+    measured = measure_networks([architecture], table, device, teller, beside=beside)
     return {
         "target": table and table.name,
         "latency_ms": found and found.latency_ms,
@@ -129,6 +138,7 @@ def verify(architecture: Architecture, table: LatencyTable | None, device: Devic
         "error_pct": found and float(100 * (measured.ms[0] / found.latency_ms - 1)),
         "raw_ms": float(measured.raw_ms[0]),
         "drift_pct": measured.drift_pct,
+        **({"float32_ms": float(measured.beside_ms[0])} if beside else {}),
         **({"too_busy": measured.too_busy} if measured.too_busy else {}),
     }
 

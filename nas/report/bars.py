@@ -9,7 +9,8 @@ from nas.errors import NasError
 from nas.report.chart import area_key, legend
 from nas.report.figures import milliseconds, share
 from nas.report.markup import clipped, element, joined
-from nas.report.material import Floats, Material
+from nas.report.material import Floats, Material, Target
+from nas.report.page import named
 from nas.report.placed import MOST_LAYERS, placed_layers
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import describe
@@ -28,14 +29,18 @@ MEANINGS = {
 
 
 def bars_section(material: Material) -> Markup:
-    """A bar for each layer, and a legend with the share of each provenance."""
-    if material.table is None:
-        return element("p", material.table_missing)
-    if material.table.whole is not None:
+    """A bar for each layer, and a legend with the share of each provenance, on each target."""
+    return named({at.name: _section(material, at) for at in material.targets})
+
+
+def _section(material: Material, at: Target) -> Markup:
+    if at.table is None:
+        return element("p", at.table_missing)
+    if at.table.whole is not None or at.table.sums is not None:
         return element("p", "The table knows whole networks: it says nothing of their layers.", class_="note")
     layers = placed_layers(material)
     try:
-        found = material.table.lookup([placed.layer for placed in layers])
+        found = at.table.lookup([placed.layer for placed in layers])
     except NasError as problem:
         return element("p", f"The table does not answer for the winner's layers any more: {problem}")
     names = [placed.name for placed in layers[:MOST_LAYERS]]

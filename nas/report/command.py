@@ -32,8 +32,8 @@ def command_line(
     return command(
         "search",
         **_searched(request),
-        target=request.target,
-        latency=_bound(request),
+        target=[aim.target for aim in request.aims],
+        latency=_bounds(request),
         at_most=[f"{name}={_plain(bound)}" for name, bound in request.at_most.items()],
         objective=request.objective,
         controller=request.controller if request.controller != "evolution" else None,
@@ -59,10 +59,13 @@ def _searched(request: Request) -> dict[str, str | None]:
     return {"space": request.space}
 
 
-def _bound(request: Request) -> str | None:
-    if request.latency_share is not None:
-        return f"{_plain(100 * request.latency_share)}%"
-    return None if request.latency_ms is None else f"{_plain(request.latency_ms)}ms"
+def _bounds(request: Request) -> list[str]:
+    """One for each target; none where nobody gave any."""
+    shown = request.aims if any(aim.asked for aim in request.aims) else ()
+    return [
+        f"{_plain(100 * (aim.latency_share or 1.0))}%" if aim.latency_ms is None else f"{_plain(aim.latency_ms)}ms"
+        for aim in shown
+    ]
 
 
 def reproduce_section(material: Material) -> Markup:
@@ -73,9 +76,9 @@ def reproduce_section(material: Material) -> Markup:
         ("made", setup.created),
         ("seed", str(request.seed)),
         ("space", f"{material.space.name} · SHA-256 {setup.space}"),
-        ("table", f"{material.result.target} · SHA-256 {setup.table}"),
+        *(("table", f"{at.name} · SHA-256 {mark}") for at, mark in zip(material.targets, setup.tables, strict=True)),
         ("accuracy", f"SHA-256 {setup.accuracy}"),
-        *([] if material.table is None else table_rows(material.table.header)),
+        *(row for at in material.targets if at.table is not None for row in table_rows(at.table.header)),
     ]
     became = ""
     if request.seconds is not None and setup.planned is not None:

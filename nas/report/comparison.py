@@ -15,9 +15,10 @@ from nas.report.command import code, command_line
 from nas.report.figures import amount, milliseconds, spoken, uncertain
 from nas.report.front_chart import asked, axes_of, front_line, front_marks, front_of
 from nas.report.markup import clipped, element, joined
-from nas.report.material import Material
-from nas.report.page import page, section
+from nas.report.material import Material, Target
+from nas.report.page import named, page, section
 from nas.report.progress import best_so_far, evaluations_axis, value_title
+from nas.runs.result import OnTarget
 
 MOST_RUNS = 8
 _SHAPES = ("dot", "triangle", "square", "diamond", "down", "hexagon", "dot", "square")
@@ -28,7 +29,7 @@ def comparison(materials: Sequence[Material]) -> str:
     check_comparable(materials)
     names = run_names(materials)
     first = materials[0]
-    title = f"{len(materials)} runs: {first.space.name} on {clipped(first.result.target, 80)}"
+    title = f"{len(materials)} runs: {first.space.name} on {clipped(_targets(first), 80)}"
     return page(
         title,
         f"Searches side by side: {', '.join(names)}",
@@ -52,7 +53,7 @@ def check_comparable(materials: Sequence[Material]) -> None:
     for other in materials[1:]:
         same = {
             "space": (first.setup.space, other.setup.space, first.space.name, other.space.name),
-            "latency table": (first.setup.table, other.setup.table, first.result.target, other.result.target),
+            "latency table": (first.setup.tables, other.setup.tables, _targets(first), _targets(other)),
             "accuracy": (*(m.result.accuracy.title for m in (first, other)),) * 2,
         }
         for what, (mine, theirs, my_name, their_name) in same.items():
@@ -70,12 +71,12 @@ def run_names(materials: Sequence[Material]) -> list[str]:
 
 
 def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
-    costs = [m.result.winner.costs for m in materials]
+    costs, together = (
+        [m.result.winner.costs for m in materials],
+        list(zip(*(m.targets for m in materials), strict=True)),
+    )
     rows: list[tuple[str, list[str]]] = [
-        ("asked", [f"≤\u00a0{milliseconds(m.result.latency_bound)}" for m in materials]),
-        ("table, estimated", [milliseconds(m.result.winner.latency_ms) for m in materials]),
-        ("its error", [f"± {m.result.winner.latency_error_pct:.0f} %" for m in materials]),
-        ("measured", [_measured(m) for m in materials]),
+        *(row for at in together for row in _times(at, f" on {at[0].name}" if len(together) > 1 else "")),
         (materials[0].result.accuracy.label, [_accuracy(m) for m in materials]),
         *(
             (f"{by_key(cost).words}, counted", [amount(cost, c[cost]) if cost in c else "—" for c in costs])
@@ -94,6 +95,21 @@ def _winners(materials: Sequence[Material], names: Sequence[str]) -> Markup:
             element("p", "The accuracies of these runs rest on different estimates of the same kind.", class_="note")
         )
     return joined([_side_by_side(rows, names), *told])
+
+
+def _targets(material: Material) -> str:
+    return " and ".join(at.name for at in material.targets)
+
+
+def _times(at: Sequence[Target], where: str) -> list[tuple[str, list[str]]]:
+    """Rows of one target, which is that of each run."""
+    on = [each.result for each in at]
+    return [
+        (f"asked{where}", [f"≤\u00a0{milliseconds(each.bound_ms)}" for each in on]),
+        (f"table, estimated{where}", [milliseconds(each.latency_ms) for each in on]),
+        ("its error", [f"± {each.latency_error_pct:.0f} %" for each in on]),
+        ("measured", [_measured(each) for each in on]),
+    ]
 
 
 def _found_by(material: Material) -> str:
@@ -121,12 +137,8 @@ def _side_by_side(
     return element("div", table, class_="wide")
 
 
-def _table(material: Material) -> str:
-    return f"{milliseconds(material.result.winner.latency_ms)} ± {material.result.winner.latency_error_pct:.0f} %"
-
-
-def _measured(material: Material) -> str:
-    measured = material.result.measured
+def _measured(on: OnTarget) -> str:
+    measured = on.measured
     if measured is None:
         return "—"
     return f"{milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
@@ -138,10 +150,15 @@ def _accuracy(material: Material) -> str:
 
 
 def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
-    fronts = [front_of(material) for material in materials]
+    each = zip(*(material.targets for material in materials), strict=True)
+    return named({at[0].name: _fronts_on(at, materials, names) for at in each})
+
+
+def _fronts_on(at: Sequence[Target], materials: Sequence[Material], names: Sequence[str]) -> Markup:
+    fronts = [front_of(material, target) for material, target in zip(materials, at, strict=True)]
     shown = [point for f in fronts for point in zip(f.latency_ms.tolist(), f.accuracy.tolist(), strict=True)]
-    shown += [(m.result.searched.latency_ms, m.result.searched.accuracy) for m in materials]
-    bounds = sorted({material.result.latency_bound for material in materials})
+    shown += [(m.result.searched.on(at[0].name), m.result.searched.accuracy) for m in materials]
+    bounds = sorted({target.result.bound_ms for target in at})
     shown += [(bound, shown[0][1]) for bound in bounds]
     x, y = axes_of([], [], shown, materials[0].result.accuracy.title)
     layer, marks, entries = [], [], []
@@ -154,8 +171,10 @@ def _fronts(materials: Sequence[Material], names: Sequence[str]) -> Markup:
         entries.append((_key(number), f"{name}: front of {len(front.rows):,}, from {len(material.values):,} evaluated"))
     for number, (material, name) in enumerate(zip(materials, names, strict=True)):
         winner = material.result.searched
-        tip = f"{name}, winner: {_table(material)} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
-        marks.append(mark(x, y, (winner.latency_ms, winner.accuracy), "star", f"ringed s{number}", tip))
+        on, ms = at[number].result, winner.on(at[number].name)
+        table = f"{milliseconds(on.latency_ms)} ± {on.latency_error_pct:.0f} %"
+        tip = f"{name}, winner: {table} by table, {_accuracy(material)}\n{spoken(winner.decisions)}"
+        marks.append(mark(x, y, (ms, winner.accuracy), "star", f"ringed s{number}", tip))
     entries.append((mark_key("star", "winner"), "winners, in the colour of their run"))
     entries.append((line_key("bound"), ", ".join(asked(bound) for bound in bounds[:3])))
     label = f"Fronts of {len(materials)} runs, accuracy against latency"
@@ -199,7 +218,7 @@ def _commands(materials: Sequence[Material], names: Sequence[str]) -> Markup:
             code(command_line(material.request, material.setup.planned, material.setup.batch, material.result.chosen)),
         ]
     setup = materials[0].setup
-    prints = f"Space SHA-256 {setup.space}; table SHA-256 {setup.table}."
+    prints = f"Space SHA-256 {setup.space}; table SHA-256 {', '.join(setup.tables)}."
     return joined([*parts, element("p", prints, class_="note")])
 
 

@@ -15,6 +15,7 @@ from nas.tables.table import describe
 
 BOX, GAP, HEADING = 44, 10, 24
 """Heights of a box, of the space under it and of a stage's name, in pixels."""
+GATES = {"se": "SE", "eca": "ECA", "scse": "scSE"}
 NARROWEST = 80.0
 """Percent of the width that the box of a single pixel has."""
 
@@ -75,7 +76,7 @@ def what(layer: Layer) -> list[Markup]:
         rest.append(f"{layer.mid_channels} wide" if layer.mid_channels else "no convolution")
     elif "mid_channels" in columns:
         rest.append(f"expansion {number((layer.mid_channels or layer.in_channels) / layer.in_channels)}")
-    rest += [f"SE {layer.se_channels}"] if layer.se_channels else []
+    rest += [f"{GATES[layer.excitation]} {layer.se_channels or ''}".rstrip()] if layer.gated else []
     rest += [f"{layer.groups} groups"] if layer.groups > 1 else []
     return [element("tspan", name, class_="kind"), element("tspan", "".join(f" · {word}" for word in rest))]
 

@@ -19,6 +19,11 @@ def milliseconds(ms: float) -> str:
     return f"{ms:,.{1 if ms >= 10 else 2 if ms >= 1 else 3}f}{SPACE}ms"
 
 
+def on_all(first: float, latencies: Mapping[str, float]) -> str:
+    """Latency on all targets, in their order; on the `first` where no others are known."""
+    return " / ".join(map(milliseconds, latencies.values() or [first]))
+
+
 def millions(count: float) -> str:
     """`400 M`, `6.4 M`, `0.04 M`."""
     return f"{count / 1e6:,.{0 if count >= 1e8 else 1 if count >= 1e6 else 2}f}{SPACE}M"

@@ -13,7 +13,8 @@ from nas.report.axis import Axis, linear
 from nas.report.chart import area_key, chart, dot, legend, line, line_key, mark, mark_key, vertical, whisker
 from nas.report.figures import counted, milliseconds, score, spoken, uncertain
 from nas.report.markup import clipped, element, joined, number
-from nas.report.material import Floats, Material
+from nas.report.material import Floats, Material, Target
+from nas.report.page import named
 from nas.report.thinning import Cells, Indices, cells, evenly
 from nas.runs.ledger_file import STRETCH
 from nas.runs.result import Found, Measured
@@ -38,35 +39,41 @@ class Front:
     accuracy: Floats
 
 
-def front_of(material: Material) -> Front:
-    """The front of all that was evaluated."""
-    rows = pareto_front(material.latency_ms, material.accuracy)
-    return Front(rows, material.latency_ms[rows], material.accuracy[rows])
+def front_of(material: Material, at: Target) -> Front:
+    """The front of all that was evaluated, by the latency on a target."""
+    rows = pareto_front(at.latency_ms, material.accuracy)
+    return Front(rows, at.latency_ms[rows], material.accuracy[rows])
 
 
 def front_section(material: Material) -> Markup:
-    """The chart and its legend."""
-    front = front_of(material)
-    x, y = _axes(material, front)
-    ground, words, key = _evaluated(material, x, y)
+    """The chart and its legend, of each target."""
+    return named({at.name: _section(material, at) for at in material.targets})
+
+
+def _section(material: Material, at: Target) -> Markup:
+    front = front_of(material, at)
+    x, y = _axes(material, at, front)
+    ground, words, key = _evaluated(material, at, x, y)
     total = len(front.rows)
     marked = evenly(total, MOST_MARKS)
     few = "" if len(marked) == total else f", {len(marked)} of them marked"
     label = (
-        f"Accuracy against latency of {counted(len(material.latency_ms), 'architecture')}; the winner has "
-        f"{milliseconds(material.result.winner.latency_ms)} by the table"
+        f"Accuracy against latency of {counted(len(at.latency_ms), 'architecture')}; the winner has "
+        f"{milliseconds(at.result.latency_ms)} by the table"
     )
     entries = [
         (key, words),
         (line_key("front"), f"front: {counted(total, 'architecture')} that none beats in both{few}"),
         (mark_key("star", "winner"), f"{_starred(material)}, ± one standard deviation of its accuracy"),
-        *([(mark_key("diamond", "measured"), "winner as measured")] if _measured(material) else []),
+        *([(mark_key("diamond", "measured"), "winner as measured")] if _measured(material, at) else []),
         *((mark_key(shape, "reference"), f"reference {clipped(name, 60)}") for shape, name, _ in _references(material)),
-        (line_key("bound"), asked(material.result.latency_bound)),
+        (line_key("bound"), asked(at.result.bound_ms)),
     ]
     return joined(
         [
-            chart(x, y, label, layer=[*ground, front_line(x, y, front, "front")], marks=_marks(material, front, x, y)),
+            chart(
+                x, y, label, layer=[*ground, front_line(x, y, front, "front")], marks=_marks(material, at, front, x, y)
+            ),
             legend(entries),
             element("p", "Latencies and accuracies are estimates unless marked as measured.", class_="note"),
         ]
@@ -89,10 +96,10 @@ def front_marks(
 ) -> Iterable[Markup]:
     """Marks on the front, with the decisions of each as a tooltip."""
     marked = evenly(len(front.rows), MOST_MARKS)
-    for at, genotype in zip(marked, material.genotypes(front.rows[marked]), strict=True):
+    for row, genotype in zip(marked, material.genotypes(front.rows[marked]), strict=True):
         network = material.space.choices(genotype)
-        tip = f"{name}{_figures(material, front.latency_ms[at], front.accuracy[at])}\n{spoken(network)}"
-        yield mark(x, y, (front.latency_ms[at], front.accuracy[at]), shape, f"small {style}", tip)
+        tip = f"{name}{_figures(material, front.latency_ms[row], front.accuracy[row])}\n{spoken(network)}"
+        yield mark(x, y, (front.latency_ms[row], front.accuracy[row]), shape, f"small {style}", tip)
 
 
 def axes_of(
@@ -108,25 +115,25 @@ def axes_of(
     return linear(x.min(), x.max(), "latency by table, ms"), linear(min([y.min(), *lows]), y.max(), title)
 
 
-def _axes(material: Material, front: Front) -> tuple[Axis, Axis]:
+def _axes(material: Material, at: Target, front: Front) -> tuple[Axis, Axis]:
     result = material.result
     winner = result.searched
     shown = list(zip(front.latency_ms.tolist(), front.accuracy.tolist(), strict=True))
-    shown += [(network.latency_ms, network.accuracy) for network in (winner, *result.references.values())]
-    shown += [(result.latency_bound, winner.accuracy)]
-    shown += [(winner.latency_ms, winner.accuracy + sign * winner.accuracy_sigma) for sign in (-1, 1)]
-    if (measured := _measured(material)) is not None:
+    shown += [(network.on(at.name), network.accuracy) for network in (winner, *result.references.values())]
+    shown += [(at.result.bound_ms, winner.accuracy)]
+    shown += [(winner.on(at.name), winner.accuracy + sign * winner.accuracy_sigma) for sign in (-1, 1)]
+    if (measured := _measured(material, at)) is not None:
         shown.append((measured.measured_ms, winner.accuracy))
-    return axes_of([material.latency_ms], [material.accuracy], shown, result.accuracy.title)
+    return axes_of([at.latency_ms], [material.accuracy], shown, result.accuracy.title)
 
 
-def _evaluated(material: Material, x: Axis, y: Axis) -> tuple[list[Markup], str, Markup]:
+def _evaluated(material: Material, at: Target, x: Axis, y: Axis) -> tuple[list[Markup], str, Markup]:
     """What lies in the layer behind all marks, in words how much of it is drawn, and its key."""
-    total = len(material.latency_ms)
+    total = len(at.latency_ms)
     counts = Cells.none(COLUMNS, ROWS)
     for start in range(0, total, STRETCH):
         part = slice(start, start + STRETCH)
-        counts += cells(x.places(material.latency_ms[part]), y.places(material.accuracy[part]), COLUMNS, ROWS)
+        counts += cells(x.places(at.latency_ms[part]), y.places(material.accuracy[part]), COLUMNS, ROWS)
     inside = int(counts.counts.sum())
     beyond = "" if inside == total else f"; {total - inside:,} are slower or less accurate than shown"
     if total <= MOST_DOTS:
@@ -149,36 +156,36 @@ def density(counts: Cells) -> list[Markup]:
     return paths
 
 
-def _marks(material: Material, front: Front, x: Axis, y: Axis) -> Iterable[Markup]:
+def _marks(material: Material, at: Target, front: Front, x: Axis, y: Axis) -> Iterable[Markup]:
     result = material.result
-    winner, measured = result.searched, _measured(material)
-    if len(material.latency_ms) <= MOST_DOTS:
-        for row, genotype in enumerate(material.genotypes(np.arange(len(material.latency_ms)))):
-            at = (float(material.latency_ms[row]), float(material.accuracy[row]))
-            if 0 <= x.place(at[0]) <= 100 and 0 <= y.place(at[1]) <= 100:
-                tip = f"{_figures(material, *at)}\n{spoken(material.space.choices(genotype))}"
-                yield dot(x, y, at, "point", tip)
-    yield vertical(x, result.latency_bound, "bound", asked(result.latency_bound))
+    winner, measured = result.searched, _measured(material, at)
+    if len(at.latency_ms) <= MOST_DOTS:
+        for row, genotype in enumerate(material.genotypes(np.arange(len(at.latency_ms)))):
+            place = (float(at.latency_ms[row]), float(material.accuracy[row]))
+            if 0 <= x.place(place[0]) <= 100 and 0 <= y.place(place[1]) <= 100:
+                tip = f"{_figures(material, *place)}\n{spoken(material.space.choices(genotype))}"
+                yield dot(x, y, place, "point", tip)
+    yield vertical(x, at.result.bound_ms, "bound", asked(at.result.bound_ms))
     yield from front_marks(material, front, x, y, "dot", "front")
     for shape, name, network in _references(material):
-        yield _network(material, x, y, network, (shape, "reference"), f"reference {name}")
+        yield _network(material, at, x, y, network, (shape, "reference"), f"reference {name}")
     yield whisker(
         x,
         y,
-        winner.latency_ms,
+        winner.on(at.name),
         winner.accuracy - winner.accuracy_sigma,
         winner.accuracy + winner.accuracy_sigma,
         "winner",
     )
-    yield _network(material, x, y, winner, ("star", "winner"), _starred(material))
+    yield _network(material, at, x, y, winner, ("star", "winner"), _starred(material))
     if measured is not None:
         tip = f"winner, measured: {milliseconds(measured.measured_ms)} ± {milliseconds(measured.measured_halfwidth_ms)}"
         yield mark(x, y, (measured.measured_ms, winner.accuracy), "diamond", "small measured", tip)
 
 
-def _measured(material: Material) -> Measured | None:
+def _measured(material: Material, at: Target) -> Measured | None:
     """The winner on its device, where it is in the chart."""
-    return material.result.measured if material.published is None else None
+    return at.result.measured if material.published is None else None
 
 
 def _starred(material: Material) -> str:
@@ -191,10 +198,13 @@ def _references(material: Material) -> list[tuple[str, str, Found]]:
     return [(shape, name, network) for shape, (name, network) in zip(REFERENCES, found, strict=False)]
 
 
-def _network(material: Material, x: Axis, y: Axis, network: Found, look: tuple[str, str], name: str) -> Markup:
+def _network(
+    material: Material, at: Target, x: Axis, y: Axis, network: Found, look: tuple[str, str], name: str
+) -> Markup:
     accuracy = uncertain(network.accuracy, network.accuracy_sigma, material.result.accuracy.unit)
-    tip = f"{clipped(name, 80)}: {milliseconds(network.latency_ms)} by table, {accuracy}\n{spoken(network.decisions)}"
-    return mark(x, y, (network.latency_ms, network.accuracy), *look, tip)
+    ms = network.on(at.name)
+    tip = f"{clipped(name, 80)}: {milliseconds(ms)} by table, {accuracy}\n{spoken(network.decisions)}"
+    return mark(x, y, (ms, network.accuracy), *look, tip)
 
 
 def _figures(material: Material, latency_ms: float, accuracy: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
+from nas.cost.cost import latencies, latencies_of
 from nas.errors import NasError, RunError
 from nas.runs.ledger_file import FORMAT, LedgerFile
 from nas.runs.objective import MNASNET_EXPONENTS, first_value
 from nas.runs.past import space_of, tuned_in
 from nas.runs.request import Request
-from nas.runs.result import Result
+from nas.runs.result import OnTarget, Result
 from nas.runs.run import Run
 from nas.space.space import Population, Space
 from nas.system.files import lines, open_plain, read_text
-from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.target import target_path
 
@@ -46,14 +46,32 @@ class Setup:
     """What setup.json and request.json say of what a run rests on."""
 
     space: str
-    """Its fingerprint, as are `table` and `accuracy`."""
-    table: str
+    """Its fingerprint, as is `accuracy`; `tables` are those of the targets."""
+    tables: tuple[str, ...]
     accuracy: str
     planned: int | None
     batch: int | None
     """Evaluations that were asked for together; None where there was one worker and nobody said."""
     versions: Mapping[str, str]
     created: str
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One of a run's targets, and all evaluations on it."""
+
+    result: OnTarget
+    latency_ms: Floats
+    """float64[N] in the order of evaluation."""
+    table: LatencyTable | None
+    """The table as it was searched with; None where it is gone or has changed."""
+    table_missing: str
+    """Why there is no table."""
+
+    @property
+    def name(self) -> str:
+        """As results have it."""
+        return self.result.target
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +84,15 @@ class Material:
     result: Result
     space: Space
     ledger: LedgerFile
-    latency_ms: Floats
-    """float64[N] in the order of evaluation, as are `accuracy` and `values`; `within` is bool[N]."""
+    targets: Sequence[Target]
     accuracy: Floats
+    """float64[N] in the order of evaluation, as is `values`; `within` is bool[N]."""
     values: Floats
     """What was maximised: the accuracy, or MnasNet's product."""
     within: NDArray[np.bool_]
     """Whether all bounds that count are kept."""
     curves: Mapping[str, Floats] | None
     """Columns of policy.csv, where a policy was trained."""
-    table: LatencyTable | None
-    """The table as it was searched with; None where it is gone or has changed."""
-    table_missing: str
-    """Why there is no table."""
     published: Architecture | None = None
     """The winner, where a published network won the race."""
 
@@ -90,12 +104,6 @@ class Material:
             request.accuracy or (chosen and chosen.accuracy) or ("supernet" if request.data is not None else "")
         ).partition(":")[0]
         return kind or ("predictor" if self.result.accuracy.unit else "zero-cost")
-
-    @property
-    def coverage(self) -> dict[str, float]:
-        """Shares of the winner's latency by provenance, those that there are."""
-        found = self.result.winner.coverage
-        return {name: found[name] for name in PROVENANCES if found.get(name, 0.0) > 0}
 
     @property
     def architecture(self) -> Architecture:
@@ -126,7 +134,13 @@ def read_material(run: Run) -> Material:
     ledger = _ledger(run.path / "ledger.bin", len(space.decisions))
     measures = ledger.measures()
     values, within = judge(measures, result.bounds, request.goal.partition(":")[0])
-    table, missing = _table(request, space, setup)
+    keys = latencies(on.target for on in result.targets)
+    if len(keys) != len(request.aims) or not measures.keys() >= set(keys):
+        raise RunError(f"{run.path}: result.json is of other targets than the search.")
+    targets = [
+        Target(on, measures[key], *_table(aim.target, space, fingerprint))
+        for on, key, aim, fingerprint in zip(result.targets, keys, request.aims, setup.tables, strict=True)
+    ]
     return Material(
         path=run.path,
         request=request,
@@ -134,13 +148,11 @@ def read_material(run: Run) -> Material:
         result=result,
         space=space,
         ledger=ledger,
-        latency_ms=measures["latency_ms"],
+        targets=targets,
         accuracy=measures["accuracy"],
         values=values,
         within=within,
         curves=_curves(run.path / "policy.csv") if request.learns else None,
-        table=table,
-        table_missing=missing,
         published=None if result.winner.name is None else run.architecture,
     )
 
@@ -149,17 +161,18 @@ def judge(measures: Mapping[str, Floats], bounds: Mapping[str, float], form: str
     """What each evaluation is worth to the objective `form`, and whether it may win: see `Objective.winner`."""
     values = first_value(measures, bounds, form)
     within = np.isfinite(values)
+    wished = latencies_of(bounds) if form in MNASNET_EXPONENTS else []
     for name, bound in bounds.items():
-        if name != "latency_ms" or form not in MNASNET_EXPONENTS:
+        if name not in wished:
             within &= measures[name] / bound <= 1
     return values, within
 
 
 def _setup(setup: Mapping[str, Any], request: Mapping[str, Any]) -> Setup:
-    planned, batch = setup["planned"], setup.get("batch")
+    planned, batch, tables = setup["planned"], setup.get("batch"), setup["table"]
     return Setup(
         space=str(setup["space"]),
-        table=str(setup["table"]),
+        tables=(str(tables),) if isinstance(tables, str) else tuple(map(str, tables)),
         accuracy=str(setup["accuracy"]),
         planned=None if planned is None else int(planned),
         batch=None if batch is None else int(batch),
@@ -194,12 +207,12 @@ def _ledger(path: Path, width: int) -> LedgerFile:
     return LedgerFile.read(path, width, columns)
 
 
-def _table(request: Request, space: Space, setup: Setup) -> tuple[LatencyTable | None, str]:
+def _table(target: str, space: Space, fingerprint: str) -> tuple[LatencyTable | None, str]:
     try:
-        table = load_table(target_path(request.target, space.name))
+        table = load_table(target_path(target, space.name))
     except NasError as problem:
         return None, f"The latency table cannot be read any more: {problem}"
-    if table.fingerprint != setup.table:
+    if table.fingerprint != fingerprint:
         return None, f"The latency table {table.name} has changed since this run."
     return table, ""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from nas.cost.cost import by_key
-from nas.report.figures import amount, milliseconds, share, uncertain
+from nas.report.figures import amount, milliseconds, on_all, share, uncertain
 from nas.report.markup import clipped, element
 from nas.report.material import Material
-from nas.runs.result import Proof, Result
+from nas.runs.aim import Aim
+from nas.runs.result import OnTarget, Proof, Result
 from nas.tables.header import TableHeader
+from nas.tables.rows import PROVENANCES
 
 MOST_LETTERS = 2_000
 
@@ -33,26 +35,8 @@ def overview(material: Material) -> Markup:
 def figures(material: Material) -> Markup:
     """The winner in six figures, and one for each further cost that was asked about."""
     result = material.result
-    winner, accuracy, measured = result.winner, result.winner_accuracy, result.measured
-    bound = result.latency_bound
-    cards = [
-        card("asked", f"≤\u00a0{milliseconds(bound)}", "upper bound on latency", ""),
-        card(
-            "table",
-            "—" if result.by_clock else milliseconds(winner.latency_ms),
-            "does not answer" if result.by_clock else f"estimated ± {result.winner.latency_error_pct:.0f} %",
-            "" if result.by_clock else _kept(result),
-        ),
-    ]
-    if result.by_clock:
-        cards.append(card("measured", milliseconds(winner.latency_ms), "measured before the race", _kept(result)))
-    elif measured is None:
-        cards.append(card("measured", "—", "not measured: the figure beside it is an estimate", ""))
-    else:
-        half = f"measured ± {milliseconds(measured.measured_halfwidth_ms)}"
-        missed = "MISSES the bound" if measured.misses(bound) else "keeps the bound"
-        missed = "the device was too busy: measure again" if measured.too_busy else missed
-        cards.append(card("measured", milliseconds(measured.measured_ms), half, missed))
+    winner, accuracy, targets = result.winner, result.winner_accuracy, result.targets
+    cards = [each for on in targets for each in _times(on, f" on {on.target}" if len(targets) > 1 else "")]
     cards += [
         card(
             accuracy.label,
@@ -68,6 +52,28 @@ def figures(material: Material) -> Markup:
     return element("div", *cards, class_="cards")
 
 
+def _times(on: OnTarget, where: str) -> list[Markup]:
+    """What was asked of a target, what its table says, and what was measured."""
+    measured, ms = on.measured, milliseconds(on.latency_ms)
+    cards = [
+        card(f"asked{where}", f"≤\u00a0{milliseconds(on.bound_ms)}", "upper bound on latency", ""),
+        card(
+            f"table{where}",
+            "—" if on.by_clock else ms,
+            "does not answer" if on.by_clock else f"estimated ± {on.latency_error_pct:.0f} %",
+            "" if on.by_clock else _kept(on),
+        ),
+    ]
+    if on.by_clock:
+        return [*cards, card(f"measured{where}", ms, "measured before the race", _kept(on))]
+    if measured is None:
+        return [*cards, card(f"measured{where}", "—", "not measured: the figure beside it is an estimate", "")]
+    half = f"measured ± {milliseconds(measured.measured_halfwidth_ms)}"
+    missed = "MISSES the bound" if measured.misses(on.bound_ms) else "keeps the bound"
+    missed = "the device was too busy: measure again" if measured.too_busy else missed
+    return [*cards, card(f"measured{where}", milliseconds(measured.measured_ms), half, missed)]
+
+
 def card(name: str, figure: str, kind: str, remark: str) -> Markup:
     """A figure with its name above it, and under it what it is."""
     return element(
@@ -80,8 +86,8 @@ def card(name: str, figure: str, kind: str, remark: str) -> Markup:
     )
 
 
-def _kept(result: Result) -> str:
-    excess = result.winner.latency_ms / result.latency_bound - 1
+def _kept(on: OnTarget) -> str:
+    excess = on.latency_ms / on.bound_ms - 1
     return f"{100 * excess:.1f} % above what was asked" if excess > 0 else ""
 
 
@@ -91,29 +97,16 @@ def _bound(result: Result, name: str) -> str:
 
 def _asked(material: Material) -> Markup:
     request, result = material.request, material.result
-    low, high = result.attainable
-    default = ""
-    if request.latency_ms is None:
-        part = "" if request.latency_share is None else f"{100 * request.latency_share:g} % of "
-        default = f" ({part}the latency of the space's first reference network)"
     rows = [
         (
             "space",
             f"{material.space.name} · {result.size:.1e} architectures, {len(material.space.decisions)} decisions",
         ),
-        ("target", f"{result.target} · {result.device}"),
-        ("bound", f"≤\u00a0{milliseconds(result.latency_bound)}{default}" + _further(result)),
-        ("attainable", f"{milliseconds(low)} to {milliseconds(high)} on this target, by the table"),
+        *(row for aim, on in zip(request.aims, result.targets, strict=True) for row in _target(aim, on, result)),
         ("objective", request.goal),
         ("controller", request.controller),
         ("accuracy", result.accuracy.provenance),
         *([] if result.chosen is None else [("chosen", f"{result.chosen.accuracy}: {result.chosen.why}")]),
-        (
-            "latency",
-            "measured as a whole: the table does not answer for the winner"
-            if result.by_clock
-            else f"by table; {_covered(material)} (± {result.winner.latency_error_pct:.0f} %, estimated)",
-        ),
         ("budget", _budget(material)),
         ("seed", str(request.seed)),
         *([("data", request.data)] if request.data is not None else []),
@@ -121,6 +114,26 @@ def _asked(material: Material) -> Markup:
         *(("note", note) for note in result.notes),
     ]
     return definitions(rows)
+
+
+def _target(aim: Aim, on: OnTarget, result: Result) -> list[tuple[str, str]]:
+    """A target, what was asked of it, and what the winner's latency on it rests on."""
+    default, (low, high) = "", on.attainable
+    if aim.latency_ms is None:
+        part = "" if aim.latency_share is None else f"{100 * aim.latency_share:g} % of "
+        default = f" ({part}the latency of the space's first reference network)"
+    shares = ", ".join(f"{share(on.coverage[p])} {p}" for p in PROVENANCES if on.coverage.get(p, 0.0) > 0)
+    return [
+        ("target", f"{on.target} · {on.device}"),
+        ("bound", f"≤\u00a0{milliseconds(on.bound_ms)}{default}" + _further(result)),
+        ("attainable", f"{milliseconds(low)} to {milliseconds(high)} on this target, by the table"),
+        (
+            "latency",
+            "measured as a whole: the table does not answer for the winner"
+            if on.by_clock
+            else f"by table; of the winner's time {shares} (± {on.latency_error_pct:.0f} %, estimated)",
+        ),
+    ]
 
 
 def definitions(rows: list[tuple[str, str]]) -> Markup:
@@ -132,15 +145,7 @@ def definitions(rows: list[tuple[str, str]]) -> Markup:
 
 
 def _further(result: Result) -> str:
-    return "".join(
-        f", {by_key(key).name} ≤\u00a0{amount(key, bound)}"
-        for key, bound in result.bounds.items()
-        if key != "latency_ms"
-    )
-
-
-def _covered(material: Material) -> str:
-    return "of the winner's time " + ", ".join(f"{share(p)} {name}" for name, p in material.coverage.items())
+    return "".join(f", {by_key(key).name} ≤\u00a0{amount(key, bound)}" for key, bound in result.further_bounds.items())
 
 
 def _budget(material: Material) -> str:
@@ -148,15 +153,16 @@ def _budget(material: Material) -> str:
     took = f"{result.seconds:,.1f} s"
     if policy is not None:
         return (
-            f"{policy.steps:,} training steps in {took} · likeliest options {milliseconds(policy.argmax_ms)}, "
-            f"expected {milliseconds(policy.expected_ms)} (estimated) · {policy.changed} of "
+            f"{policy.steps:,} training steps in {took} · likeliest options "
+            f"{on_all(policy.argmax_ms, policy.argmax_latencies)}, expected "
+            f"{on_all(policy.expected_ms, policy.expected_latencies)} (estimated) · {policy.changed} of "
             f"{len(material.space.decisions)} decisions changed to keep the bound · "
             f"undecided {share(policy.entropy)}"
         )
     if material.request.controller == "exact":
         return f"solved exactly in {took}"
     planned = "" if material.setup.planned is None else f"{material.setup.planned:,} asked for, "
-    return f"{planned}{len(material.latency_ms):,} different architectures evaluated in {took}"
+    return f"{planned}{len(material.values):,} different architectures evaluated in {took}"
 
 
 def _proof(result: Result, proof: Proof) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from markupsafe import Markup
 
 import nas
-from nas.report.markup import element, joined
+from nas.report.markup import clipped, element, joined
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content security: no network, no scripts, no pictures; the style sheet is in the page."""
@@ -37,6 +37,13 @@ def page(title: str, subtitle: str, sections: Iterable[Markup], *, pictures: boo
 def section(name: str, title: str, content: Markup) -> Markup:
     """A part of the page, with its heading."""
     return element("section", element("h2", title), content, id=name)
+
+
+def named(parts: Mapping[str, Markup]) -> Markup:
+    """Several parts with a name above each; a single one needs none."""
+    if len(parts) == 1:
+        return joined(parts.values())
+    return joined(element("div", element("h3", clipped(name, 80)), part) for name, part in parts.items())
 
 
 def _patterns() -> Markup:

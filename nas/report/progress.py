@@ -38,7 +38,7 @@ TITLES = {
 def progress_section(material: Material) -> Markup:
     """The curves that this kind of search has, or why it has none."""
     if material.curves is not None:
-        return policy_curves(material.curves, material.result.latency_bound, material.architecture.num_classes)
+        return policy_curves(material.curves, material.targets[0].result.bound_ms, material.architecture.num_classes)
     if material.request.learns:
         return element("p", "The run folder has no policy.csv, so there are no curves of the policy to show.")
     if material.request.controller == "exact":
@@ -100,11 +100,12 @@ def _best(material: Material) -> Markup:
 
 def _hypervolume(material: Material) -> Markup:
     """The share of the area that the front dominates, over the evaluations: see `dominated_share`."""
-    total, largest = len(material.values), material.result.attainable[1]
+    first = material.targets[0]
+    total, largest = len(material.values), first.result.attainable[1]
     ends = evenly(total + 1, CHECKPOINTS + 1)[1:]
     front, shares, start = np.zeros((0, 2)), [], 0
     for end in ends.tolist():
-        new = np.stack([material.latency_ms[start:end], material.accuracy[start:end]], axis=1)
+        new = np.stack([first.latency_ms[start:end], material.accuracy[start:end]], axis=1)
         points = np.concatenate([front, new])
         front = points[pareto_front(points[:, 0], points[:, 1])]
         shares.append(dominated_share(front[:, 0], front[:, 1], largest))

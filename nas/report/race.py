@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from nas.report.figures import milliseconds, uncertain
+from nas.report.figures import on_all, uncertain
 from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
 from nas.runs.result import Runner
@@ -38,7 +38,7 @@ def _cells(runner: Runner, material: Material) -> tuple[str, ...]:
         uncertain(runner.top1, runner.top1_sigma, "%"),
         str(runner.epochs),
         "inherited weights" if runner.inherited else "from scratch",
-        milliseconds(runner.latency_ms),
-        "—" if runner.measured_ms is None else milliseconds(runner.measured_ms),
+        on_all(runner.latency_ms, runner.latencies),
+        "—" if runner.measured_ms is None else on_all(runner.measured_ms, runner.measured),
         "—" if runner.estimate is None else uncertain(runner.estimate, runner.estimate_sigma or 0.0, unit),
     )

@@ -90,8 +90,8 @@ def write_comparison(runs: Sequence[Run], out: Path) -> Path:
 
 def report(material: Material) -> str:
     """The report of one run as HTML."""
-    target, name = material.result.target, material.path.resolve().name
-    title = f"{material.space.name} on {clipped(target, 80)}"
+    name = material.path.resolve().name
+    title = f"{material.space.name} on {clipped(' and '.join(at.name for at in material.targets), 80)}"
     created = material.setup.created[:16].replace("T", " ")
     shown = {name: part for name, part in PARTS.items() if name != "race" or material.result.race is not None}
     parts = {name: section(name, heading, make(material)) for name, (heading, make) in shown.items()}

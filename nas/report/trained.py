@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nas.errors import RunError
 from nas.formats.answers import Answers, read_answers
-from nas.formats.config import Config, read_config
+from nas.formats.config import Config, read_config, told_latencies
 from nas.runs.training_folder import TrainingFolder
 from nas.runs.training_request import TrainingRequest
 from nas.system.files import lines, read_text
@@ -58,10 +58,9 @@ class Trained:
         return pictures.classes if pictures and pictures.classes else tuple(map(str, range(count)))
 
     @property
-    def known(self) -> Mapping[str, Any]:
-        """What the config says of its latency; empty where it says nothing."""
-        found = (self.config.metrics or {}).get("latency")
-        return found if isinstance(found, dict) else {}
+    def known(self) -> list[dict[str, Any]]:
+        """What the config says of its latency on each target, at least one; empty where it says nothing."""
+        return told_latencies(self.config.metrics) or [{}]
 
     def confusion(self, shown: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64[n, n]: of the classes `shown`, those that pictures have by those that they are taken for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from markupsafe import Markup
@@ -34,7 +35,7 @@ def training_report(trained: Trained) -> str:
     created = trained.created[:16].replace("T", " ")
     parts = [section(key, heading, make(trained)) for key, (heading, make) in PARTS.items()]
     parts += [
-        section("latency", "Latency", _latency(trained)),
+        section("latency", "Latency", joined(_latency(known, trained.path) for known in trained.known)),
         section("reproduce", "How to go on", _commands(trained)),
     ]
     title = f"{len(trained.classes):,} classes of {clipped(_text(trained.result.get('data'), 'name'), 80)}"
@@ -42,7 +43,7 @@ def training_report(trained: Trained) -> str:
 
 
 def _overview(trained: Trained) -> Markup:
-    network, known, test = trained.config.architecture, trained.known, trained.result["test"]
+    network, test = trained.config.architecture, trained.result["test"]
     validation = (trained.result.get("last_epoch") or {}).get("validation_top1")
     cards = [
         card(
@@ -57,7 +58,7 @@ def _overview(trained: Trained) -> Markup:
     if _is_number(validation):
         cards.append(card("held-out top-1", f"{validation:.1f}\u00a0%", "measured, at the last epoch", ""))
     cards += [
-        card("latency", *_told(known), ""),
+        *(card("latency", *_told(known), "") for known in trained.known),
         card("MACs", millions(network.macs), "counted", ""),
         card("parameters", f"{network.params:,}", "counted", ""),
     ]
@@ -98,8 +99,7 @@ def _told(known: Mapping[str, Any]) -> tuple[str, str]:
     return "—", "not known"
 
 
-def _latency(trained: Trained) -> Markup:
-    known, path = trained.known, trained.path
+def _latency(known: Mapping[str, Any], path: Path) -> Markup:
     if not _is_number(known.get("ms")):
         words = (
             "The network's config has no latency: it came without, or had one of another number of classes. Look it up:"

@@ -12,7 +12,8 @@ from nas.report.axis import Axis, linear
 from nas.report.chart import area, area_key, chart, legend, line, line_key, mark, mark_key
 from nas.report.figures import milliseconds
 from nas.report.markup import clipped, element, joined
-from nas.report.material import Material
+from nas.report.material import Material, Target
+from nas.report.page import named
 from nas.tables.check import check_table
 from nas.tables.header import NetworksError
 from nas.tables.references import read_references
@@ -39,21 +40,25 @@ class Known:
 
 
 def truth_section(material: Material) -> Markup:
-    """Chart and list, or in words that there is nothing to hold the table against."""
-    if material.table is None:
-        return element("p", material.table_missing)
+    """Chart and list, or in words that there is nothing to hold a table against, of each target."""
+    return named({at.name: _section(at) for at in material.targets})
+
+
+def _section(at: Target) -> Markup:
+    if at.table is None:
+        return element("p", at.table_missing)
     try:
-        networks, told = known_networks(material.table)
+        networks, told = known_networks(at.table)
     except NasError as problem:
         networks, told = [], f"The networks that came with the table cannot be read: {problem}"
-    winner = _winner(material)
-    summary = _summary(material.table.header.error.networks)
+    winner = _winner(at)
+    summary = _summary(at.table.header.error.networks)
     if not networks and winner is None:
         nothing = (
             "Nothing is known of how far this table is off on whole networks: none came with it, none was measured."
         )
         return element("p", " ".join(filter(None, [summary, told])) or nothing)
-    words = [element("p", sentence) for sentence in (summary, material.table.noise() or "", told) if sentence]
+    words = [element("p", sentence) for sentence in (summary, at.table.noise() or "", told) if sentence]
     both = element("div", _chart(networks, winner, "published" in told), _list(networks, winner), class_="pair")
     return joined([*words, both])
 
@@ -93,8 +98,8 @@ def _summary(error: NetworksError | None) -> str:
     return f"{told} By parts of the range: {'; '.join(parts)}." if parts else told
 
 
-def _winner(material: Material) -> Known | None:
-    measured = material.result.measured
+def _winner(at: Target) -> Known | None:
+    measured = at.result.measured
     if measured is None:
         return None
     return Known("winner of this run", measured.latency_ms, measured.measured_ms, measured.measured_halfwidth_ms / 1.96)

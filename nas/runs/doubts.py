@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
 from typing import Protocol, runtime_checkable
 
 from nas.runs.problem import Problem
-from nas.runs.result import Found
+from nas.runs.result import Found, OnTarget
 from nas.runs.search_method import Searched
 
 GUESSED = 0.98
@@ -22,10 +23,18 @@ class HeldOut(Protocol):
         """Of the pictures."""
 
 
-def doubts(problem: Problem, searched: Searched, winner: Found) -> list[str]:
-    """None where there is nothing to say: then a search may still have been too short, but it cannot be seen."""
-    found = [*filter(None, [problem.table.noise(problem.space)])]
+def doubts(problem: Problem, searched: Searched, winner: Found, fleet: Sequence[OnTarget] = ()) -> list[str]:
+    """None where there is nothing to say: then a search may still have been too short, but it cannot be seen. Of the
+    winner itself the `fleet` tells, a target each."""
+    found = [*filter(None, (table.noise(problem.space) for table in problem.tables.values()))]
     accuracy, policy = problem.objective.accuracy, searched.policy
+    for on, table in zip(fleet, problem.tables.values(), strict=True) if fleet else ():
+        own, beside = on.measured and on.measured.float32_ratio, table.header.beside_float
+        ratio, of = (own, "the winner") if own else (beside.ratio if beside else 0.0, "its networks")
+        if ratio > 1:
+            where = "here" if len(fleet) == 1 else f"on {on.target}"
+            told = f"{problem.space.precision} is slower {where} by {ratio:.1f}x than {of} in float32"
+            found.append(f"{told}: leave --precision out")
     if problem.weights is not None:
         steps, learnt = problem.weights.settings.steps, sum(problem.space.cardinalities > 1)
         if steps < learnt:

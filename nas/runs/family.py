@@ -71,7 +71,7 @@ class Family:
         if self.table is not None and not self.measures and WAYS[self.by][1]:
             narrower = [scaled(self.whole, width) for width in NARROWER]
             for size in sizes(self.whole):
-                if any(self.table.answers(network.resized(*size).layers) for network in narrower):
+                if any(self.table.answers_network(network.resized(*size)) for network in narrower):
                     pictures.append(size)
             if not pictures:
                 self.table.estimate(self.whole)  # which says what is missing

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
-from nas.cost.cost import COSTS
+from nas.cost.cost import by_key
 from nas.errors import LatencyMissing, NasError
 from nas.formats.network_file import read_network
+from nas.runs.clock import Clocks
 from nas.runs.ledger import Ledger
 from nas.runs.problem import Problem
 from nas.runs.proportions import scaled
@@ -20,10 +20,6 @@ from nas.runs.scaling import LatencyOf, by_table, scaled_to, scalings
 from nas.space.space import Population
 from nas.system.places import network_names
 from nas.system.teller import Teller
-from nas.tables.table import LatencyTable
-
-if TYPE_CHECKING:
-    from nas.profiler.verify import NetworkTimes
 
 NETWORKS = ("mobilenetv3-small-1.0", "mobilenetv2-1.0", "efficientnet-b0")
 """Published ones that race: a small, a plain and an accurate one."""
@@ -33,9 +29,6 @@ FIRST, NEAR = 5, (-1, 0, 1, 2)
 """Widths of a published network that are measured on a device at first; then places below where the bound seems."""
 SLOWER = 1.03
 """Times the bound that a finalist may take as it is measured."""
-
-Measure = Callable[[Sequence[Architecture], LatencyTable | None], "NetworkTimes"]
-"""Whole networks on the device that was searched for, beside a table or alone: see `nas.profiler.verify`."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +41,11 @@ class Entry:
     width: float | None
     """By which a published network is scaled."""
     latency_ms: float
-    """By the table; as measured where that does not answer."""
+    """By the first table; as measured where that does not answer."""
     measured_ms: float | None = None
+    latencies: dict[str, float] = field(default_factory=dict)
+    """By the tables of all targets, by their names, likewise; `measured` is of those that are devices."""
+    measured: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -83,42 +79,48 @@ def whole(name: str, problem: Problem, classes: int) -> Architecture:
     if (channels, height) != (network.channels, width):
         raise NasError("it takes square pictures in colour")
     resized = network.resized(height)
-    return replace(resized, layers=(*resized.layers[:-1], resized.layers[-1].changed(out_channels=classes)))
+    classified = replace(resized, layers=(*resized.layers[:-1], resized.layers[-1].changed(out_channels=classes)))
+    return classified.in_precision(problem.space.precision)
 
 
 def entries(
-    problem: Problem, own: Population, names: Sequence[str], classes: int, measure: Measure | None, teller: Teller
+    problem: Problem, own: Population, names: Sequence[str], classes: int, clocks: Clocks, teller: Teller
 ) -> list[Entry]:
-    """Who races: finalists `uint8[K, D]` and published networks as wide as the bounds allow, on a device by its clock.
+    """Who races: finalists `uint8[K, D]` and published networks as wide as the bounds allow, on devices by clock.
 
     A finalist that takes too long there is left out, unless all do.
     """
-    bound = problem.objective.bounds["latency_ms"]
-    ms = problem.factors["latency_ms"](own)
-    field = [Entry(f"finalist-{row + 1}", row, None, float(ms[row])) for row in range(len(own))]
-    published = {}
+    times = {key: problem.factors[key](own).tolist() for key in problem.tables}
+    measured: dict[str, list[float]] = {}
+    published, scaled_by_table = {}, []
     for name in names:
         try:
             published[name] = whole(name, problem, classes)
-            if measure is None:
-                field.append(_scaled(name, published[name], bound, _latency(problem)))
+            if not clocks:
+                scaled_by_table.append(_scaled(name, published[name], problem))
         except NasError as why:
             _left_out(name, why, teller)
-    if measure is None:
-        return field
-    found = measure([problem.space.decode(genotype) for genotype in own], problem.table)
-    pace = 1.0
-    if found.too_busy is None:
-        pace += found.drift_pct / 100
-        field = [replace(entry, measured_ms=float(ms)) for entry, ms in zip(field, found.ms, strict=True)]
-        late = [entry for entry in field if (entry.measured_ms or 0.0) > SLOWER * bound]
-        if len(late) < len(field):
-            field = [entry for entry in field if entry not in late]
-            for entry in late:
-                _left_out(entry.name, f"it takes {entry.measured_ms:.2f} ms as measured, {bound:.2f} asked", teller)
-    else:
-        teller.say(f"race: no finalist is left out for being slow as measured: {found.too_busy}")
-    return [*field, *_by_clock(published, problem, measure, pace, teller)]
+    paces = dict.fromkeys(clocks, 1.0)
+    for key, clock in clocks.items():
+        found = clock.measure([problem.space.decode(genotype) for genotype in own], problem.tables[key])
+        if found.too_busy is None:
+            paces[key] += found.drift_pct / 100
+            measured[key] = found.ms.tolist()
+        else:
+            teller.say(f"race: no finalist is left out for being slow as measured: {found.too_busy}")
+    bounds = problem.objective.bounds
+    late = {row: key for key, all_ in measured.items() for row, ms in enumerate(all_) if ms > SLOWER * bounds[key]}
+    if len(late) == len(own):
+        late = {}
+    for row, key in late.items():
+        slow = f"it takes {measured[key][row]:.2f} ms as measured{_on(problem, key)}, {bounds[key]:.2f} asked"
+        _left_out(f"finalist-{row + 1}", slow, teller)
+    racing = []
+    for row in range(len(own)):
+        if row not in late:
+            ms, its = ({key: all_[row] for key, all_ in known.items()} for known in (times, measured))
+            racing.append(_entry(problem, f"finalist-{row + 1}", row, None, ms, its))
+    return [*racing, *(_by_clock(published, problem, clocks, paces, teller) if clocks else scaled_by_table)]
 
 
 def networks(field: Sequence[Entry], problem: Problem, own: Population, classes: int) -> list[Architecture]:
@@ -132,27 +134,40 @@ def networks(field: Sequence[Entry], problem: Problem, own: Population, classes:
 
 
 def _by_clock(
-    published: dict[str, Architecture], problem: Problem, measure: Measure, pace: float, teller: Teller
+    published: Mapping[str, Architecture],
+    problem: Problem,
+    clocks: Clocks,
+    paces: Mapping[str, float],
+    teller: Teller,
 ) -> list[Entry]:
-    """Published networks scaled to the bound by the clock of the device, which is `pace` times slower than on the day
-    of the table: a few widths of each are measured together, then those that lie by the bound."""
-    bound = problem.objective.bounds["latency_ms"]
+    """Published networks scaled to the bounds by the clocks of the devices, which are so many times slower than on the
+    day of their tables: a few widths of each are measured together, then those that lie by the tightest bound."""
+    bounds = problem.objective.bounds
     within: dict[str, dict[Architecture, float]] = {}
     for name, network in published.items():
         found = scalings(network)
-        allowed = np.isfinite(_others(problem)(list(found)))
+        try:
+            allowed = np.isfinite(_others(problem, clocks)(list(found)))
+        except LatencyMissing as why:
+            _left_out(name, why, teller)
+            continue
         within[name] = {n: width for (n, width), good in zip(found.items(), allowed, strict=True) if good}
         if not within[name]:
             _left_out(name, "no width of it is within the bounds", teller)
-    known: dict[tuple[str, Architecture], float] = {}
+    known: dict[tuple[str, Architecture], dict[str, float]] = {}
 
     def ask(wanted: list[tuple[str, Architecture]]) -> None:
         fresh = [each for each in dict.fromkeys(wanted) if each not in known]
-        if fresh:
-            found = measure([network for _, network in fresh], None)
+        for key, clock in clocks.items() if fresh else ():
+            found = clock.measure([network for _, network in fresh], None)
             if found.too_busy is not None:
                 teller.say(f"race: published networks are as wide as an uncertain measurement says: {found.too_busy}")
-            known.update(zip(fresh, (found.ms / pace).tolist(), strict=True))
+            for each, ms in zip(fresh, (found.ms / paces[key]).tolist(), strict=True):
+                known.setdefault(each, {})[key] = ms
+
+    def share(each: tuple[str, Architecture]) -> float:
+        """Of the tightest bound."""
+        return max(ms / bounds[key] for key, ms in known[each].items())
 
     networks = {name: list(found) for name, found in within.items() if found}
     spread = {name: np.linspace(0, len(all_) - 1, FIRST).round().astype(int) for name, all_ in networks.items()}
@@ -161,19 +176,22 @@ def _by_clock(
     for name, all_ in networks.items():
         asked = [network for network in all_ if (name, network) in known]
         counts = np.log([network.macs for network in asked])
-        logs = np.maximum.accumulate(np.log([known[name, network] for network in asked]))
-        guess = np.exp(np.interp(np.log([network.macs for network in all_]), counts, logs))
-        place = int(np.searchsorted(guess, bound, side="right")) - 1
+        logs = np.maximum.accumulate(np.log([share((name, network)) for network in asked]))
+        guess = np.interp(np.log([network.macs for network in all_]), counts, logs)
+        place = int(np.searchsorted(guess, 0.0, side="right")) - 1
         near += [(name, all_[place - step]) for step in NEAR if 0 <= place - step < len(all_)]
     ask(near)
     field = []
     for name, all_ in networks.items():
-        fast = [network for network in all_ if known.get((name, network), np.inf) <= bound]
+        fast = [network for network in all_ if (name, network) in known and share((name, network)) <= 1]
         if not fast:
-            _left_out(name, f"its narrowest takes {known[name, all_[0]]:.2f} ms, {bound:.2f} asked", teller)
+            narrowest = known[name, all_[0]]
+            key = max(narrowest, key=lambda key: narrowest[key] / bounds[key])
+            ms = f"its narrowest takes {narrowest[key]:.2f} ms{_on(problem, key)}, {bounds[key]:.2f} asked"
+            _left_out(name, ms, teller)
             continue
-        ms = known[name, fast[-1]]
-        field.append(Entry(name, None, within[name][fast[-1]], _answer(problem, fast[-1], ms), ms))
+        network, measured = fast[-1], known[name, fast[-1]]
+        field.append(_entry(problem, name, None, within[name][network], _answers(problem, network, measured), measured))
     return field
 
 
@@ -181,29 +199,50 @@ def _left_out(name: str, why: object, teller: Teller) -> None:
     teller.say(f"race: {name} is not in it: {str(why).partition(chr(10))[0]}")
 
 
-def _latency(problem: Problem) -> LatencyOf:
-    """By the table; infinite beyond another bound."""
-    latency, others = by_table(problem.table), _others(problem)
-    return lambda networks: others(networks) + latency(networks)
+def _on(problem: Problem, key: str) -> str:
+    return f" on {problem.tables[key].name}" if len(problem.tables) > 1 else ""
 
 
-def _others(problem: Problem) -> LatencyOf:
-    """0 within the bounds on other costs, else infinite."""
+def _others(problem: Problem, asked: Container[str]) -> LatencyOf:
+    """0 within the bounds but for latencies that are `asked` elsewhere, else infinite."""
     bounds = problem.objective.bounds
-    costs = [(cost, bounds[cost.key]) for cost in COSTS.values() if cost.key in bounds and cost.key != "latency_ms"]
-    return lambda networks: np.array(
-        [np.inf if any(cost.of(network) > most for cost, most in costs) else 0.0 for network in networks]
-    )
+    costs = [(by_key(key), bound) for key, bound in bounds.items() if key not in problem.tables]
+    tables = [(by_table(table), bounds[key]) for key, table in problem.tables.items() if key not in asked]
+
+    def latency_of(networks: Sequence[Architecture]) -> NDArray[np.float64]:
+        broken = np.array([any(cost.of(network) > most for cost, most in costs) for network in networks])
+        for latency, bound in tables:
+            broken |= latency(networks) > bound
+        return np.where(broken, np.inf, 0.0)
+
+    return latency_of
 
 
-def _scaled(name: str, network: Architecture, bound: float, latency_of: LatencyOf) -> Entry:
-    found = scaled_to(network, bound, latency_of)
-    return Entry(name, None, scalings(network)[found], float(latency_of([found])[0]))
+def _scaled(name: str, network: Architecture, problem: Problem) -> Entry:
+    """A published network as wide as the tables and the bounds allow."""
+    first, table = next(iter(problem.tables.items()))
+    latency, others = by_table(table), _others(problem, (first,))
+    found = scaled_to(network, problem.objective.bounds[first], lambda networks: others(networks) + latency(networks))
+    return _entry(problem, name, None, scalings(network)[found], _answers(problem, found, {}), {})
 
 
-def _answer(problem: Problem, network: Architecture, otherwise: float) -> float:
-    """The table's latency of a network, where it answers."""
-    try:
-        return problem.table.estimate(network).latency_ms
-    except LatencyMissing:
-        return otherwise
+def _answers(problem: Problem, network: Architecture, measured: Mapping[str, float]) -> dict[str, float]:
+    """The tables' latencies of a network by their keys; as measured where one does not answer."""
+    return {
+        key: table.estimate(network).latency_ms if table.answers_network(network) else measured[key]
+        for key, table in problem.tables.items()
+    }
+
+
+def _entry(
+    problem: Problem,
+    name: str,
+    row: int | None,
+    width: float | None,
+    latencies: Mapping[str, float],
+    measured: Mapping[str, float],
+) -> Entry:
+    """An entry, from figures by the keys of latencies."""
+    first = next(iter(problem.tables))
+    named = ({problem.tables[key].name: ms for key, ms in known.items()} for known in (latencies, measured))
+    return Entry(name, row, width, latencies[first], measured.get(first), *named)

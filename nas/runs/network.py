@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import ArchitectureError, NasError, RunError
@@ -14,6 +14,7 @@ from nas.formats.weights_file import Array, read_weights
 from nas.runs.request import MAX_RESOLUTION
 from nas.runs.request_folder import FILE
 from nas.runs.run import Run
+from nas.space.adapt import precise
 from nas.system.command import command
 from nas.system.folder_lock import is_held
 from nas.system.places import ELASTIC, TEACHER, network_names
@@ -40,18 +41,22 @@ class Network:
         return read_answers(self.path.parent, self.config.architecture.num_classes) if trained else None
 
 
-def find_network(place: str | Path, resolution: int | None = None) -> Network:
+def find_network(place: str | Path, resolution: int | None = None, precision: str | None = None) -> Network:
     """What a shipped network's name, a file or a folder stands for.
 
     A file is a config.json, an arch-def or a network of once-for-all; a folder a run (its winner), a training, or one
     with a config.json in it. With a `resolution`, in pixels, its pictures have that size; where it comes from and what
-    was known of it is then left out. Raises `ArchitectureError` for a file that is none of these or broken, and
-    `RunError` for a folder that is none, and for a run or a training that is not finished.
+    was known of it is then left out. With a `precision` all its layers have that. Raises `ArchitectureError` for a file
+    that is none of these or broken, and `RunError` for a folder that is none, and for a run or a training that is not
+    finished.
     """
     if resolution is not None and not 1 <= resolution <= MAX_RESOLUTION:
         raise NasError(f"`--resolution` is a whole number of 1 to {MAX_RESOLUTION:,} pixels, got {resolution}.")
     path = network_names().get(str(place)) or _file(Path(place))
     config = read_network(path, resolution)
+    if precision is not None:
+        named = config.space and precise(config.space, precision)
+        config = replace(config, architecture=config.architecture.in_precision(precision), space=named)
     if resolution is not None and config.architecture != (resized := config.architecture.resized(resolution)):
         changed = Config(resized, weights=config.weights, pictures=config.pictures)
         return Network(path, changed, resized=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import RunError
 from nas.formats.network_file import read_network
 from nas.runs.request import Request
+from nas.space.adapt import in_precision
 from nas.space.elastic import check_strides, elastic_of
 from nas.space.load import load_space
 from nas.space.space import Space
@@ -36,12 +37,15 @@ FILE = "tuning.json"
 
 def space_of(request: Request, network: Architecture | None = None, classes: int | None = None) -> Space:
     """The space of a request; of a trained `network`, with what its weights say of it."""
+    precision = request.numbers
     if network is None:
-        return load_space(request.space, resolution=request.resolution, strides=request.strides, classes=classes)
+        adapted: dict[str, Any] = {"resolution": request.resolution, "strides": request.strides, "classes": classes}
+        return load_space(request.space, **adapted, precision=precision)
     check_strides(request.strides)
     place = request.space.removeprefix(ELASTIC)
     own = read_network(network_file(place), request.resolution).architecture
-    return elastic_of(network, elastic_name(place), classes, changed=own.height != network.height)
+    found = elastic_of(network, elastic_name(place), classes, changed=own.height != network.height)
+    return in_precision(found, precision)
 
 
 def tuned_in(folder: Path) -> Architecture | None:
@@ -139,7 +143,7 @@ def planned_past(request: Request, network: Imported, data: Data, folder: Path |
     from nas.supernet.past import BATCH, Past
     from nas.training.pace import picture_seconds
 
-    share = min(1.0, request.latency_share or USUAL_SHARE)
+    share = min(1.0, *(aim.latency_share or USUAL_SHARE for aim in request.aims))
     file = None if folder is None else folder / FILE
     per_epoch, seconds = batches_per_epoch(len(data.train), BATCH), request.seconds
     if file is not None and file.is_file():

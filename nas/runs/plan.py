@@ -46,7 +46,7 @@ def stages(request: Request, chosen: Chosen | None, network: bool = False) -> di
     if network:
         tuned, share = True, WHOLE_SHARE + (0 if request.learns else SHARED_SHARE)
     return {
-        **({} if device_name(request.target) is None else {"profile": None}),
+        **({"profile": None} if any(device_name(aim.target) is not None for aim in request.aims) else {}),
         **({"tune": share * given if share and given else None} if tuned else {}),
         "search": None if given is None else (1 - share) * given,
         **({"race": request.race_seconds} if request.raced else {}),
@@ -69,9 +69,10 @@ class Plan:
 
         Raises `RunError` where what the run rests on has changed since.
         """
+        prints = [table.fingerprint for table in problem.tables.values()]
         setup: dict[str, Any] = {
             "space": problem.space.fingerprint,
-            "table": problem.table.fingerprint,
+            "table": prints if len(prints) > 1 else prints[0],
             "accuracy": problem.objective.accuracy.fingerprint,
             "bounds": dict(problem.objective.bounds),
             "planned": problem.planned,

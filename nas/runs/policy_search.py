@@ -11,7 +11,7 @@ import torch
 
 from nas.errors import Interrupted
 from nas.policies import POLICIES, check_policy
-from nas.policies.bound import Bounds
+from nas.policies.bound import Bounds, Tightest
 from nas.policies.descent import Descent, Record, derive
 from nas.runs.ledger import Ledger
 from nas.runs.plan import Plan
@@ -90,8 +90,10 @@ class PolicySearch:
         policy = Policy(
             steps=planned,
             argmax=problem.space.choices(derived.argmax),
-            argmax_ms=derived.argmax_ms,
-            expected_ms=derived.expected_ms,
+            argmax_ms=next(iter(derived.argmax_ms.values())),
+            expected_ms=next(iter(derived.expected_ms.values())),
+            argmax_latencies={table.name: derived.argmax_ms[key] for key, table in problem.tables.items()},
+            expected_latencies={table.name: derived.expected_ms[key] for key, table in problem.tables.items()},
             changed=derived.changed,
             decisions=len(problem.space.decisions),
             floored=derived.floored,
@@ -105,8 +107,8 @@ class PolicySearch:
 
     def _descent(self, training: WeightTraining) -> Descent:
         problem, request = self._problem, self._request
-        latency, bound = problem.factors["latency_ms"], problem.objective.bounds["latency_ms"]
-        policy = POLICIES[request.controller](problem.space, training.supernet, latency, bound)
+        limits = [(problem.factors[key], problem.objective.bounds[key]) for key in problem.tables]
+        policy = POLICIES[request.controller](problem.space, training.supernet, Tightest(limits), limits[0][1])
         return Descent(training, policy.to(training.device), Bounds(problem.factors, problem.objective.bounds))
 
 

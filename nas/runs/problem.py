@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,17 +14,20 @@ import numpy as np
 
 from nas.accuracy.evaluator import Evaluator, Sampling, Spread
 from nas.accuracy.make import Means, default_accuracy, make_evaluator
-from nas.cost.cost import COSTS
+from nas.blocks.precision import FLOAT
+from nas.cost.cost import COSTS, latencies
 from nas.cost.factors import Factors
 from nas.errors import LatencyMissing, NasError
 from nas.policies import POLICIES
+from nas.runs.aim import Aim
 from nas.runs.objective import Objective
 from nas.runs.past import SHARED_SHARE, WHOLE_SHARE, past_of, planned_past, space_of
 from nas.runs.request import Request
 from nas.solvers.exact import evolved
-from nas.space.adapt import options_of
+from nas.space.adapt import in_precision, options_of
 from nas.space.space import Population, Space
 from nas.system.teller import Silent, Teller
+from nas.tables.listing import instead
 from nas.tables.table import LatencyTable, load_table
 from nas.tables.table import latency as compile_latency
 from nas.tables.target import target_path
@@ -57,7 +60,7 @@ class Subject:
         network = None if request.data is None else past_of(request)
         load = partial(space_of, request, None if network is None else network.architecture)
         space = load()
-        if request.latency_ms is None and not space.references:
+        if not space.references and any(aim.latency_ms is None for aim in request.aims):
             raise NasError(f"{space.name} has no reference network to take a bound from. Add --latency.")
         if space.strides:
             teller.say(f"strides of {space.name}: {space.strides}")
@@ -88,7 +91,8 @@ class Problem:
     """A request with everything it names loaded and compiled."""
 
     space: Space
-    table: LatencyTable
+    tables: Mapping[str, LatencyTable]
+    """By the keys of the latencies that they tell: one for each target."""
     objective: Objective
     initial: Population
     """Reference networks, and the one of least latency."""
@@ -109,11 +113,11 @@ class Problem:
         teller: Teller = Silent(),  # noqa: B008  # has no state
         workers: Workers = Here(),  # noqa: B008  # has no state
         processes: Processes | None = None,
-        table: Callable[[], LatencyTable] | None = None,
+        tables: Callable[[], Sequence[LatencyTable]] | None = None,
     ) -> Problem:
         """What was loaded already is passed as `subject`; `folder` is where what is trained is kept, by all
-        `processes`; `workers` evaluate. `table`, by default what the target names, may have to be measured: it is asked
-        for when nothing else can be wrong any more.
+        `processes`; `workers` evaluate. `tables`, by default what the targets name, may have to be measured: they are
+        asked for when nothing else can be wrong any more.
 
         Raises `NasError` for what cannot be loaded and `Unattainable` for bounds that nothing meets.
         """
@@ -143,18 +147,21 @@ class Problem:
         counted = {COSTS[name].key: COSTS[name].factors(space) for name in told}
         at_most = {COSTS[name].key: bound for name, bound in request.at_most.items()}
         Objective(accuracy, counted, at_most, tuple(at_most)).check_attainable()
-        found = load_table(target_path(request.target, space.name)) if table is None else table()
-        if noise := found.noise(space):
+        found = load_tables(request, space) if tables is None else tables()
+        for noise in filter(None, (each.noise(space) for each in found)):
             teller.say(noise)
-        costs = {COSTS["latency"].key: _latency(request, space, found, teller), **counted}
+        targets = _named([table.name for table in found])
+        times = {key: _latency(request, space, table, teller) for key, table in zip(targets, found, strict=True)}
         references = space.encode(list(space.references.values()))
-        latency = request.latency_ms
-        if latency is None:  # `Subject.load` has seen a reference
-            latency = float(costs["latency_ms"](references[:1])[0]) * (request.latency_share or 1.0)
-        bounds = {"latency_ms": latency, **at_most}
-        asked = request.latency_ms or request.latency_share
-        hard = tuple(name for name in bounds if name != "latency_ms" or _is_hard(form, asked))
-        objective = Objective(accuracy, costs, bounds, hard, form, tuple(COSTS[name].key for name in further))
+        bounds, wished = {}, []
+        for aim, (key, cost) in zip(request.aims, times.items(), strict=True):
+            # where there is none, `Subject.load` has seen a reference
+            bounds[key] = aim.latency_ms or float(cost(references[:1])[0]) * (aim.latency_share or 1.0)
+            wished += [] if _is_hard(form, aim) else [key]
+        bounds |= at_most
+        hard = tuple(name for name in bounds if name not in wished)
+        goals = tuple(COSTS[name].key for name in further)
+        objective = Objective(accuracy, {**times, **counted}, bounds, hard, form, goals, targets)
         objective.check_attainable()
         if isinstance(accuracy, Sampling):
             accuracy.among(_within(space, objective, accuracy.worth))
@@ -163,7 +170,7 @@ class Problem:
         if seconds is not None and subject.network is not None:  # most of it is for tuning
             seconds *= 1 - WHOLE_SHARE - (0 if request.learns else SHARED_SHARE)
             planned = replace(request, seconds=None).planned(kind) if _provable(accuracy) else None
-        return cls(space, found, objective, initial, planned, seconds, weights)
+        return cls(space, dict(zip(targets, found, strict=True)), objective, initial, planned, seconds, weights)
 
     @property
     def provable(self) -> bool:
@@ -181,15 +188,28 @@ class Problem:
 
     @property
     def factors(self) -> Mapping[str, Factors]:
-        """Costs of the space by their keys: latency, MACs, parameters, and what else was asked about."""
+        """Costs of the space by their keys: latencies, MACs, parameters, and what else was asked about."""
         return self.objective.costs
+
+
+def load_tables(request: Request, space: Space) -> list[LatencyTable]:
+    """Those of a request's targets. Raises `TableError`, and `LatencyMissing` where a device has none of the space."""
+    return [load_table(target_path(aim.target, space.name)) for aim in request.aims]
+
+
+def _named(names: Sequence[str]) -> dict[str, str]:
+    """Names of targets by the keys of latency on each. Raises `NasError` where two are alike."""
+    if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+        raise NasError(f"Targets of a search are told apart by their tables' names, got {twice!r} more than once.")
+    return dict(zip(latencies(names), names, strict=True))
 
 
 def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller) -> Factors:
     """Compiled from a table; of one's own table it is told what its rows lack. Raises `LatencyMissing`, with the
-    command that measures the rest where there is one."""
+    command that measures the rest where there is one, else with the targets that answer."""
     more = ""
-    if table.header.target is not None and (missing := len(table.without_row(space.layers()))):
+    alike = space.precision in table.precisions
+    if alike and table.header.target is not None and (missing := len(table.without_row(space.layers()))):
         options = options_of(space.name).split()[1:]
         words = ["nas", "profile", "--space", request.space, *options, "--target", table.header.target]
         measure = shlex.join([*words, "--out", str(table.path)])
@@ -198,7 +218,7 @@ def _latency(request: Request, space: Space, table: LatencyTable, teller: Teller
     try:
         factors = compile_latency(space, table)
     except LatencyMissing as problem:
-        raise LatencyMissing(f"{problem}\n{more}" if more else str(problem)) from None
+        raise LatencyMissing(f"{problem}\n{more or instead(table, space)}") from None
     if more:
         teller.say(f"the block model stands in: {more}")
     return factors
@@ -228,9 +248,9 @@ def _within(space: Space, objective: Objective, worth: Factors) -> Population:
     return np.asarray(met[excess <= excess.min()], dtype=np.uint8)
 
 
-def _is_hard(form: str, asked: float | None) -> bool:
+def _is_hard(form: str, aim: Aim) -> bool:
     """Whether the bound on latency is kept during the search: a front is cut by it only where it was asked for."""
-    return form == "bound" or (form == "front" and asked is not None)
+    return form == "bound" or (form == "front" and aim.asked)
 
 
 def _weights(
@@ -251,12 +271,13 @@ def _weights(
     if request.learns:
         policy, steps = request.controller, request.planned(accuracy) or 0
         settings = SharedSettings(steps=steps, rule=policy, kind=POLICIES[policy].supernet)
+    space = in_precision(subject.space, FLOAT)
     if subject.network is None:
-        return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes)
+        return SharedWeights(space, data, settings, request.seed, folder, teller, processes)
     past, tuning = planned_past(request, subject.network, data, folder)
     words, settle = argument.split(","), None
     if not request.learns and not any(word.isdecimal() for word in words):
         settings, settle = replace(settings, steps=tuning.steps), tuning.settle
     if not request.learns and not RULES.keys() & set(words):
         settings = replace(settings, rule=SHRINKING)
-    return SharedWeights(subject.space, data, settings, request.seed, folder, teller, processes, past, settle)
+    return SharedWeights(space, data, settings, request.seed, folder, teller, processes, past, settle)

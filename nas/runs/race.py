@@ -32,7 +32,8 @@ from nas.formats.config import Pictures
 from nas.formats.merged import merged
 from nas.formats.weights_file import Array, read_file, write_file
 from nas.runs.agreement import agreement
-from nas.runs.field import NETWORKS, Entry, Measure, entries, networks
+from nas.runs.clock import Clocks
+from nas.runs.field import NETWORKS, Entry, entries, networks
 from nas.runs.heat import Heat, Lap, reason
 from nas.runs.inheriting import Inheriting
 from nas.runs.past import late
@@ -85,8 +86,7 @@ class Course:
     """Of the run."""
     workers: Workers
     teller: Teller
-    measure: Measure | None
-    """Where the target is a device."""
+    clocks: Clocks
 
     def run(self, own: Population, found: Sequence[Found]) -> Raced:
         """Train finalists, `uint8[K, D]` with what the search has of them, against published networks, from wherever
@@ -121,6 +121,8 @@ class Course:
                 width=entry.width,
                 latency_ms=entry.latency_ms,
                 measured_ms=entry.measured_ms,
+                latencies=entry.latencies,
+                measured=entry.measured,
                 macs=network.macs,
                 params=network.params,
                 estimate=None if its is None else its.accuracy,
@@ -242,7 +244,7 @@ class Course:
             document = read_json(file, RunError)
             return [Entry(**entry) for entry in document["entries"]], document["epochs"]
         began, classes = perf_counter(), len(self.data.classes)
-        field = entries(self.problem, own, NETWORKS, classes, self.measure, self.teller)
+        field = entries(self.problem, own, NETWORKS, classes, self.clocks, self.teller)
         seconds, left = self.request.race_seconds, None
         epochs = rounds(len(field), EPOCHS)
         if seconds is not None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.accuracy import EVALUATORS
 from nas.blocks.block import MAX_DIMENSION
+from nas.blocks.precision import FLOAT, MEASURED
 from nas.controllers import CONTROLLERS
 from nas.cost.cost import COSTS, COUNTS, MOST, counted, split_amount
 from nas.errors import NasError, RunError
 from nas.policies import POLICIES
+from nas.runs.aim import FIELDS, Aim, aims, check_positive, settled
 from nas.solvers import SOLVERS
 from nas.system.lazy import is_own
 from nas.system.places import ELASTIC, is_code
@@ -44,10 +47,11 @@ class Request:
     """One search. Raises `NasError` where a value is not allowed."""
 
     space: str
-    target: str
-    latency_ms: float | None = None
+    target: str | tuple[str, ...]
+    """One, or all those of a fleet; `latency_ms` and `latency_share` then have an entry for each, in their order."""
+    latency_ms: float | tuple[float | None, ...] | None = None
     """Upper bound; None is the latency of the space's first reference network."""
-    latency_share: float | None = None
+    latency_share: float | tuple[float | None, ...] | None = None
     """In place of `latency_ms`: of the latency of the space's first reference network."""
     at_most: dict[str, float] = field(default_factory=dict)
     """Further upper bounds, by the names of `nas.cost.cost.COSTS`: `macs`, `params`; `flash` and `peak` in bytes."""
@@ -74,6 +78,8 @@ class Request:
     """Of the deployed network, in pixels; None is the space's own."""
     strides: Strides | None = None
     """At that resolution; None is `keep` where two pixels remain of the last feature map, else an error."""
+    precision: str | None = None
+    """Of the deployed network's numbers, by which its latency and memory are told; None is float32."""
     proxy_resolution: int | None = None
     """Of the pictures that a supernet is trained on; None is that of the deployed network."""
     skip_broken: bool = False
@@ -83,6 +89,9 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
+            object.__setattr__(self, name, value)
+        aims(self.target, self.latency_ms, self.latency_share)
         if not self.own_controller:
             _one_of("controller", self.controller, (*CONTROLLERS, *SOLVERS, *POLICIES), "module:Class")
         _one_of("objective", self.goal.partition(":")[0], OBJECTIVE_NAMES)
@@ -103,12 +112,9 @@ class Request:
         if self.accuracy is not None and not self.own_accuracy:
             _one_of("accuracy", self.accuracy.partition(":")[0], tuple(EVALUATORS), "module:Class")
         self._check_training()
-        if self.latency_ms is not None and self.latency_share is not None:
-            raise NasError("The bound on latency is an amount or a share, not both.")
-        given = {"latency_ms": self.latency_ms, "latency_share": self.latency_share, "seconds": self.seconds}
-        for name, value in given.items():
-            if value is not None and not (_is_number(value) and 0 < value < 1e9):
-                raise NasError(f"`{name}` is a positive number, got {value!r}.")
+        check_positive("seconds", self.seconds)
+        if self.precision is not None:
+            _one_of("precision", self.precision, MEASURED)
         for name, value in self.at_most.items():
             _one_of("at-most", name, counted())
             if not (_is_number(value) and 0 < value < MOST):
@@ -159,6 +165,16 @@ class Request:
             for name in ("proxy_resolution", "skip_broken"):
                 if getattr(self, name):
                     raise NasError(f"--{name.replace('_', '-')} is about pictures, and there is no --data.")
+
+    @property
+    def numbers(self) -> str:
+        """The precision of the deployed network."""
+        return self.precision or FLOAT
+
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        """All targets with what was asked of the latency on each, in their order."""
+        return aims(self.target, self.latency_ms, self.latency_share)
 
     @property
     def raced(self) -> int:
@@ -234,7 +250,8 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """The request as a JSON mapping. It says what becomes of strides, as that is not what version 0.1 did."""
-        return asdict(self) | {"strides": self.strides or (None if self.resolution is None else "keep")}
+        told = asdict(self) | {"strides": self.strides or (None if self.resolution is None else "keep")}
+        return told if self.precision else {name: value for name, value in told.items() if name != "precision"}
 
     @classmethod
     def from_json(cls, document: Any) -> Request:
@@ -244,8 +261,8 @@ class Request:
             if document.get("resolution") is not None:
                 early["strides"] = "drop"
             request = cls(**early | document)
-            if not all(type(value) is str for value in (request.space, request.target)):
-                raise NasError("space and target are text.")
+            if type(request.space) is not str:
+                raise NasError("a space is text.")
             return request
         except (TypeError, AttributeError, NasError) as problem:
             raise RunError(f"not a search request: {problem}") from None
@@ -274,14 +291,22 @@ def parse_latency(text: str) -> float:
     return value
 
 
-def parse_bound(text: str) -> dict[str, float]:
-    """`75ms` → the request's `latency_ms`, `50%` → its `latency_share`. Raises `NasError`."""
-    if not text.strip().endswith("%"):
-        return {"latency_ms": parse_latency(text)}
+def parse_bounds(texts: Sequence[str]) -> dict[str, Any]:
+    """`75ms`, `50%` → the request's `latency_ms` and `latency_share`, with an entry for each. Raises `NasError`."""
+    shares = [text.strip().endswith("%") for text in texts]
+    return settled(
+        {
+            "latency_ms": [None if share else parse_latency(text) for text, share in zip(texts, shares, strict=True)],
+            "latency_share": [_parse_share(text) if share else None for text, share in zip(texts, shares, strict=True)],
+        }
+    )
+
+
+def _parse_share(text: str) -> float:
     value, unit = split_amount(text.strip().removesuffix("%"))
     if value is None or unit or not 0 < value < 1e4:
         raise NasError(f"A share of the reference's latency is a positive percentage, such as 50%, got {text!r}.")
-    return {"latency_share": value / 100}
+    return value / 100
 
 
 def parse_at_most(text: str) -> dict[str, float]:

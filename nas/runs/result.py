@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nas.cost.cost import COSTS
+from nas.cost.cost import COSTS, latencies, latencies_of
 from nas.errors import RunError
 from nas.runs.request import Request
 
@@ -39,6 +39,9 @@ class Found(Part):
 
     decisions: dict[str, Any]
     latency_ms: float
+    """On the first target."""
+    latencies: dict[str, float] = {}
+    """On all targets, by their names."""
     accuracy: float
     accuracy_sigma: float
     """One standard deviation of the accuracy, by what the estimate rests on."""
@@ -54,21 +57,31 @@ class Found(Part):
 
     @property
     def costs(self) -> dict[str, float]:
-        """Its costs by their keys, without latency: MACs, parameters, and others that were asked about."""
+        """Its costs by their keys, without latencies: MACs, parameters, and others that were asked about."""
         known = {"macs": self.macs, "params": self.params, **(self.model_extra or {})}
         return {cost.key: known[cost.key] for cost in COSTS.values() if cost.key in known}
 
     @property
     def row(self) -> dict[str, Any]:
         """Its figures, then its decisions: a row of front.csv."""
-        return self.model_dump(exclude={"decisions"}) | self.decisions
+        further = dict(zip(latencies(self.latencies), self.latencies.values(), strict=True))
+        return further | self.model_dump(exclude={"decisions", "latencies"}) | self.decisions
+
+    def on(self, target: str) -> float:
+        """Its latency on a target, in ms."""
+        return self.latencies.get(target, self.latency_ms)
+
+    def beats(self, other: Found) -> bool:
+        """Whether it is as good as another in accuracy and in every latency."""
+        mine, its = ({"": each.latency_ms} | each.latencies for each in (self, other))
+        return self.accuracy >= other.accuracy and all(mine[target] <= ms for target, ms in its.items())
 
 
 class Winner(Found):
     """The best within all bounds."""
 
     coverage: dict[str, float]
-    """Shares of its latency by the provenance of the table's rows."""
+    """Shares of its latency by the provenance of the table's rows; on the first target, as is the error."""
     latency_error_pct: float
     """Error of its latency, by the table's error bands."""
     name: str | None = None
@@ -117,10 +130,38 @@ class Measured(Part):
     drift_pct: float
     too_busy: str | None = None
     """Why that is no verdict: `measured_ms` is then as the clock had it."""
+    float32_ms: float | None = None
+    """The same network in float32 by the clock, beside `raw_ms`; None where it is in float32."""
+
+    @property
+    def float32_ratio(self) -> float | None:
+        """Its time over that in float32."""
+        return None if self.float32_ms is None else self.raw_ms / self.float32_ms
 
     def misses(self, bound_ms: float) -> bool:
         """Whether the winner is slower than a bound, as far as that can be told."""
         return self.too_busy is None and self.measured_ms > bound_ms
+
+
+class OnTarget(Part):
+    """One of the targets, and the winner on it."""
+
+    target: str
+    device: str
+    networks_error: NetworksError | None
+    """As in `Result`, with what follows."""
+    checked_on: list[str]
+    attainable: Annotated[list[float], Field(min_length=2, max_length=2)]
+    bound_ms: Annotated[int | float, Field(gt=0)]
+    latency_ms: float
+    coverage: dict[str, float]
+    latency_error_pct: float
+    measured: Measured | None
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether the winner's latency is not the table's, which does not answer for it, but the device's."""
+        return self.coverage == {CLOCK: 1.0}
 
 
 class Runner(Part):
@@ -132,8 +173,11 @@ class Runner(Part):
     width: float | None
     """By which a published network was scaled; None of a finalist."""
     latency_ms: float
+    """On the first target, as is `measured_ms`; on all of them, by their names, it is `latencies` and `measured`."""
     measured_ms: float | None
     """On the device, where there is one and it was not too busy."""
+    latencies: dict[str, float] = {}
+    measured: dict[str, float] = {}
     macs: int
     params: int
     estimate: float | None
@@ -249,7 +293,10 @@ class Policy(Part):
     argmax: dict[str, Any]
     """Decisions that were likeliest, whatever they cost."""
     argmax_ms: float
+    """On the first target, as is `expected_ms`; on all of them, by their names, it is what follows."""
     expected_ms: float
+    argmax_latencies: dict[str, float] = {}
+    expected_latencies: dict[str, float] = {}
     changed: int
     """Decisions in which the winner differs from these."""
     decisions: int
@@ -269,6 +316,7 @@ class Result(Part):
     size: int
     """Architectures of the space."""
     target: str
+    """The first of them, as are the figures that follow."""
     device: str
     networks_error: NetworksError | None = None
     """Of the table, on networks of this very space."""
@@ -289,9 +337,13 @@ class Result(Part):
     doubts: list[str] = []
     """Why the winner means little, a sentence each; see `nas.runs.doubts`."""
     measured: Measured | None = None
+    int8: dict[str, Any] | None = None
+    """Of a winner in 8 bits with weights: its accuracy on test pictures and what `nas.export.int8` chose."""
+    fleet: list[OnTarget] = []
+    """All targets, where there are several."""
     references: dict[str, Found]
     front: list[Found]
-    """None beats another in both latency and accuracy, fastest first."""
+    """None beats another in accuracy and every latency, fastest first."""
     written: list[str]
     notes: list[str]
     evaluations: int
@@ -316,19 +368,32 @@ class Result(Part):
         return self.estimated or self.winner
 
     @property
-    def by_clock(self) -> bool:
-        """Whether the winner's latency is not the table's, which does not answer for it, but the device's."""
-        return self.winner.coverage == {CLOCK: 1.0}
+    def targets(self) -> list[OnTarget]:
+        """All targets, in their order."""
+        return self.fleet or [
+            OnTarget(
+                target=self.target,
+                device=self.device,
+                networks_error=self.networks_error,
+                checked_on=self.checked_on,
+                attainable=self.attainable,
+                bound_ms=self.bounds["latency_ms"],
+                latency_ms=self.winner.latency_ms,
+                coverage=self.winner.coverage,
+                latency_error_pct=self.winner.latency_error_pct,
+                measured=self.measured,
+            )
+        ]
+
+    @property
+    def further_bounds(self) -> dict[str, int | float]:
+        """The bounds on other costs than latency."""
+        return {key: bound for key, bound in self.bounds.items() if key not in latencies_of(self.bounds)}
 
     @property
     def winner_accuracy(self) -> Accuracy:
         """What kind of figure the winner's accuracy is."""
         return self.accuracy if self.race is None else self.race.accuracy
-
-    @property
-    def latency_bound(self) -> float:
-        """The bound on latency, in ms."""
-        return self.bounds["latency_ms"]
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON mapping; what was not there when it was read is not there now."""

@@ -8,12 +8,13 @@ ledger.bin    every evaluation (see `nas.runs.ledger`)        result.json  all o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.devices.names import device_name
 from nas.errors import NasError, RunError
+from nas.runs.aim import aims
 from nas.runs.request import Request
 from nas.runs.request_folder import RequestFolder, read_mapping
 from nas.system.places import ELASTIC, elastic_name
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from nas.blocks.architecture import Architecture
     from nas.runs.result import Found, Result
+
+
+NAMED = 3
+"""Targets of a fleet that its run folder is named after."""
 
 
 class Run(RequestFolder[Request]):
@@ -85,21 +90,23 @@ class Run(RequestFolder[Request]):
 
     @classmethod
     def _stem(cls, request: Request) -> str:
-        return _stem(request.space, request.target)
+        return _stem(request.space, [aim.target for aim in request.aims])
 
     @classmethod
     def _newest(cls, asked: Mapping[str, Any]) -> Path:
         if "space" not in asked or "target" not in asked:
             raise NasError("--resume needs --out, or --space and --target to find the newest run of.")
-        stem = _stem(asked["space"], asked["target"])
+        stem = _stem(asked["space"], [aim.target for aim in aims(asked["target"], None, None)])
         runs = [p for p in Path("runs").glob(f"{stem}-*") if re.fullmatch(r"[0-9]{1,9}", p.name[len(stem) + 1 :])]
         if not runs:
             raise RunError(f"runs/{stem}-N: there is no run to resume. Leave out --resume to start one.")
         return max(runs, key=lambda p: int(p.name[len(stem) + 1 :]))
 
 
-def _stem(space: str, target: str) -> str:
+def _stem(space: str, targets: Sequence[str]) -> str:
     if space.startswith(ELASTIC):
         space = elastic_name(space.removeprefix(ELASTIC))
-    words = (Path(space).stem, Path(target).stem if device_name(target) is None else target)  # an address is no path
+    shown = targets if len(targets) <= NAMED else [*targets[: NAMED - 1], f"{len(targets) - NAMED + 1}-more"]
+    named = [Path(target).stem if device_name(target) is None else target for target in shown]  # an address is no path
+    words = (Path(space).stem, *named)
     return "-".join(re.sub(r"[^A-Za-z0-9_-]+", "-", word).strip("-") or "own" for word in words)

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from nas.blocks.precision import EIGHT_BIT
 from nas.controllers import find_controller
 from nas.devices.names import device_name
 from nas.errors import NasError, RunError
 from nas.policies import check_policy
-from nas.runs.conclude import conclude
+from nas.runs.clock import Clock, Clocks
+from nas.runs.conclude import Quantise, conclude
 from nas.runs.controller_search import ControllerSearch, Progress
 from nas.runs.ledger import Ledger
 from nas.runs.plan import Plan, stages
-from nas.runs.problem import Problem, Subject
+from nas.runs.problem import Problem, Subject, load_tables
 from nas.runs.request import Request
 from nas.runs.run import Run
 from nas.runs.search_method import SearchMethod
@@ -26,15 +29,17 @@ from nas.runs.solver_search import SolverSearch
 from nas.runs.together import first_before_others, together
 from nas.space.space import Space
 from nas.system import ranks
+from nas.system.lazy import load
 from nas.system.teller import Silent, Staged, Teller
-from nas.tables.table import LatencyTable, load_table
-from nas.tables.target import target_path
+from nas.tables.table import LatencyTable
 from nas.workers import make_workers
 
-Clock = Callable[..., dict[str, Any]]
-"""Measures a network beside its table: `nas.profiler.verify.verify` on a device."""
-Measure = Callable[..., Any]
-"""Measures several: `nas.profiler.verify.measure_networks` on a device."""
+if TYPE_CHECKING:
+    from nas.blocks.architecture import Architecture
+    from nas.formats.winner import Origin
+
+TO_INT8 = "nas.export.int8:to_int8"
+"""Brings torch and ONNX Runtime."""
 
 
 def carry_out(
@@ -74,15 +79,13 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
         with first_before_others(team):
             subject = Subject.load(request, teller)
             _check_method(request, subject.space)
-            clock: Clock | None = None
-            several: Measure | None = None
+            held: list[Clock | None] = []
 
-            def table() -> LatencyTable:
-                """That of the target; of a device, which is held until the end, measured where there is none yet."""
-                nonlocal clock, several
+            def tables() -> list[LatencyTable]:
+                """Those of the targets; of devices, which are held until the end, measured where there are none yet."""
                 if team is None or team.first:
-                    clock, several = stack.enter_context(_device(request, subject.space, teller))
-                return load_table(target_path(request.target, subject.space.name))
+                    held[:] = [stack.enter_context(_device(aim.target, subject.space, teller)) for aim in request.aims]
+                return load_tables(request, subject.space)
 
             chosen = None
             if subject.data is not None:
@@ -93,7 +96,7 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
             if isinstance(teller, Staged):
                 teller.stages(stages(run.request, chosen, subject.network is not None))
             problem = Problem.load(
-                request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team, table=table
+                request, subject=subject, folder=run.path, teller=teller, workers=opened, processes=team, tables=tables
             )
             method = _method(request, problem, progress, teller)
             plan = Plan.settled(run, problem, chosen)
@@ -107,13 +110,14 @@ def _search(run: Run, progress: Progress, teller: Teller, workers: str | None) -
                 before = len(ledger)
                 searched = method.search(plan, ledger)
                 evaluated = len(ledger) - before
-                verified = None if clock is None else partial(clock, table=problem.table)
+                clocks = {key: clock for key, clock in zip(problem.tables, held, strict=False) if clock is not None}
                 course = None
                 if run.request.raced and subject.data is not None:
                     from nas.runs.race import Course  # brings torch
 
-                    course = Course(run.request, problem, subject.data, run.path, opened, teller, several)
-                result = conclude(run, problem, ledger, searched, evaluated, teller, verified, chosen, course)
+                    course = Course(run.request, problem, subject.data, run.path, opened, teller, clocks)
+                quantise = _quantise(run.request, subject, problem.space, clocks, teller)
+                result = conclude(run, problem, ledger, searched, evaluated, teller, clocks, chosen, course, quantise)
                 run.write("result.json", result.to_json())
                 if course is not None:
                     course.clear()
@@ -142,15 +146,38 @@ def _method(request: Request, problem: Problem, progress: Progress, teller: Tell
 
 
 @contextmanager
-def _device(request: Request, space: Space, teller: Teller) -> Iterator[tuple[Clock | None, Measure | None]]:
-    """Where the target is a device: hold it, measure what its table lacks of the space, and who races and the winner on
-    it in the end. None where it is a table."""
-    if device_name(request.target) is None:
-        yield None, None
+def _device(target: str, space: Space, teller: Teller) -> Iterator[Clock | None]:
+    """Where a target is a device: hold it, measure what its table lacks of the space, and give what measures who races
+    and the winner on it in the end. None where it is a table."""
+    if device_name(target) is None:
+        yield None
         return
     from nas.profiler import bench  # only for devices: it imports what a table search has no use for
 
-    with bench.attached(request.target) as device:
-        bench.have_table(request.target, space, device, teller)
-        measure = partial(bench.measure_networks, device=device, teller=teller)
-        yield partial(bench.verify, device=device, teller=teller), measure
+    with bench.attached(target) as device:
+        bench.have_table(target, space, device, teller)
+        yield Clock(
+            partial(bench.verify, device=device, teller=teller),
+            partial(bench.measure_networks, device=device, teller=teller),
+            device,
+        )
+
+
+def _quantise(request: Request, subject: Subject, space: Space, clocks: Clocks, teller: Teller) -> Quantise | None:
+    """What writes a winner with weights in 8 bits, where that was asked for."""
+    if space.precision != EIGHT_BIT or subject.data is None:
+        return None
+
+    def quantise(network: Architecture, origin: Origin, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+        from nas.data import load_data
+
+        size, skips = (network.height, network.width), request.skip_broken
+        data = load_data(request.data or "", size, channels=network.channels, skip_broken=skips, teller=teller)
+        timed = next(iter(clocks.values()), None)  # on the first of the targets that is a device
+        names = [device_name(aim.target) for aim in request.aims]
+        here = all(name is not None and name.kind == "cpu" and not name.runtime for name in names)
+        device = None if timed is None else timed.device
+        written: tuple[list[Path], dict[str, Any]] = load(TO_INT8)(network, origin, data, device, folder, teller, here)
+        return written
+
+    return quantise

@@ -11,7 +11,7 @@ from nas.data import load_data
 from nas.data.data import Data
 from nas.errors import ArchitectureError, NasError
 from nas.formats.answers import FILE as ANSWERS
-from nas.formats.config import Config, Pictures
+from nas.formats.config import Config, Pictures, told_latencies
 from nas.formats.merged import merged
 from nas.formats.weights_file import Array, plain_weights, read_file
 from nas.formats.winner import export
@@ -147,8 +147,8 @@ def _inherited(request: TrainingRequest, source: Network) -> tuple[dict[str, Arr
 
 def _of_this_network(config: Config, begin: Start) -> tuple[Config, Start]:
     """A config without the latency of another number of classes, and a start that says so."""
-    metrics = dict(config.metrics or {})
-    if begin.architecture == config.architecture or metrics.pop("latency", None) is None:
+    metrics = {key: value for key, value in (config.metrics or {}).items() if key not in ("latency", "latencies")}
+    if begin.architecture == config.architecture or not told_latencies(config.metrics):
         return config, begin
     note = (
         f"The latency in its config is left out: it is that of {config.architecture.num_classes:,} classes. "

@@ -36,6 +36,9 @@ HEURISTIC_BUDGET = 60_000
 WORK = 3_000_000_000
 """Entries of tables that are passed over before a proof is left off: about a minute on one core. A count and not a
 time, so that how far it comes is the same on any day."""
+ROUNDS, ROUNDS_OF_SEVERAL = (12, 6, 6), (48, 24, 4)
+"""In which a part's bound is tightened at first, then again, and in which that of each state is; under one bound on a
+sum, and under several: good multipliers are then hard to find, and states are gone sooner by them."""
 LISTED_WORK = 16
 """What a combination that is listed costs, as so many entries."""
 
@@ -193,9 +196,10 @@ class _Search:
     def explore(self, relaxation: Relaxation, states: list[NDArray[np.int64]]) -> None:
         """Settle one part of the space: states left of each variable, and its relaxation."""
         bound = relaxation.bound()[0]
-        if self._left_open(bound, relaxation.work(12)):
+        first, again, each = ROUNDS if len(relaxation.costs) < 2 else ROUNDS_OF_SEVERAL
+        if self._left_open(bound, relaxation.work(first)):
             return None
-        bound = self._tighten(relaxation, rounds=12)[0]
+        bound = self._tighten(relaxation, rounds=first)[0]
         while bound > self.value + TOLERANCE:
             before = prod(map(len, states))
             if self._left_open(bound):
@@ -207,21 +211,21 @@ class _Search:
                 relaxation.keep(variable, stays)
             for variable in sorted(range(len(states)), key=lambda v: len(states[v])):
                 if len(states[variable]) > 1:
-                    if self._left_open(bound, relaxation.work(6, len(states[variable]))):
+                    if self._left_open(bound, relaxation.work(each, len(states[variable]))):
                         return None
-                    stays = self._tighten(relaxation.condition(variable), rounds=6) > self.value + TOLERANCE
+                    stays = self._tighten(relaxation.condition(variable), rounds=each) > self.value + TOLERANCE
                     if not stays.any():
                         return None
                     states[variable] = states[variable][stays]
                     relaxation.keep(variable, stays)
-            bound = min(bound, self._tighten(relaxation, rounds=6)[0])
+            bound = min(bound, self._tighten(relaxation, rounds=again)[0])
             if before / 8 < prod(map(len, states)) > ENUMERATED:
-                return self._branch(relaxation, states)
+                return self._branch(relaxation, states, each)
         return None
 
-    def _branch(self, relaxation: Relaxation, states: list[NDArray[np.int64]]) -> None:
+    def _branch(self, relaxation: Relaxation, states: list[NDArray[np.int64]], rounds: int) -> None:
         variable = min((v for v in range(len(states)) if len(states[v]) > 1), key=lambda v: len(states[v]))
-        bounds = self._tighten(relaxation.condition(variable), rounds=6)
+        bounds = self._tighten(relaxation.condition(variable), rounds)
         for place in np.argsort(-bounds, kind="stable"):
             if bounds[place] > self.value + TOLERANCE:
                 only = np.arange(len(bounds)) == place

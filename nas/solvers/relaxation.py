@@ -127,7 +127,7 @@ class Relaxation:
     def work(self, rounds: int, problems: int = 1) -> int:
         """What it costs to tighten so many problems of this shape, as so many entries that are passed over."""
         entries = sum(ARRAY_WORK + problems * array.size for array in (*self.singles, *self.tables))
-        return rounds * (1 + len(self.costs)) * entries
+        return rounds * (1 + len(self._moves)) * entries
 
     def copy(self) -> Relaxation:
         """A copy that is independent of this one."""
@@ -137,20 +137,27 @@ class Relaxation:
         )
 
     def tighten(self, rounds: int) -> Array:
-        """Pass messages and move λ; returns the least bound met by each problem, float64[n]."""
+        """Pass messages and move λ; returns the least bound met by each problem, float64[n].
+
+        The bound has kinks in λ, where no single λ_k makes it better and a change of several does: costs that go
+        together, such as latencies, come to stand there. So weight also goes from one cost to the others.
+        """
         best = self._descend(2)
-        steps = np.full_like(self.multipliers, 1.5)
+        steps = np.full((len(best), len(self._moves)), 1.5)
         for _ in range(rounds):
-            for k in range(len(self.costs)):
-                before = self.multipliers[:, k].copy()
-                scale = np.maximum(before, self._usual(k))
-                trial = np.where(steps[:, k] > 1, before + scale * (steps[:, k] - 1), before * steps[:, k])
-                self._move(k, trial)
+            for number, (k, together) in enumerate(self._moves):
+                before, step = self.multipliers.copy(), steps[:, number]
+                scale = np.maximum(before[:, k], self._usual(k))
+                trial = before.copy()
+                trial[:, k] = np.where(step > 1, before[:, k] + scale * (step - 1), before[:, k] * step)
+                if together:
+                    self._make_up(k, before, trial)
+                self._move(trial)
                 bound = self._descend(2)
                 better = bound < best
                 best = np.minimum(best, bound)
-                self._move(k, np.where(better, trial, before))
-                steps[:, k] = np.where(better, steps[:, k], 1 / (1 + (steps[:, k] - 1) * 0.6))
+                self._move(np.where(better[:, None], trial, before))
+                steps[:, number] = np.where(better, step, 1 / (1 + (step - 1) * 0.6))
             best = np.minimum(best, self._descend(2))
         return best
 
@@ -210,16 +217,32 @@ class Relaxation:
         cost = cost + sum(np.ptp(t.reshape(len(t), -1), axis=1) for t in self.costs[k].tables if t is not None)
         return np.asarray(0.02 * value / np.maximum(cost, 1e-12))
 
-    def _move(self, k: int, multipliers: Array) -> None:
-        """Set λ_k of each problem."""
-        change = multipliers - self.multipliers[:, k]
-        cost = self.costs[k]
-        self.constant = self.constant - change * cost.constant
-        self.singles = [s - change[:, None] * c for s, c in zip(self.singles, cost.singles, strict=True)]
-        for f, table in enumerate(cost.tables):
-            if table is not None:
-                self.tables[f] = self.tables[f] - change.reshape(-1, *[1] * (table.ndim - 1)) * table
-        self.multipliers[:, k] = multipliers
+    @property
+    def _moves(self) -> list[tuple[int, bool]]:
+        """What is tried in each round: each λ by itself and, of several, each with the others making up for it."""
+        costs = range(len(self.costs))
+        return [(k, together) for k in costs for together in ((False, True) if len(costs) > 1 else (False,))]
+
+    def _make_up(self, k: int, before: Array, trial: Array) -> None:
+        """Scale the others of a `trial` in which λ_k has changed, so that Σ λ |c| is as it was."""
+        limits = np.array([abs(cost.limit) for cost in self.costs])
+        others = np.arange(len(limits)) != k
+        had = before[:, others] @ limits[others]
+        left = had - (trial[:, k] - before[:, k]) * limits[k]
+        trial[:, others] *= np.divide(np.maximum(left, 0), had, out=np.ones_like(had), where=had > 0)[:, None]
+
+    def _move(self, multipliers: Array) -> None:
+        """Set λ of each problem, `float64[n, costs]`."""
+        for k, cost in enumerate(self.costs):
+            change = multipliers[:, k] - self.multipliers[:, k]
+            if not change.any():
+                continue
+            self.constant = self.constant - change * cost.constant
+            self.singles = [s - change[:, None] * c for s, c in zip(self.singles, cost.singles, strict=True)]
+            for f, table in enumerate(cost.tables):
+                if table is not None:
+                    self.tables[f] = self.tables[f] - change.reshape(-1, *[1] * (table.ndim - 1)) * table
+        self.multipliers = multipliers
 
 
 def tables_of(variables: Sequence[Variable], factors: Factors) -> tuple[float, dict[Scope, Array]]:

@@ -1,15 +1,21 @@
-"""Adapting a space to pictures of another size and to another number of classes."""
+"""Adapting a space to pictures of another size, to another number of classes, and to another precision."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
 from math import prod
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from nas.blocks.precision import EIGHT_BIT, FLOAT
 from nas.errors import SpaceError
 
 if TYPE_CHECKING:  # it brings pydantic, which requests do without
+    from nas.blocks.layer import Layer
     from nas.space.schema import SpaceFile, Stage
+    from nas.space.space import Space
 
 Strides = Literal["keep", "drop"]
 STRIDES: tuple[Strides, ...] = get_args(Strides)
@@ -45,6 +51,33 @@ def adapted(file: SpaceFile, resolution: int | None, classes: int | None, stride
     return file.model_copy(update={"name": name})
 
 
+def in_precision(space: Space, precision: str) -> Space:
+    """The space whose networks are the same with every layer in this precision: a decision means what it meant."""
+    if precision == space.precision:
+        return space
+    slots = (replace(slot, layers=partial(_in_precision, slot.layers, precision)) for slot in space.slots)
+    return replace(space, name=precise(space.name, precision), precision=precision, slots=tuple(slots))
+
+
+def precise(name: str, precision: str) -> str:
+    """What an adapted space is called in this precision."""
+    return name.removesuffix(f"-{EIGHT_BIT}") + ("" if precision == FLOAT else f"-{precision}")
+
+
+def precision_of(name: str) -> str:
+    """Of an adapted space's networks, by its name."""
+    return EIGHT_BIT if name.endswith(f"-{EIGHT_BIT}") else FLOAT
+
+
+def _in_precision(layers: Callable[..., tuple[Layer, ...]], precision: str, *options: Any) -> tuple[Layer, ...]:
+    return tuple(_precise_layer(layer, precision) for layer in layers(*options))
+
+
+@lru_cache(maxsize=1 << 16)
+def _precise_layer(layer: Layer, precision: str) -> Layer:
+    return layer.changed(precision=precision)
+
+
 def shrinkage(file: SpaceFile) -> int:
     """Pixels of the picture, in one direction, that become one of the last feature map."""
     return prod(stage.stride for stage in file.stages)
@@ -60,8 +93,9 @@ def _dropped(file: SpaceFile, resolution: int) -> list[Stage]:
 
 
 def parts_of(name: str) -> tuple[str, int | None, bool, int | None]:
-    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, and classes."""
-    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?", name, re.DOTALL)
+    """An adapted space's name taken apart: of the space, resolution, whether strides are kept there, and classes; in
+    whatever precision."""
+    found = re.fullmatch(r"(.+?)(?:-(\d+)px(-keep)?)?(?:-(\d+)c)?", precise(name, FLOAT), re.DOTALL)
     assert found is not None
     space, resolution, keep, classes = found.groups()
     pixels, number = (None if digits is None else int(digits) for digits in (resolution, classes))
@@ -79,6 +113,7 @@ def options_of(name: str) -> str:
             *([f"--resolution {resolution}"] if resolution else []),
             *(["--strides keep"] if keep else ["--strides drop"] if dropped else []),
             *([f"--classes {classes}"] if classes else []),
+            *([] if precision_of(name) == FLOAT else [f"--precision {precision_of(name)}"]),
         ]
     )
 

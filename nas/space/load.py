@@ -14,8 +14,9 @@ from nas.blocks.block import MAX_DIMENSION, Column, block_class, columns_of, exp
 from nas.blocks.cell import edges, live
 from nas.blocks.heads import Ending
 from nas.blocks.layer import Layer, shared_layer
+from nas.blocks.precision import FLOAT
 from nas.errors import ArchitectureError, SpaceError
-from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, shrinkage
+from nas.space.adapt import LEAST_SIDE, STRIDES, Strides, adapted, in_precision, shrinkage
 from nas.space.elastic import load_elastic
 from nas.space.plan import DEFAULTS, Plan, Source, size_left
 from nas.space.schema import Block, Setting, SpaceFile, Stage, block_kinds
@@ -34,18 +35,27 @@ OF_STAGES = ("out_channels", "stride")
 
 
 def load_space(
-    name: str | Path, *, resolution: int | None = None, classes: int | None = None, strides: Strides | None = None
+    name: str | Path,
+    *,
+    resolution: int | None = None,
+    classes: int | None = None,
+    strides: Strides | None = None,
+    precision: str = FLOAT,
 ) -> Space:
     """A shipped space by name, or one from a YAML file; `elastic:NET` is what a network has in it, see
     `nas.space.elastic`. An error names the file, the place, the rule and what came.
 
-    With a `resolution` in pixels or a number of `classes` the space is another one, with a name of its own: see
-    `nas.space.adapt`. Its strides are kept where nothing is said of them, and `SpaceError` tells what each choice costs
-    where the last feature map would then be a single pixel.
+    With a `resolution` in pixels, a number of `classes` or another `precision` the space is another one, with a name of
+    its own: see `nas.space.adapt`. Its strides are kept where nothing is said of them, and `SpaceError` tells what each
+    choice costs where the last feature map would then be a single pixel.
     """
     if str(name).startswith(ELASTIC):
-        return load_elastic(str(name).removeprefix(ELASTIC), resolution, classes, strides)
-    path = space_path(name)
+        return in_precision(load_elastic(str(name).removeprefix(ELASTIC), resolution, classes, strides), precision)
+    return in_precision(_shipped_or_own(space_path(name), resolution, classes, strides), precision)
+
+
+def _shipped_or_own(path: Path, resolution: int | None, classes: int | None, strides: Strides | None) -> Space:
+    """That of a YAML file."""
     rule = "a search space is a mapping with `format: nas-space/1`"
     file = read_model(SpaceFile, read_yaml(path, SpaceError), path, SpaceError, rule=rule, page="docs/spaces.md")
     changed = adapted(file, resolution, classes, strides or "keep")
@@ -230,6 +240,10 @@ class _Expansion:
                     f"{place}.stride: a {block.kind} block has none, got {stage.stride}. A stage before it can, "
                     "of patch or conv blocks."
                 )
+            ratios = stage.settings["se"].choice if "se" in stage.settings else [block.settings.get("se", 0)]
+            words = stage.settings["excitation"].choice if "excitation" in stage.settings else block.settings.values()
+            if "scse" in words and not any(ratios):
+                raise SpaceError(f"{place}: an scse of {block.kind} blocks has an inner width: `se` above 0, got none.")
             for setting in block.settings:
                 if setting in stage.settings:
                     raise SpaceError(f"{place}.{setting}: block {name!r} fixes `{setting}` already; say it once.")

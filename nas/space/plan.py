@@ -102,8 +102,11 @@ def _layer(
         "residual": given["residual"] and same,
         "projection": given.get("projection", False) and not same,
     }
-    if not given["se_channels"]:
+    if given.get("excitation") == "eca":
+        given["se_channels"] = 0
+    elif not given["se_channels"]:
         given.pop("se_gate", None)
+        given.pop("excitation", None)
     if stride == 1:
         given.pop("anti_alias", None)
     if kind == "mqa" and given.get("key_stride", 1) == 1:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.layer import Layer
+from nas.blocks.precision import PRECISIONS
 from nas.errors import SpaceError
 from nas.space.candidates import Candidates
 from nas.space.canonical import Canonical
@@ -65,6 +66,8 @@ class Space:
     source: str = ""
     strides: str = ""
     """What became of its strides at another resolution, where there was a choice."""
+    precision: str = PRECISIONS[0]
+    """Of all layers of its networks."""
 
     def __post_init__(self) -> None:
         names = [decision.name for decision in self.decisions]

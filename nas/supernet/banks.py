@@ -135,8 +135,10 @@ class Shells:
 
 
 def batch_statistics(network: nn.Module) -> nn.Module:
-    """The network, its batch normalisation without running statistics."""
+    """The network, its batch normalisation without running statistics, and nothing dropped: it is many networks."""
     for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
         if isinstance(module, nn.BatchNorm2d):
             module.track_running_stats = False
             module.running_mean = module.running_var = module.num_batches_tracked = None

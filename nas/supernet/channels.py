@@ -60,16 +60,15 @@ def groups(network: Architecture) -> list[Group]:
 def _given(prefix: str, node: Node, taken: list[Group], found: list[Group]) -> Group:
     """The group of what a node gives; new ones are added to those that are found, joined ones leave them."""
     op, first = node.op, taken[0]
-    placed = not op.keeps and "i" not in op.extents  # a channel's place says what becomes of it
     if not op.weights():
         for other in taken[1:]:
             if other is not first:
                 first.join(other)
                 found.remove(other)
-        first.fixed |= placed or node.shape[0] != first.channels
+        first.fixed |= op.placed or node.shape[0] != first.channels
         return first
-    first.fixed |= placed
-    own = first if op.keeps or placed else Group(node.shape[0])
+    first.fixed |= op.placed
+    own = first if op.keeps or op.placed else Group(node.shape[0])
     if own is not first:
         found.append(own)
     for name, weight in op.weights().items():

@@ -30,11 +30,12 @@ def former_names(slot: int, place: int, layer: Layer) -> Iterator[dict[str, str]
     """
     found, seen = [], Counter[str]()
     for op in reversed(list(layer.graph.ops())):
-        kind = type(op).__name__
+        of = Linear if isinstance(op, Linear) else type(op)
+        kind, attributes = of.__name__, _ATTRIBUTES.get(of, {})
         seen[kind] += 1
         part = f"{kind}{seen[kind]}"
         if isinstance(op, Conv) and op.groups > 1:
             part += "_depthwise" if op.depthwise else f"_groups{op.groups}"
         bank = f"banks.slot{slot}_{place}_{family_of(layer.kind).replace(' ', '_')}_{part}"
-        found.append({name: f"{bank}.{attribute}" for name, attribute in _ATTRIBUTES.get(type(op), {}).items()})
+        found.append({name: f"{bank}.{attribute}" for name, attribute in attributes.items()})
     return reversed(found)

@@ -20,20 +20,17 @@ class Masks:
 
     levels: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
     """For each letter in which members differ, float[members, levels]: whether a member has a level, and int[places]:
-    the level of each place along that axis; of `k`, of each place of the kernel, row by row."""
+    the level of each place along that axis; of `k`, of each place of the kernel, int[K, K] or int[K]."""
     has: torch.Tensor | None
     """float[members]: whether a member has the op at all; None where all have."""
 
     def mask(self, letter: str, hot: torch.Tensor) -> torch.Tensor | None:
-        """Of the places along an axis, float[places], or of a kernel, float[K, K]; None where all members have all."""
+        """Of the places along an axis, float[places], of a kernel float[K, K] or float[K]; None where all members have
+        all."""
         if letter not in self.levels:
             return None
         members, levels = self.levels[letter]
-        flat = (hot @ members.to(hot))[levels.to(hot.device)]
-        if letter != "k":
-            return flat
-        side = round(len(flat) ** 0.5)
-        return flat.view(side, side)
+        return (hot @ members.to(hot))[levels.to(hot.device)]
 
     def masked(self, op: Op, weights: Mapping[str, torch.Tensor], hot: torch.Tensor) -> dict[str, torch.Tensor]:
         """The op's weights with zeros where the members that `hot` selects have none."""
@@ -163,7 +160,8 @@ def _masks(largest: Op, own: list[Op | None], channels: bool) -> Masks:
             continue
         if letter == "k":
             reach = (torch.arange(most) - most // 2).abs()
-            rings = torch.maximum(reach[:, None], reach[None, :]).reshape(-1)
+            flat = any(weight.axes.count("k") == 2 for weight in largest.weights().values())
+            rings = torch.maximum(reach[:, None], reach[None, :]) if flat else reach
             found = _levels([size[letter] // 2 + 1 for size in sizes], rings)
         else:
             found = _levels([size[letter] for size in sizes], torch.arange(most))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from nas.errors import NasError, SpaceError, TableError
-from nas.system.text import listed
+from nas.system.text import MANY, listed
 from nas.system.user_folders import NoHome, data_folder
 
 
@@ -132,8 +133,11 @@ def table_path(place: str | Path) -> Path:
     if isinstance(place, str) and place in tables:
         return tables[place]
     if not (isinstance(place, Path) or is_path(place)):
+        alike = [name for name in tables if len(str(place)) >= MANY and str(place) in name]
+        alike = alike or get_close_matches(str(place), tables)
+        like = f", of which {', '.join(alike)} {'are' if alike[1:] else 'is'} like it" if alike else ""
         raise TableError(
-            f"No target named {str(place)!r}. Tables here: {listed(tables)}; or give the path of a table folder."
+            f"No target named {str(place)!r}. Tables here: {listed(tables)}{like}; or give the path of a table folder."
         )
     if not (Path(place) / "table.yaml").is_file():
         raise TableError(f"{place}: a latency table is a folder with table.csv and table.yaml; this is none.")

@@ -6,6 +6,7 @@ header.py      the header's form
 model.py       fills between rows
 check.py       says how true a table is
 references.py  networks measured beside it, for holding a device against itself later
+listing.py     which spaces each answers, and how far off it is
 write.py       writes one
 store.py       keeps the user's own
 diff.py        compares two

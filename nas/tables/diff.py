@@ -15,10 +15,14 @@ MOST_SHOWN = 10
 def compare(a: LatencyTable, b: LatencyTable) -> dict[str, Any]:
     """Differences of two tables as a JSON mapping: of rows in both the ratio b / a, the share that agrees, the largest.
 
-    Two rows agree where |a − b| ≤ 2 % of the larger + the spreads of both. Raises `TableError` for a key that is no
-    layer that could be.
+    Tables in different precisions are compared as if B were in that of A. Two rows agree where |a − b| ≤ 2 % of the
+    larger + the spreads of both. Raises `TableError` for a key that is no layer that could be.
     """
-    in_a, in_b = ({row.layer: row for row in table.rows()} for table in (a, b))
+    alike = a.precision == b.precision
+    in_a, in_b = (
+        {row.layer if alike else row.layer.changed(precision=a.precision): row for row in table.rows()}
+        for table in (a, b)
+    )
     pairs = [(row, in_b[layer]) for layer, row in in_a.items() if layer in in_b]
     ratios = [_ratio(*pair) for pair in pairs]
     known = [ratio for ratio in ratios if ratio is not None]

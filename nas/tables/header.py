@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from nas.blocks.layer import key_columns
+from nas.blocks.layer import KEY_COLUMNS, key_columns
 from nas.system.strict import Name, SpaceName, Strict, Text
 
 NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -19,11 +19,13 @@ NETWORK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 Phrase = Annotated[Text, Field(max_length=200)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256."""
+Unstated = Literal["not stated"]
+UNSTATED: Unstated = "not stated"
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
 def _column(value: str) -> str:
-    if value not in key_columns():
+    if value not in KEY_COLUMNS and value not in key_columns():  # the first are most, and at hand
         raise ValueError(f"a key column is one of {', '.join(key_columns())}")
     return value
 
@@ -40,7 +42,7 @@ class DeviceHeader(Strict):
     architecture: Phrase | None = None
     """`x86_64`, `aarch64`, …"""
     provider: Phrase | None = None
-    """ONNX Runtime's execution provider."""
+    """What computes for the runtime: ONNX Runtime's execution provider, for example."""
     memory_mb: Annotated[int, Field(ge=0)] | None = None
     system: Phrase | None = None
     governor: Phrase | None = None
@@ -164,6 +166,21 @@ class ReferenceNetwork(Strict):
     """Standard error."""
 
 
+class BesideFloat(Strict):
+    """Networks of this table's precision, measured beside the same ones in float32 when the table was made."""
+
+    networks: Annotated[int, Field(ge=1)]
+    ratio: Annotated[float, Field(gt=0)]
+    """Median of their times over those in float32."""
+
+    @property
+    def told(self) -> str:
+        """In a phrase: whether the precision is worth its loss here."""
+        if self.ratio > 1:
+            return f"slower here by {self.ratio:.1f}x than the same networks in float32"
+        return f"{100 * self.ratio:.0f} % of the time of the same networks in float32"
+
+
 class Bands(Strict):
     """Half-width of the error band of a row's latency, in percent, by the row's provenance."""
 
@@ -208,6 +225,32 @@ class ErrorHeader(Strict):
         return {name: min(band, own if name == "interpolated" else worst) for name, band in bands.items()}
 
 
+class Joint(Strict):
+    """What a layer takes more, or less, because of the one in front of it."""
+
+    after: Annotated[str, Field(max_length=64)]
+    """Kind of the one in front."""
+    residual: bool
+    """Whether that one adds its input."""
+    before: Annotated[str, Field(max_length=64)]
+    """Kind of the layer."""
+    in_channels: Annotated[int, Field(ge=1)]
+    out_channels: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    ms: Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class SumsHeader(Strict):
+    """Of rows that were found from whole networks of one space: see `nas.tables.sums`."""
+
+    space: SpaceName
+    space_sha256: Digest
+    """Its `Space.fingerprint`: another space of this name has other networks."""
+    constant_ms: Annotated[float, Field(ge=0, le=1e9)]
+    """Of every network, beside its layers."""
+    joints: Annotated[list[Joint], Field(max_length=4_096)] = []
+
+
 class WholeHeader(Strict):
     """Whole networks that were measured in place of layers: see `nas.tables.whole`."""
 
@@ -228,9 +271,11 @@ class TableHeader(Strict):
     """The search space whose layers were measured; None where several were."""
     device: DeviceHeader
     runtime: RuntimeHeader
-    threads: Annotated[int, Field(ge=1, le=4_096)]
+    threads: Annotated[int, Field(ge=1, le=4_096)] | Unstated
     precision: Phrase
-    batch: Annotated[int, Field(ge=1)]
+    beside_float: BesideFloat | None = None
+    """Of a table in another precision than float32."""
+    batch: Annotated[int, Field(ge=1)] | Unstated
     date: date | Phrase
     resolution: Annotated[int, Field(ge=1, le=65_536)] | None = None
     estimator: Text
@@ -241,6 +286,8 @@ class TableHeader(Strict):
     """Of the table.csv that belongs to this header; tables that `nas` writes have it."""
     calibration: Text
     model: dict[str, Any] | None = None
+    sums: SumsHeader | None = None
+    """Of rows whose sums alone mean something."""
     whole: WholeHeader | None = None
     """Of the networks in `whole.csv.gz`."""
     error: ErrorHeader
@@ -257,10 +304,14 @@ class TableHeader(Strict):
 
     @property
     def summary(self) -> str:
-        """Device, runtime and threads in one phrase."""
-        emulated = ", emulated: its times mean nothing" if self.device.emulated else ""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.device.model}, {self.runtime.name}, {threads}{emulated}"
+        """Device, runtime and threads in one phrase, as far as they are known."""
+        threads = (
+            self.threads if self.threads == UNSTATED else f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        )
+        precision = UNSTATED if self.precision.startswith("float32") else self.precision
+        parts = (self.runtime.name, threads, precision)
+        known = [self.device.model, *(part for part in parts if part != UNSTATED)]
+        return ", ".join([*known, *(["emulated: its times mean nothing"] if self.device.emulated else [])])
 
 
 _DECISIVE = (

@@ -6,15 +6,17 @@ A layer is a graph of ops (`nas.blocks`); each adds to a few features, in millio
     depthwise3/5/7  MACs of depthwise convolutions by kernel; taps on padding are not counted, runtimes skip them
     traffic         values read and written by convolutions and pooling; a k×k convolution reads its k×k patches
     weights         weights of convolutions, read (and packed) once a picture
-    linear          weights of fully connected layers, also of the two inside squeeze-and-excitation
+    linear          weights of fully connected layers, also of the two inside squeeze-and-excitation; MACs of an eca
     gated           values that squeeze-and-excitation pools and multiplies
 and, as plain counts,
     gates           squeeze-and-excitations
     operators       operations that a runtime is called for, without those of squeeze-and-excitation
 A model may have another:
     grouped         values read and written by full convolutions in groups, in millions
+    activated       values that convolutions give to an activation other than ReLU and ReLU6, in millions
     matmul          MACs of attention, between pixels, in millions
     softmax         scores of attention, in millions
+    heads           heads: what a network takes beyond its layers, where it was fitted on whole networks
 
 `BlockModel` holds a coefficient for each and the range in which it answers. It is data in the header of a latency
 table, fitted by `fit_coefficients` from the measured rows of a device.
@@ -33,7 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.block import absent, is_head, timed_columns
-from nas.blocks.layer import KEY_COLUMNS, PRECISIONS
+from nas.blocks.layer import KEY_COLUMNS
+from nas.blocks.precision import PRECISIONS
 from nas.errors import LatencyMissing, TableError
 
 if TYPE_CHECKING:
@@ -56,18 +59,18 @@ FEATURES = (
 BANDS = ("block", "expansion1", "kernel7", "gate", "width", "plain")
 """Parts of the error band, % of a layer's latency: see `BlockModel.band_pct`."""
 
-_COUNTS = frozenset({"gates", "operators"})
+_COUNTS = frozenset({"gates", "operators", "heads"})
 _COVERED = frozenset(
     {
         *(*KEY_COLUMNS, "projection", "head_bias", "classifier_bias"),
         *("heads", "key_channels", "value_channels", "window", "positions", "part_channels", "layer_scale"),
-        *("anti_alias", "start_kernel", "key_dim", "key_stride", "kernels", "project_groups"),
+        *("anti_alias", "start_kernel", "key_dim", "key_stride", "kernels", "project_groups", "excitation"),
         *("head_norm", "norm_kind", "pool_first", "classifiers", "dfc", "n_div", "pooling", "rank_channels"),
     }
 )
 """Columns that a range bounds, or whose work is in the features."""
-_OPTIONAL = frozenset({"grouped"})
-"""Features that a model may lack: those before 2 had none of it."""
+_OPTIONAL = frozenset({"grouped", "activated", "heads"})
+"""Features that a model may lack: those before 2 had none of them."""
 
 
 def features(layers: Iterable[Layer], names: Sequence[str] = FEATURES) -> NDArray[np.float64]:
@@ -85,7 +88,7 @@ def features(layers: Iterable[Layer], names: Sequence[str] = FEATURES) -> NDArra
 
 def work(layer: Layer) -> dict[str, int]:
     """What a layer asks of a device, by feature: the sum over its ops."""
-    total: dict[str, int] = {}
+    total: dict[str, int] = {"heads": 1} if is_head(layer.kind) else {}
     for node in layer.graph.nodes:
         for name, amount in node.op.work(*node.shapes).items():
             total[name] = total.get(name, 0) + amount
@@ -144,6 +147,9 @@ class Range:
     """Least and most outputs of a head."""
     fitted_channels: tuple[int, int]
     fitted_mid_channels: tuple[int, int]
+    precisions: tuple[str, ...] = PRECISIONS[:1]
+    """Of the layers that are answered. A device that runs networks in 8 bits also answers for float32 ones, as they are
+    quantised for it."""
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -157,21 +163,24 @@ class Range:
         head = is_head(layer.kind)
         depthwise = layer.kind in {"mbconv", "sepconv"}
         sizes = self.resolutions
-        words = " or ".join(map(str, sizes)) if len(sizes) < 4 else f"{min(sizes)} to {max(sizes)}"
-        where = f"{layer.kind} layer in a {words} px network"
+        pixels = " or ".join(map(str, sizes)) if len(sizes) < 4 else f"{min(sizes)} to {max(sizes)}"
+        where = f"{layer.kind} layer in a {pixels} px network"
+        seen = sizes if layer.in_channels == 3 else self.sizes  # a picture is not halved
         allowed: list[tuple[str, object, tuple[object, ...]]] = [
             ("kind", layer.kind, self.kinds),
-            ("height", layer.height, self.sizes),
-            ("width", layer.width, self.sizes),
+            ("height", layer.height, seen),
+            ("width", layer.width, seen),
             ("kernel", layer.kernel, self.depthwise_kernels if depthwise else self.dense_kernels),
             ("stride", layer.stride, self.strides),
             ("groups", layer.groups, self.groups),
             ("activation", layer.activation, self.activations),
-            ("precision", layer.precision, PRECISIONS[:1]),
+            ("precision", layer.precision, self.precisions),
         ]
         for name, value, options in allowed:
             if value not in options:
-                return f"`{name}` of a {where} is one of {', '.join(map(str, options))}, got {value}."
+                words = [*map(str, options)]
+                words = words if len(words) < 13 else [*words[:3], f"… {words[-1]}"]
+                return f"`{name}` of a {where} is one of {', '.join(words)}, got {value}."
         for name in timed_columns(type(layer.block)).keys() - _COVERED:
             if getattr(layer, name) != absent(name):
                 return f"`{name}` of a {where} stays {absent(name)!r} for a block model, got {getattr(layer, name)!r}."
@@ -227,7 +236,7 @@ class BlockModel:
             "block": True,
             "expansion1": layer.kind == "sepconv",
             "kernel7": layer.kernel == 7,
-            "gate": layer.se_channels > 0,
+            "gate": layer.gated,
             "width": not self.range.fitted(layer),
             "plain": layer.kind not in {"mbconv", "sepconv"} or layer.projection,
         }
@@ -236,6 +245,8 @@ class BlockModel:
     def to_header(self) -> dict[str, Any]:
         """The `model` entry of a table's header; `from_header` is the inverse."""
         limits = {name: list(value) for name, value in asdict(self.range).items()}
+        if self.range.precisions == Range.precisions:
+            del limits["precisions"]  # older headers stay what they are
         return {"coefficients": dict(self.coefficients), "range": limits, "band_pct": dict(self.band_pct)}
 
     @classmethod
@@ -250,10 +261,12 @@ class BlockModel:
 
 
 _INTERVALS = ("channels", "mid_channels", "classes", "fitted_channels", "fitted_mid_channels")
-_WORDS = ("kinds", "activations")
+_WORDS = ("kinds", "activations", "precisions")
 
 
 def _range(entry: Any, where: str) -> Range:
+    if isinstance(entry, dict):
+        entry = {"precisions": list(Range.precisions), **entry}
     limits = _keys(entry, tuple(field.name for field in fields(Range)), where)
     for name, values in limits.items():
         of, what = (str, "words") if name in _WORDS else (int, "whole numbers")

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.blocks.block import BLOCKS, MAX_DIMENSION, STANDARD, Column, block_class, further_columns, least, timed_columns
-from nas.blocks.layer import PRECISIONS, key_columns
+from nas.blocks.layer import key_columns
+from nas.blocks.precision import PRECISIONS
 from nas.errors import TableError
 from nas.system.files import lines
 

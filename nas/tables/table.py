@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from nas.blocks.architecture import Architecture
 from nas.blocks.block import block_class, further_columns, timed_columns
-from nas.blocks.layer import KEY_COLUMNS, PRECISIONS, Layer, key_columns
+from nas.blocks.layer import KEY_COLUMNS, Layer, key_columns
+from nas.blocks.precision import PRECISIONS
 from nas.cost.factors import Factors
 from nas.errors import ArchitectureError, LatencyMissing, TableError
 from nas.space.space import Space
@@ -26,6 +28,7 @@ from nas.system.places import table_path
 from nas.tables.header import NetworksError, TableHeader
 from nas.tables.model import BlockModel
 from nas.tables.rows import PAGE, PROVENANCES, Rows
+from nas.tables.sums import Sums
 from nas.tables.whole import FILE as WHOLE
 from nas.tables.whole import WholeNetworks
 
@@ -93,6 +96,11 @@ class LatencyTable:
         """The target's name."""
         return self.header.name
 
+    @cached_property
+    def sums(self) -> Sums | None:
+        """What is added to the rows of a network, where only such sums mean something."""
+        return None if self.header.sums is None else Sums(self.header.sums)
+
     @property
     def networks_error(self) -> dict[str, Any] | None:
         """The error reached on whole networks, of the space that was profiled last, as a JSON mapping; None where none
@@ -100,8 +108,19 @@ class LatencyTable:
         networks = self.header.error.networks
         return None if networks is None else networks.model_dump()
 
+    @property
+    def precision(self) -> str:
+        """Of its rows, as a rule."""
+        return self.header.precision if self.header.precision in PRECISIONS else PRECISIONS[0]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Of the layers that it answers for where it has no row."""
+        return (self.precision,) if self.model is None else self.model.range.precisions
+
     def checked_on(self, space: Space) -> dict[str, Any] | None:
-        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured."""
+        """The error reached on whole networks of just this space, as a JSON mapping; None where none were measured. A
+        table of published networks has one error, whatever the space."""
         error = self._check_of(space)
         return None if error is None else error.model_dump()
 
@@ -118,16 +137,20 @@ class LatencyTable:
 
     def _check_of(self, space: Space) -> NetworksError | None:
         for error in self.header.error.checks:
-            if (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
+            if self._of_any(error) or (error.space_sha256 or begun_for(self.path)) == space.fingerprint:
                 return error
         return None
+
+    def _of_any(self, error: NetworksError) -> bool:
+        return error.space is None and self.header.target is None
 
     def checked_by_name(self, space: str | None) -> dict[str, Any] | None:
         """The same for a network that only names its space: of the one space of that name; None where several had it.
         Where no space is named it is that of the space profiled last."""
         if space is None:
             return self.networks_error
-        found = [error for error in self.header.error.checks if space == (error.space or self.header.space)]
+        checks = self.header.error.checks
+        found = [error for error in checks if self._of_any(error) or space == (error.space or self.header.space)]
         return found[0].model_dump() if len(found) == 1 else None
 
     @property
@@ -181,16 +204,26 @@ class LatencyTable:
 
     def answers_all(self, space: Space) -> bool:
         """Whether it has a figure for every network of a space; it stops at the first layer that it has none for."""
-        choices = ((slot, options) for slot in space.slots for options in space.combinations(slot))
-        layers = (layer for slot, options in choices for layer in slot.layers(*options))
-        return (self.whole is not None and self.whole.are_of(space)) or self.answers(layers)
+        if self.whole is not None and self.whole.are_of(space):
+            return True
+        some = (layer for slot in space.slots for layer in slot.layers(*next(iter(space.combinations(slot)))))
+        if not (self.answers(some) and self.answers(space.layers())):
+            return False
+        return self.sums is None or self.sums.covers(space)
 
     def answers_network(self, architecture: Architecture) -> bool:
         """Whether `estimate` has a figure for a network."""
         whole = None if self.whole is None else self.whole.find(architecture)
-        return whole is not None or self.answers(architecture.layers)
+        summed = self.sums is None or self.sums.has(architecture.layers)
+        return whole is not None or (summed and self.answers(architecture.layers))
 
     def _modelled(self, layers: list[Layer]) -> NDArray[np.float64]:
+        others = {layer.precision for layer in layers}.difference(self.precisions)
+        if others:
+            raise LatencyMissing(
+                f"{self.name} is a table of {self.precision}, and this is asked in {', '.join(sorted(others))}. "
+                f"Ask with --precision {self.precision}, or choose a target with a table of the other."
+            )
         if self.model is None:
             raise LatencyMissing(
                 f"{len(layers)} layer(s) are not in the table {self.name}, first: {describe(layers[0])}. "
@@ -211,10 +244,16 @@ class LatencyTable:
             ms, measured = known
             name = self.whole.header.provenance if measured else "interpolated"
             return Estimate(ms, dict.fromkeys(PROVENANCES, 0.0) | {name: 1.0}, self.header.error.bands(ms)[name])
+        added = 0.0
+        if self.sums is not None:
+            if not self.sums.has(architecture.layers):
+                raise LatencyMissing(self.sums.refusal(self.name, "This network is none of them."))
+            added = self.sums.added(architecture.layers)
         found = self.lookup(architecture.layers)
-        total = float(found.ms.sum())
-        shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES)) / max(total, 1e-12)
-        coverage = dict(zip(PROVENANCES, map(float, shares), strict=True))
+        total = float(found.ms.sum()) + added
+        shares = np.bincount(found.provenance, weights=found.ms, minlength=len(PROVENANCES))
+        shares[PROVENANCES.index("derived")] += added
+        coverage = dict(zip(PROVENANCES, map(float, shares / max(total, 1e-12)), strict=True))
         bands = self.header.error.bands(total, filled=bool((self.provenance == _INTERPOLATED).any()))
         return Estimate(total, coverage, sum(share * bands[name] for name, share in coverage.items()))
 
@@ -309,4 +348,7 @@ def latency(space: Space, table: LatencyTable) -> Factors:
     """Latency of a space's networks by a table, compiled: ms. Raises `LatencyMissing` for a layer without an answer."""
     if table.whole is not None and table.whole.are_of(space):
         return table.whole.factors(space)
-    return Factors.compile(space, lambda layers: table.lookup(layers).ms)
+    if table.sums is not None and not table.answers_all(space):
+        raise LatencyMissing(table.sums.refusal(table.name, f"{space.name} has others."))
+    rows = Factors.compile(space, lambda layers: table.lookup(layers).ms)
+    return rows if table.sums is None else table.sums.add(space, rows)

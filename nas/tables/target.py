@@ -6,7 +6,9 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from nas.devices.names import DEVICE_KINDS, DeviceName, device_name
+from nas.blocks.precision import EIGHT_BIT
+from nas.devices.names import DEVICE_KINDS, EIGHT_BIT_KINDS, DeviceName, device_name
+from nas.devices.runtimes import RUNTIMES
 from nas.errors import LatencyMissing, TableError
 from nas.system.command import command
 from nas.system.places import ELASTIC, is_path, own_tables_folder, space_names, table_names, table_path
@@ -20,10 +22,18 @@ def table_folder(device: DeviceName, space: str) -> Path:
     return own_tables_folder() / words
 
 
-def check_target(target: str) -> None:
-    """Refuse a target that is neither a table nor a device. Raises `TableError`."""
-    if device_name(target) is None:
+def check_target(target: str, precision: str | None = None) -> None:
+    """Refuse a target that is neither a table nor a device, or a device that networks of this precision are not
+    measured on. Raises `TableError`."""
+    device = device_name(target)
+    if device is None:
         _table_path(target)
+    elif precision == EIGHT_BIT and (device.kind not in EIGHT_BIT_KINDS or device.runtime):
+        able = ", ".join(EIGHT_BIT_KINDS)
+        of = f"{RUNTIMES[device.runtime].title} on {device.kind}" if device.runtime else device.kind
+        raise TableError(
+            f"Networks of int8 are measured on {able} by ONNX Runtime, not on {of}. Leave --precision out."
+        )
 
 
 def is_table_path(target: str) -> bool:

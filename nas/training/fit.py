@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -115,6 +116,7 @@ class _Training:
         self.constant = norms(self.network) if recipe.norm == "tune" else []
         if self.constant:
             hold_statistics(self.network)
+        self.drops = any(isinstance(module, nn.Dropout) for module in self.network.modules())
         self.per_epoch = batches_per_epoch(len(self.data.train), recipe.batch)
         self.steps = recipe.epochs * self.per_epoch
         self.history: list[Epoch] = []
@@ -167,6 +169,8 @@ class _Training:
         model.train()
         for norm in self.constant:
             norm.eval()
+        if self.drops:  # what is dropped follows from the step, so that a resumed training drops the same
+            torch.manual_seed(int(np.random.SeedSequence([self.seed, step, self.team.rank]).generate_state(1)[0]))
         with autocast(self.team.device):
             logits = model(scaled(x, self.data.size))
         logits = logits.float()

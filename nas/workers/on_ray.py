@@ -19,10 +19,11 @@ from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported; nothing is reported to anybody
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# What Ray sees fail it prints to our stdout, even with `log_to_driver=False`. We tell what was lost ourselves.
+os.environ |= {"RAY_DEDUP_LOGS": "1", "RAY_DEDUP_LOGS_SKIP_REGEX": "^"}
 
 import ray
 from ray import exceptions
-from ray._private import worker
 
 import nas
 from nas.errors import GivenUp, Interrupted, NasError
@@ -108,7 +109,6 @@ class OnRay:
         if self.address not in (None, "auto"):
             _look_for(str(self.address))
         logging.getLogger("ray").setLevel(logging.ERROR)
-        worker._worker_logs_enabled = False  # else Ray writes what it sees fail to our stdout, whatever is asked of it
         place: dict[str, Any] = {"address": "local", "include_dashboard": False} if self.address is None else {}
         tries = STARTS
         while not self._started:
@@ -123,13 +123,13 @@ class OnRay:
                 self._started = True
             except Exception as problem:  # what Ray raises has often no type of its own
                 ray.shutdown()
+                what = f"{type(problem).__name__}: {_first_line(problem)}"
                 if self.address is None and tries:
-                    self._teller.say(f"Ray did not start ({_first_line(problem)}) It is started again.")
+                    self._teller.say(f"Ray did not start ({what}) It is started again.")
                     continue
                 where = "here" if self.address is None else f"at {self.address}"
                 raise NasError(
-                    f"Ray cannot be used {where} ({type(problem).__name__}): {_first_line(problem)} "
-                    "Start a cluster with `ray start --head`, or use --workers ray."
+                    f"Ray cannot be used {where}: {what} Start a cluster with `ray start --head`, or use --workers ray."
                 ) from problem
 
     def close(self) -> None:

@@ -521,19 +521,17 @@ class Page(threading.Thread):
 
     def measure(self, job: Mapping[str, Any], folder: Path) -> None:
         import numpy as np
-        import onnxruntime as ort
 
         (folder / "weights.bin").write_bytes(self.ask("GET", job["weights"]))
         for probe in (probe for group in job["groups"] for probe in group):
             (folder / f"{probe['name']}.onnx").write_bytes(self.ask("GET", f"{probe['name']}.onnx"))
         offset, values = job["input"]
         data = np.fromfile(folder / "weights.bin", np.float32, values, offset=4 * offset)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
+        runtime = worker.runtime(1, "CPUExecutionProvider")
         injector, shuffler, began = Injector(self.bench.folder), Random(job["seed"]), time.monotonic()
         for turn, group in enumerate(job["groups"]):
             sessions = [
-                worker.Session(str(folder), probe["name"], probe["shape"], options, "CPUExecutionProvider", data)
+                worker.Session(str(folder), probe["name"], probe["shape"], runtime, data)
                 for probe in shuffler.sample(group, len(group))
             ]
             self.post({"round": job["round"], "alive": True})

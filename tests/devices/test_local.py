@@ -159,13 +159,12 @@ def test_a_run_that_others_took_the_processor_from_counts_with_its_work(
 ) -> None:
     now = {"wall": 0, "work": 0}
 
-    def run(binding: object) -> None:
+    def run() -> None:
         now["wall"] += 1_000 * took_us
         now["work"] += 1_000 * worked_us
 
     clocks = SimpleNamespace(perf_counter_ns=lambda: now["wall"], process_time_ns=lambda: now["work"])
     monkeypatch.setattr(worker, "time", clocks)
     session = object.__new__(worker.Session)
-    session.session = SimpleNamespace(run_with_iobinding=run)
-    session.binding, session.alone = SimpleNamespace(synchronize_outputs=lambda: None), alone
+    session.run, session.alone = run, alone
     assert session.timed(2) == [1_000 * told_us] * 2

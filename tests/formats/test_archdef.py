@@ -185,10 +185,6 @@ def test_a_stem_activation_of_its_own() -> None:
 @pytest.mark.parametrize("file", sorted(ARCHDEFS.glob("*.json")), ids=lambda file: file.stem)
 def test_archdef_to_architecture_to_archdef(file: Path, tmp_path: Path) -> None:
     architecture = read_archdef(file)
-    if file.stem == "fbnet-a":
-        with pytest.raises(ArchitectureError, match=r"pointwise convolutions have no groups, got 2\.$"):
-            to_archdef(architecture)
-        return
     (tmp_path / "arch.txt").write_text(format_archdef(to_archdef(architecture)))
     assert read_archdef(tmp_path / "arch.txt") == architecture
 
@@ -210,6 +206,7 @@ BLOCK = {
     "height": 8,
     "width": 8,
 }
+WIDE = ("in_channels", "out_channels", "mid_channels", "groups")
 HEAD = Layer(kind="head", in_channels=8, out_channels=5, mid_channels=8, height=8, width=8)
 
 
@@ -220,7 +217,14 @@ HEAD = Layer(kind="head", in_channels=8, out_channels=5, mid_channels=8, height=
         ((STEM, Layer(**BLOCK)), "a stem, at least one block and a head"),
         ((STEM, Layer(**BLOCK | {"activation": "none"}), HEAD), "every block has an activation"),
         ((STEM, Layer(**BLOCK | {"mid_channels": 20}), HEAD), "multiples of 8, got 20"),
-        ((STEM, Layer(**BLOCK | {"groups": 2}), HEAD), "no groups, got 2"),
+        (
+            (STEM.changed(out_channels=32), Layer(**BLOCK | dict.fromkeys(WIDE, 32)), HEAD.changed(in_channels=32)),
+            "at most 16 groups, got 32",
+        ),
+        (
+            (STEM, Layer(**BLOCK | {"out_channels": 16, "projection": True}), HEAD.changed(in_channels=16)),
+            "added as they are, got a projection",
+        ),
         (
             (
                 STEM,
@@ -238,6 +242,9 @@ HEAD = Layer(kind="head", in_channels=8, out_channels=5, mid_channels=8, height=
             ),
             "got identity",
         ),
+        ((STEM, Layer(**BLOCK | {"kind": "tucker", "rank_channels": 8}), HEAD), "got tucker"),
+        ((STEM, Layer(**BLOCK, excitation="scse", se_channels=2), HEAD), "its gates are se or eca, got scse"),
+        ((STEM, Layer(**BLOCK), Layer(**BLOCK, excitation="eca"), Layer(**BLOCK, se_channels=2), HEAD), "`excitation`"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -307,7 +314,8 @@ MALFORMED = {
     "empty stage": (archdef([]), "blocks.0: "),
     "not text": (archdef([7]), "blocks.0.0: Input should be a valid string, got 7"),
     "missing keys": ({"blocks": [GOOD]}, "resolution, stem, activation: these keys are required"),
-    "unknown key": (archdef(GOOD, dropout=0.2), "dropout: no such key"),
+    "unknown key": (archdef(GOOD, drop_path=0.2), "drop_path: no such key"),
+    "all dropped": (archdef(GOOD, dropout=1.0), "dropout: "),
     "true is not 1": (archdef(GOOD, num_classes=True), "num_classes: Input should be a valid integer, got True"),
     "fraction": (archdef(GOOD, stem=16.0), "stem: Input should be a valid integer, got 16.0"),
     "huge": (

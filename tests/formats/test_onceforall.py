@@ -24,7 +24,7 @@ def read(document: Any, resolution: int | None = None) -> Architecture:
 def test_mcunet_has_the_macs_and_parameters_that_are_published() -> None:
     network = read(mcunet())
     assert (network.macs, network.params, network.height) == (67_287_200, 729_392, 160)
-    assert network.layers[-1] == Layer(kind="head", in_channels=160, out_channels=1000, height=5, width=5)
+    assert network.layers[-1] == Layer(kind="head", in_channels=160, out_channels=1000, height=5, width=5, dropout=0.2)
     assert {layer.activation for layer in network.layers[:-1]} == {"relu6"}
     assert read(mcunet(), 96).params == 729_392
 
@@ -38,7 +38,7 @@ def test_a_proxyless_network_ends_in_a_convolution_and_zero_layers_are_skips() -
     *_, skip, head = read(document).layers
     assert skip == Layer(kind="identity", in_channels=16, out_channels=16, height=40, width=40)
     shape = {"in_channels": 16, "out_channels": 1000, "height": 40, "width": 40}
-    assert head == Layer(kind="head", mid_channels=64, activation="relu6", **shape)
+    assert head == Layer(kind="head", mid_channels=64, activation="relu6", dropout=0.2, **shape)
 
 
 def identity_of(width: int) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def with_resolution(text: dict[str, Any], resolution: int) -> dict[str, Any]:
     return text | {"resolution": resolution}
 
 
-@pytest.mark.parametrize("file", [f for f in PUBLISHED if f.stem != "fbnet-a"], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.stem)
 def test_published_networks(file: Path) -> None:
     text = with_resolution(json.loads(file.read_text()), 64)
     architecture = parse_archdef(text)
@@ -135,11 +135,13 @@ def archdefs(draw: st.DrawFn) -> dict[str, Any]:
         "in_channels": draw(st.integers(1, 4)),
         "round_to": draw(st.sampled_from((1, 2, 4, 8, 16))),
         "se_gate": draw(st.sampled_from(("sigmoid", "hard_sigmoid"))),
+        "excitation": draw(st.sampled_from(("se", "se", "eca"))),
         "head_after_pool": pooled,
         "se_from": draw(st.sampled_from(("in", "mid"))) if pooled else "in",
         "norm_eps": draw(st.sampled_from((1e-5, 1e-3))),
         "padding": draw(st.sampled_from(("symmetric", "same"))),
         "se_activation": draw(st.sampled_from(("relu", "swish"))),
+        "dropout": draw(st.sampled_from((0.0, 0.2))),
     }
 
 

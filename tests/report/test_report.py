@@ -117,8 +117,9 @@ def test_a_front_has_its_hypervolume(searched: Path, tmp_path: Path) -> None:
 def test_bars_are_the_tables_latencies(run: Run) -> None:
     bars = plain(Page(write_report(run)).part("bars"))
     material = read_material(run)
-    assert material.table is not None
-    found = material.table.lookup(material.architecture.layers)
+    table = material.targets[0].table
+    assert table is not None
+    found = table.lookup(material.architecture.layers)
     assert bars.count('<rect x="0"') == len(found.ms)
     assert f"{found.ms.max():.2f} ms" in bars
     assert f"{found.ms.sum():.1f} ms in all, an estimate" in bars
@@ -356,12 +357,14 @@ REQUESTS = [
         finalists=2,
     ),
     Request(space="mobile", target="cpu", data="digits", finalists=0),
+    Request(space="mobile", target="cpu", latency_share=0.5),
+    Request(space="mobile", target=("pixel-cpu", "/a b/&table"), latency_ms=(75.0, None), latency_share=(None, 0.6)),
 ]
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=range(len(REQUESTS)))
 def test_the_command_asks_for_the_same(request_: Request) -> None:
-    from nas.runs.request import parse_at_most, parse_budget, parse_latency
+    from nas.runs.request import parse_at_most, parse_bounds, parse_budget
 
     words = shlex.split(command_line(request_))
     assert words[:2] == ["nas", "search"]
@@ -369,7 +372,7 @@ def test_the_command_asks_for_the_same(request_: Request) -> None:
     budget = parse_budget(found["budget"]) if found["budget"] else {}
     again = replace(
         Request(space=found["space"], target=found["target"]),
-        latency_ms=None if found["latency"] is None else parse_latency(found["latency"]),
+        **(parse_bounds(found["latency"]) if found["latency"] else {}),
         at_most={name: bound for text in found["at_most"] for name, bound in parse_at_most(text).items()},
         controller=found["controller"] or "evolution",
         skip_broken=bool(found["skip_broken"]),

@@ -30,6 +30,7 @@ def said(
         weights=None if steps is None else SimpleNamespace(settings=SimpleNamespace(steps=steps)),
         space=SimpleNamespace(cardinalities=np.array(decisions)),
         objective=SimpleNamespace(accuracy=evaluator),
+        tables={},
     )
     searched: Any = SimpleNamespace(policy=None if loss is None else SimpleNamespace(loss=loss))
     return " | ".join(doubts(problem, searched, SimpleNamespace(accuracy=accuracy, accuracy_sigma=sigma)))  # type: ignore[arg-type]

@@ -85,6 +85,16 @@ stages:
      residual: {choice: [true, false], per: layer}}
 head: {width: 16}
 """,
+    "gates": """
+input: {resolution: 16}
+activation: relu
+stages:
+  - {name: stem, block: conv, width: 8, stride: 2, kernel: 3}
+  - {name: body, block: mbconv, width: {choice: [8, 12]}, depth: {choice: [1, 2]}, kernel: {choice: [3, 5]},
+     expansion: {choice: [1, 12]}, se: {choice: [0, 0.5]}, excitation: {choice: [se, eca, scse], per: layer}}
+  - {name: top, block: fused, width: 12, expansion: {choice: [8, 16]}, excitation: eca}
+head: {width: 16}
+""",
     "universal": """
 input: {resolution: 16}
 activation: relu

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,27 @@ def test_groups_are_work_of_their_own_which_a_model_may_not_know(model: BlockMod
     assert values == pytest.approx(2 * 56 * 56 * (16 + 96))  # in and out of both pointwise convolutions
     assert none == 0
     assert model.predict([grouped])[0] == features([grouped])[0] @ list(model.coefficients.values())
+
+
+def test_what_only_some_models_know_is_nothing_to_others(model: BlockModel) -> None:
+    swish = BLOCK.changed(activation="hard-swish")
+    names = (*FEATURES, "activated", "heads")
+    extra = features([swish, BLOCK, HEAD], names)[:, -2:]
+    assert extra.tolist() == [[2 * 56 * 56 * 96 * 1e-6, 0], [0, 0], [0, 1]]  # expansion and depthwise part; a head
+    assert model.predict([swish, HEAD]).tolist() == model.predict([BLOCK, HEAD]).tolist()
+    whole = replace(model, coefficients={**model.coefficients, "activated": 2.0, "heads": 3.0})
+    more = whole.predict([swish, BLOCK, HEAD]) - model.predict([swish, BLOCK, HEAD])
+    assert more == pytest.approx([2 * extra[0, 0], 0, 3])
+
+
+def test_a_device_of_8_bits_also_answers_for_layers_in_float32(model: BlockModel) -> None:
+    quantised = replace(model, range=replace(model.range, precisions=("float32", "int8")))
+    layers = [BLOCK, BLOCK.changed(precision="int8")]
+    assert [quantised.covers(layer) for layer in layers] == [None, None]
+    assert quantised.predict(layers)[0] == quantised.predict(layers)[1]
+    assert "`precision`" in str(model.covers(layers[1]))
+    assert "precisions" not in model.to_header()["range"]
+    assert BlockModel.from_header(quantised.to_header()) == quantised
 
 
 def test_work_of_an_inverted_bottleneck() -> None:

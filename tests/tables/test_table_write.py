@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 import nas.tables.write
 from nas.blocks import Layer
 from nas.cli.screen import estimate_summary, search_summary
-from nas.cli.screen_tables import table_line, table_summary
+from nas.cli.screen_tables import table_summary, tables_summary
 from nas.errors import TableError
 from nas.runs.result import Result
 from nas.system.places import shipped_folder
 from nas.tables.header import TableHeader
+from nas.tables.listing import entry
 from nas.tables.rows import PROVENANCES
 from nas.tables.table import LatencyTable, Row, load_table
 from nas.tables.write import write_table
@@ -192,9 +193,14 @@ def test_a_fingerprint_is_64_hexadecimal_digits(tmp_path: Path, board: Callable[
         load_table(file.parent)
 
 
+def _listed(table: LatencyTable) -> str:
+    """Its lines in a list, as one."""
+    return " ".join(tables_summary([entry(table, [])]).split())
+
+
 def test_the_error_on_whole_networks_is_shown_wherever_the_table_is_used(board: Callable[..., LatencyTable]) -> None:
     table = board("table", {1: (1.0, 0.1, 9)})
-    assert "networks 1.2 % off" in table_line(table)
+    assert "1.2 % off on 20 networks" in _listed(table)
     shown = table_summary(table)
     for part in ("20 whole networks", "1.2 % off", "4.5 % at most", "100 % within 5 %", "tau 0.979", "differ by 0.8 %"):
         assert part in shown
@@ -240,7 +246,7 @@ def test_a_table_measured_under_an_emulator_says_so_in_every_line(
     board: Callable[..., LatencyTable], header: Callable[..., TableHeader]
 ) -> None:
     device = header().device.model_copy(update={"emulated": True})
-    assert "its times mean nothing" in table_line(board("table", {1: (1.0, 0.1, 9)}, device=device))
+    assert "its times mean nothing" in _listed(board("table", {1: (1.0, 0.1, 9)}, device=device))
 
 
 def test_dates_stay_dates(board: Callable[..., LatencyTable]) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nas.devices.names import DEVICE_KINDS, DeviceName, device_name, named_devices
 from nas.errors import NasError, TableError
-from nas.system.places import own_tables_folder, shipped_folder, table_path
+from nas.system.places import own_tables_folder, shipped_folder, shipped_tables, table_path
+from nas.system.text import listed
 from nas.system.user_folders import config_folder
 from nas.tables.target import check_target, is_table_path, table_folder, target_path
 
@@ -36,6 +37,25 @@ def devices_file(text: str) -> Path:
 def make_table(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "table.yaml").write_text("a table\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "runtime", "place", "threads"),
+    [
+        ("cpu:openvino", "openvino", "", 1),
+        ("cpu:openvino:4t", "openvino", "", 4),
+        ("ssh:board:openvino", "openvino", "board", 1),
+        ("ssh:ssh://pi@board:2222:openvino:2t", "openvino", "ssh://pi@board:2222", 2),
+        ("ssh:pi@fe80::1%eth0:openvino", "openvino", "pi@fe80::1%eth0", 1),
+        ("ssh:openvino", "", "openvino", 1),
+        ("ssh:openvino:openvino", "openvino", "openvino", 1),
+        ("adb:openvino:openvino", "", "openvino:openvino", 1),
+    ],
+)
+def test_a_word_names_a_runtime(word: str, runtime: str, place: str, threads: int) -> None:
+    """Of this machine and of boards; a phone has none but its runner's."""
+    assert device_name(word) == DeviceName(word, word.partition(":")[0], place, threads, runtime=runtime)
+    check_target(word)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +104,9 @@ def test_a_word_names_a_device(word: str, kind: str, place: str, threads: int) -
         *("adb", "adb:", "adb:4t", "adb:-s", "adb:-H:2t", "adb:a :4t"),
         *("cpu:", "cpu:4", "cpu:0t", "cpu:-1t", "cpu:04t", "cpu:10000t", "cpu:t", "cpu:4T", "cpu::4t", "cpu:fast:4t"),
         *("cuda:0", "fake:slow", "browser:", "browser:chrome", "browser:webgpu:fast", "browser:WASM"),
+        *("cpu:tflite", "cpu:OpenVINO", "cpu:4t:openvino", "cpu:openvino:", "cpu::openvino", "cpu:openvino:openvino"),
+        *("cuda:openvino", "openvino:openvino", "browser:openvino", "fake:openvino", "ssh:pi@board:tflite"),
+        *("ssh::openvino", "ssh:pi@board:4t:openvino", "ssh:pi@board:openvino:openvino"),
     ],
 )
 def test_a_device_that_cannot_be_is_refused(word: str) -> None:
@@ -161,7 +184,7 @@ def test_an_unknown_name_is_told_both_ways() -> None:
     with pytest.raises(TableError) as caught:
         check_target("cpuu")
     message = str(caught.value)
-    assert message.startswith("No target named 'cpuu'. Tables here: nb201-… (27), pixel-cpu, pixel3;")
+    assert message.startswith(f"No target named 'cpuu'. Tables here: {listed(shipped_tables())};")
     assert message.endswith(f"Or a device: {', '.join(DEVICE_KINDS)} (see `nas devices`).")
 
 

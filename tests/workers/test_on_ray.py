@@ -233,6 +233,19 @@ def test_an_address_that_nothing_answers_at(address: str) -> None:
     )
 
 
+def test_a_ray_that_does_not_start_says_why_by_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def refuse(**settings: Any) -> None:
+        raise ConnectionAbortedError("No room.\nMore of it.")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    teller = Said()
+    with pytest.raises(NasError, match=r"^Ray cannot be used here: ConnectionAbortedError: No room\. Start a cluster"):
+        make_workers("ray", teller).at_once(gpu=False)
+    assert teller.lines == ["Ray did not start (ConnectionAbortedError: No room.) It is started again."] * 2
+
+
 @pytest.mark.slow
 def test_what_answers_is_no_ray(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
