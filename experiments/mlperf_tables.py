@@ -34,10 +34,10 @@ import numpy as np
 from mlperf_networks import network
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from scipy.stats import kendalltau
 
 from nas.blocks.layer import Layer
 from nas.profiler.interpolate import MARGIN, OUTSIDE_PCT
+from nas.profiler.verify import error_of
 from nas.tables.header import UNSTATED, TableHeader
 from nas.tables.model import BANDS, FEATURES, BlockModel, Range, features, fit_coefficients
 from nas.tables.write import write_table
@@ -198,17 +198,23 @@ def figures(own: System, kin: Sequence[System]) -> dict[str, Any]:
     for fold in FOLDS:
         off = errors(own, kin, fold)
         found[fold] = {f"{name}_pct": mean(values) for name, values in off.items()}
-        own_off = np.abs(off["terms"])
-        found[fold] |= {"p90_pct": round(float(np.quantile(own_off, 0.9)), 1), "worst_pct": round(own_off.max(), 1)}
+        found[fold]["p90_pct"] = round(float(np.quantile(np.abs(off["terms"]), 0.9)), 1)
         if fold == "family":
             found["families"] = {name: mean(off["terms"][families == name]) for name in dict.fromkeys(families)}
-            found["tau"] = {
-                name: round(float(kendalltau((1 + values / 100) * own.ms, own.ms)[0]), 3)
-                for name, values in off.items()
-            }
-            found["within_5_pct"], found["within_10_pct"] = (round(100 * (own_off <= x).mean(), 1) for x in (5, 10))
+            told = {name: error_of((1 + values / 100) * own.ms, own.ms, np.nan) for name, values in off.items()}
+            found["tau"] = {name: round(error.kendall_tau or 0.0, 3) for name, error in told.items()}
+            found["error"] = _rounded(told["terms"].model_dump())
     p90 = [float(row["p90_ms"]) / float(row["p50_ms"]) for row in own.rows]
     return found | {"p90_over_p50": round(float(np.median(p90)), 3), "ships": off_by(found) <= MOST_PCT}
+
+
+def _rounded(value: Any) -> Any:
+    """What is told, to three digits behind the point."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def off_by(found: dict[str, Any]) -> float:
@@ -318,14 +324,7 @@ def header(target: str, own: System, kin: Sequence[System], found: dict[str, Any
         "model": fitted.to_header(),
         "error": {
             "band_pct": dict.fromkeys(("measured", "derived", "simulated", "interpolated"), band),
-            "networks": {
-                "count": len(own.rows),
-                "mape_pct": found["family"]["terms_pct"],
-                "worst_pct": found["family"]["worst_pct"],
-                "within_5_pct": found["within_5_pct"],
-                "within_10_pct": found["within_10_pct"],
-                "kendall_tau": found["tau"]["terms"],
-            },
+            "networks": found["error"],
             "leave_one_stage_out": errors_of | families,
         },
     }

@@ -149,7 +149,7 @@ def test_every_command_is_parsed(page: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(Run, "create", stopped)
     monkeypatch.setattr(sys.modules["nas.cli.search"], "space_path", lambda space: None)
-    monkeypatch.setattr("nas.tables.target.check_target", lambda target: None)
+    monkeypatch.setattr("nas.tables.target.check_target", lambda target, precision: None)
     for arguments in commands(page, *{language for language, _ in fences(page)} - {"python"}):
         try:
             parse(arguments)

@@ -43,7 +43,7 @@ def _told(alike: Sequence[Mapping[str, Any]]) -> str:
     amounts = {name: sum(entry["provenance"].get(name, 0) for entry in alike) for name in PROVENANCES}
     what = "whole networks" if first["rows"] == 0 else "rows"
     rows = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if amount)
-    rows = f"{rows} {what}" if rows else "all interpolated"
+    rows = f"{rows} {what}" if rows else "a block model without rows"
     spaces = ", ".join(asked(first["answers"])) or "no shipped space as a whole"
     noisy = ["TOO NOISY: see nas table show"] if any(entry["noise"] for entry in alike) else []
     figures = " · ".join([_off(alike), *noisy, rows, first["licence"] or "own measurement"])

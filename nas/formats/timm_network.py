@@ -136,7 +136,7 @@ def from_timm(model: Any, resolution: int | None = None) -> Architecture:
 
 def _dropping(network: Architecture, model: Any) -> Architecture:
     """The network with what the model drops before its classifier."""
-    share = getattr(model, "drop_rate", None) or getattr(getattr(model, "head_drop", None), "p", 0.0)
+    share: Any = getattr(model, "drop_rate", None) or getattr(getattr(model, "head_drop", None), "p", 0.0)
     return replace(network, layers=(*network.layers[:-1], network.layers[-1].changed(dropout=float(share))))
 
 
