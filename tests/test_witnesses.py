@@ -145,7 +145,7 @@ def test_the_table(folder: Path) -> None:
     checked = command("table", "check", "table", "--space", "tiny.yaml", "--json", cwd=folder).stdout
     found, before = json.loads(checked), json.loads(kept["check"])
     assert known(before.pop("networks_error"), found.pop("networks_error"))  # there is more now: by parts of the range
-    assert found == before
+    assert known(before, found)
 
 
 def test_a_killed_profile(folder: Path) -> None:

@@ -308,7 +308,7 @@ class TableHeader(Strict):
         threads = (
             self.threads if self.threads == UNSTATED else f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         )
-        precision = UNSTATED if self.precision == "float32" else self.precision
+        precision = UNSTATED if self.precision.startswith("float32") else self.precision
         parts = (self.runtime.name, threads, precision)
         known = [self.device.model, *(part for part in parts if part != UNSTATED)]
         return ", ".join([*known, *(["emulated: its times mean nothing"] if self.device.emulated else [])])

@@ -26,7 +26,7 @@ from nas.errors import ArchitectureError, TableError
 from nas.formats.onceforall import squeezed
 from nas.system.files import read_json, read_yaml
 from nas.system.folder_lock import FolderLock
-from nas.tables.header import Bands, DeviceHeader, ErrorHeader, RuntimeHeader, TableHeader
+from nas.tables.header import UNSTATED, Bands, DeviceHeader, ErrorHeader, RuntimeHeader, TableHeader
 from nas.tables.table import Row
 from nas.tables.write import check_empty, write_table
 
@@ -237,16 +237,15 @@ def _row(layer: Layer, parts: Sequence[_Entry]) -> Row:
 def _header(file: Path, out: Path, entries: dict[str, _Entry]) -> TableHeader:
     word = re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")[:56]
     sizes = {entry.input[0] for entry in entries.values() if entry.kind == "Conv"}
-    untold = "not told"
     return TableHeader(
         format="nas-latency-table/1",
         name=word if word[:1].isalpha() else f"table-{word}".rstrip("-"),
-        device=DeviceHeader(model=untold),
-        runtime=RuntimeHeader(name=untold, version=untold),
-        threads=1,
-        precision=untold,
-        batch=1,
-        date=untold,
+        device=DeviceHeader(model=UNSTATED),
+        runtime=RuntimeHeader(name=UNSTATED, version=UNSTATED),
+        threads=UNSTATED,
+        precision=UNSTATED,
+        batch=UNSTATED,
+        date=UNSTATED,
         resolution=sizes.pop() if len(sizes) == 1 else None,
         estimator="mean and standard deviation of repeats",
         source=f"{''.join(c if c.isprintable() else '?' for c in file.name)}, a lookup table of once-for-all or "

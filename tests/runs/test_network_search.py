@@ -52,6 +52,18 @@ def test_it_is_shrunk_by_what_each_option_costs_alone(trained, tmp_path, monkeyp
     assert result.winner.accuracy <= result.references["digits-net"].accuracy  # around which losses are measured
 
 
+def test_what_a_proof_found_races_against_faster_ones(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    words = ("--network", str(trained), "--target", "fake", "--latency", "99%", "--data", "digits", "--finalists", "3")
+    nas("search", *words, "--accuracy", "sensitivity:3", "--controller", "exact", "--out", "r", cwd=tmp_path)
+    result = Run.load(tmp_path / "r").result
+    own = [runner for runner in result.race.runners if runner.decisions is not None]
+    ms = sorted([runner.latency_ms for runner in own], reverse=True)
+    assert len(ms) == result.evaluations == 3
+    assert result.bounds["latency_ms"] >= ms[0] >= ms[1] / 0.96 >= ms[2] / 0.96**2
+    assert result.proof.proven
+
+
 NETWORK = ("--network", "mobilenetv2-1.0", "--target", "fake")
 
 

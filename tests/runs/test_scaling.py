@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,7 +205,7 @@ def test_a_device_that_is_too_slow_each_time_gives_no_answer(monkeypatch: pytest
 
 def timed(networks: Sequence[Architecture], too_busy: str | None) -> NetworkTimes:
     ms = np.array([network.macs / 1e7 for network in networks])
-    return NetworkTimes(ms, ms, ms, ms, ms / 5, 0.0, 12.0, too_busy)
+    return NetworkTimes(ms, ms, ms, ms, ms / 5, 0.0, 12.0, too_busy, np.zeros(0))
 
 
 @pytest.mark.parametrize("why", [None, "halves of the measurement differ by 12 %"])
@@ -223,6 +225,7 @@ def test_widths_by_a_measurement_that_is_not_to_be_believed_are_told(
         return timed(networks, None if table else why)
 
     own = problem.space.sample(1, np.random.default_rng(0))
-    field = entries(problem, own, ["mobilenetv3-small-1.0"], 1_000, measure, raced)
+    clocks: Any = {"latency_ms": SimpleNamespace(measure=measure)}
+    field = entries(problem, own, ["mobilenetv3-small-1.0"], 1_000, clocks, raced)
     assert [entry.name for entry in field] == ["finalist-1", "mobilenetv3-small-1.0"]
     assert set(raced.lines) == {f"race: published networks are as wide as an uncertain measurement says: {why}"}

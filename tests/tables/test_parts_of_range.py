@@ -100,7 +100,7 @@ def test_a_search_that_rests_on_a_noisy_table_says_so_first_and_doubts_its_winne
     error = table.header.error.model_copy(update={"networks": noisy})
     busy = replace(table, header=table.header.model_copy(update={"error": error}))
     request = Request(space="mobile", target="pixel-cpu", latency_ms=75.0)
-    problem = Problem.load(request, teller=said, table=lambda: busy)
+    problem = Problem.load(request, teller=said, tables=lambda: [busy])
     assert said.lines == [busy.noise(space)]
     figures = {"latency_ms": 70.0, "accuracy": 75.0, "accuracy_sigma": 0.1, "macs": 1, "params": 1}
     assert doubts(problem, Searched(1.0), Found(decisions={}, **figures)) == said.lines
