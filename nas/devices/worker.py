@@ -220,7 +220,7 @@ class LiteRt:
         return interpreter.invoke, interpreter.get_tensor(given["index"])
 
 
-RUNTIMES = {"openvino": OpenVino, "ncnn": Ncnn, "litert": LiteRt}
+RUNTIMES: dict[str, Any] = {"openvino": OpenVino, "ncnn": Ncnn, "litert": LiteRt}
 
 
 def runtime(threads: int, provider: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ from nas.devices.transport import Local
 from nas.errors import NasError
 from nas.formats.onnx_graph import Inline, to_onnx
 from nas.profiler.probe import INPUT_SLICE, make_probe, write_weights
+from nas.profiler.rounds import Effort
 from nas.space.load import load_space
+from nas.system.teller import Silent
 
 WORDS = [word for word in RUNTIMES if word]
 SPACES = ("mobile", "mobilenetv3", "mobilenetv4", "fbnet", "hybrid")
@@ -134,3 +137,25 @@ def test_what_a_runtime_cannot_run_is_told_before_anything_is_measured(word: str
     assert isinstance(problem, NasError)
     assert str(problem).startswith(f"conv of evolved: {RUNTIMES[word].title} cannot run ReduceMean as it is here.")
     assert not (tmp_path / "table").exists()
+
+
+def test_the_experiment_holds_runtimes_against_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "experiments")
+    from runtimes import compared  # type: ignore[import-not-found]
+
+    file = tmp_path / "tiny.yaml"
+    file.write_text(
+        "format: nas-space/1\nname: tiny\nsource: none\nactivation: relu\ninput: {resolution: 16}\nnum_classes: 5\n"
+        "stages:\n  - {name: one, block: mbconv, width: {choice: [8, 16]}, stride: 2, kernel: {choice: [3, 5]}, "
+        "expansion: {choice: [2, 4]}}\nhead: {width: 32}\n"
+    )
+    space = load_space(file)
+    best = space.decode(space.sample(1, np.random.default_rng(0))[0])
+    monkeypatch.setattr("nas.search", lambda **request: SimpleNamespace(architecture=best))
+    found = compared(file, ("fake", "fake:2t"), 6, Effort(seconds=1.0), Silent())
+    assert found["networks"] == 6
+    assert found["kendall_tau"]["fake"] == pytest.approx({"fake": 1.0, "fake:2t": 1.0})
+    for target in ("fake", "fake:2t"):
+        assert found["runtimes"][target]["table_error"]["count"] > 0
+        assert found["winners"][target]["layers_that_differ"] == {"fake": 0, "fake:2t": 0}
+        assert found["winners"][target]["macs"] == best.macs
