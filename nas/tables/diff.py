@@ -85,5 +85,6 @@ def _notes(a: LatencyTable, b: LatencyTable) -> list[str]:
         notes.append("not both tables tell the fingerprint of their device: they may be of different ones")
     elif prints[0] != prints[1]:
         notes.append("the tables are of different devices: their fingerprints differ")
+    notes += [f"of {table.name} only sums of rows mean something" for table in (a, b) if table.sums is not None]
     differences = a.header.differences(b.header)
     return notes + ([f"A and B differ in {', '.join(differences)}"] if differences else [])

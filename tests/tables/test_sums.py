@@ -153,3 +153,9 @@ def test_of_another_space_of_that_name_nothing_is_said(mobile: Space, zcu102: La
     )
     assert not table.answers_all(mobile)
     assert not table.answers_network(mobile.decode(mobile.sample(1, np.random.default_rng(0))[0]))
+
+
+def test_a_comparison_of_rows_says_that_only_sums_mean_something() -> None:
+    told = json.loads(typed("table", "diff", "zcu102", "pixel-cpu", "--json").stdout)
+    assert "of zcu102 only sums of rows mean something" in told["notes"]
+    assert not any("pixel-cpu only sums" in note for note in told["notes"])
