@@ -34,9 +34,10 @@ from nas.profiler.bench import attached
 from nas.profiler.estimate import estimate
 from nas.profiler.fit import Fit, in_network
 from nas.profiler.networks import random_networks, ranged
-from nas.profiler.profile import Survey, profile, standard_errors
+from nas.profiler.profile import profile, standard_errors
 from nas.profiler.rounds import Effort
 from nas.profiler.samples import Samples
+from nas.profiler.survey import Survey
 from nas.profiler.verify import error_of, measure_networks
 from nas.system.teller import Silent
 from nas.tables.table import load_table

@@ -35,9 +35,10 @@ from nas.profiler.bench import attached
 from nas.profiler.estimate import estimate
 from nas.profiler.networks import random_networks
 from nas.profiler.probe import write_weights
-from nas.profiler.profile import Survey, profile
+from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples
+from nas.profiler.survey import Survey
 from nas.profiler.verify import error_of, measure_networks
 
 

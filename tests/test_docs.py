@@ -322,7 +322,7 @@ def test_no_file_lists_the_operations() -> None:
         if re.search(r"^(from .* import .*|class )SqueezeExcite\b", path.read_text(), re.MULTILINE)
     }
     blocks = {"nas/blocks/convolution.py", "nas/blocks/modules.py", "nas/blocks/inverted.py"}
-    blocks |= {"nas/blocks/moat.py", "nas/blocks/rep.py"}
+    blocks |= {"nas/blocks/excitation.py", "nas/blocks/moat.py", "nas/blocks/rep.py"}
     assert knowing == blocks | {"nas/supernet/former.py", "nas/policies/single_path.py"}
 
 

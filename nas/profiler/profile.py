@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,22 +21,19 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
-from nas.blocks.architecture import Architecture
-from nas.blocks.layer import Layer
 from nas.blocks.precision import PRECISIONS
 from nas.devices.device import Device, DeviceInfo
 from nas.devices.hosted import Hosted
 from nas.devices.runtimes import Runtime
 from nas.errors import NasError, TableError
-from nas.profiler.design import MOST, designed
 from nas.profiler.estimate import Estimates, estimate
-from nas.profiler.fit import Fit, counts, in_network
+from nas.profiler.fit import Fit, in_network
 from nas.profiler.interpolate import BAND_SHARE, interpolator
-from nas.profiler.networks import calibrating, random_networks, ranged
 from nas.profiler.probe import write_weights
 from nas.profiler.rounds import Effort, Rounds, Workload
 from nas.profiler.samples import Samples, read_samples
 from nas.profiler.surface import in_networks, times_alone
+from nas.profiler.survey import CALIBRATING, REFERENCES, Survey
 from nas.profiler.verify import error_of
 from nas.space.space import Space
 from nas.system.atomic import PART, clear_parts, write_atomic
@@ -61,16 +57,8 @@ from nas.tables.references import write_references
 from nas.tables.table import PROFILE, LatencyTable, Row, begun_for, load_table
 from nas.tables.write import write_table
 
-CALIBRATING = 40
-CALIBRATING_MANY = 100
-"""Where only a part of the layers is measured alone."""
-CHECKING = 20
-REFERENCES = 8
-"""Of the checking networks of the first space, those that are kept as references."""
 MOST_SPACES = 63
 """Of those before, whose checks a table keeps: the ones profiled last."""
-SEED = 0
-"""Of the choice of networks."""
 _NORMAL_95 = 1.96
 
 
@@ -156,50 +144,6 @@ def _there(folder: Path) -> LatencyTable | None:
         error = table.header.error.model_copy(update={"networks": known})
         return replace(table, header=table.header.model_copy(update={"error": error}))
     return None
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is measured for a table; always the same of one space."""
-
-    layers: tuple[Layer, ...]
-    """All that do something."""
-    alone: tuple[Layer, ...]
-    """Those that are measured alone: all, or of a space with thousands a designed part."""
-    calibrating: tuple[Architecture, ...]
-    """Networks that the layers are corrected by."""
-    checking: tuple[Architecture, ...]
-    """Networks that the error is measured on; where a space has others, none that calibrate."""
-    beside: tuple[Architecture, ...] = ()
-    """Of a space in another precision, some of these in float32."""
-
-    @classmethod
-    def of(cls, space: Space) -> Survey:
-        rngs = [np.random.default_rng([SEED, number]) for number in (0, 1)]
-        layers = tuple(layer for layer in space.layers() if layer.graph.nodes)
-        if len(layers) <= MOST:
-            alone, calibrated = layers, calibrating(space, CALIBRATING, rngs[0])
-            drawn = ranged(space, CHECKING, rngs[1])
-            drawn = list(dict.fromkeys([*drawn, *random_networks(space, 3 * CHECKING, rngs[1])]))
-        else:
-            alone, known = tuple(designed(space, layers)), space.encode(list(space.references.values()))
-            calibrated = [*map(space.decode, known), *ranged(space, CALIBRATING_MANY - len(known), rngs[0])]
-            drawn = ranged(space, CHECKING, rngs[1])
-        checking = [network for network in drawn if network not in set(calibrated)] or drawn
-        beside: list[Architecture] = []
-        if space.precision != PRECISIONS[0]:
-            beside = [network.in_precision(PRECISIONS[0]) for network in checking[:REFERENCES]]
-        return cls(layers, alone, tuple(calibrated), tuple(checking[:CHECKING]), tuple(beside))
-
-    @cached_property
-    def workload(self) -> Workload:
-        """All of it, in the order of the fields."""
-        networks = (*self.calibrating, *self.checking, *self.beside)
-        return Workload([(layer,) for layer in self.alone] + [network.layers for network in networks])
-
-    def counts(self, networks: Sequence[Architecture]) -> NDArray[np.float64]:
-        """float64[N, L]: how often each network has each layer."""
-        return counts([[layer for layer in network.layers if layer.graph.nodes] for network in networks], self.layers)
 
 
 def check_folder(folder: Path, target: str, precision: str = PRECISIONS[0]) -> None:

@@ -17,8 +17,9 @@ from nas.devices.device import Plan, Remark, Sample
 from nas.devices.fake import SPREAD
 from nas.profiler.design import ALONE, MOST, described, designed
 from nas.profiler.networks import ranged
-from nas.profiler.profile import CALIBRATING_MANY, CHECKING, Survey, profile
+from nas.profiler.profile import profile
 from nas.profiler.rounds import Effort
+from nas.profiler.survey import CALIBRATING_MANY, CHECKING, Survey
 from nas.space import Decision, Slot, Space
 from nas.tables.table import LatencyTable, load_table
 

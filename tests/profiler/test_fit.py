@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nas.blocks.layer import Layer
 from nas.profiler.fit import DEVIATIONS, LEAST_SHARE, REACHES, Fit, counts, features, in_network
 from nas.profiler.networks import random_networks
-from nas.profiler.profile import Survey
+from nas.profiler.survey import Survey
 from nas.space.load import load_space
 
 NOISE = 0.005

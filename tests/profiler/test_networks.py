@@ -8,7 +8,7 @@ import pytest
 from nas.blocks.layer import Layer
 from nas.profiler.fit import counts
 from nas.profiler.networks import calibrating, random_networks
-from nas.profiler.profile import CALIBRATING, Survey
+from nas.profiler.survey import CALIBRATING, Survey
 from nas.space import Decision, Slot, Space
 from nas.space.load import load_space
 

@@ -21,9 +21,10 @@ from nas.devices.fake import work_ns
 from nas.errors import Interrupted, NasError, TableError
 from nas.profiler.bench import attached
 from nas.profiler.probe import make_probe
-from nas.profiler.profile import CALIBRATING, CHECKING, REFERENCES, Survey, profile
+from nas.profiler.profile import profile
 from nas.profiler.rounds import LEAST_SESSIONS, PASSES, Effort, Workload
 from nas.profiler.samples import Samples, read_samples
+from nas.profiler.survey import CALIBRATING, CHECKING, REFERENCES, Survey
 from nas.profiler.verify import check_device, verify
 from nas.space.load import load_space
 from nas.space.space import Space
