@@ -158,14 +158,15 @@ class Range:
             sorted({-(-size // 2**halvings) for size in self.resolutions for halvings in range(6)}, reverse=True)
         )
 
-    def refusal(self, layer: Layer) -> str | None:
-        """None inside the range, else one line that names the limit and what came."""
+    def refusal(self, layer: Layer, whole: bool = False) -> str | None:
+        """None inside the range, else one line that names the limit and what came; of `whole` networks' pictures, too,
+        which are not halved."""
         head = is_head(layer.kind)
         depthwise = layer.kind in {"mbconv", "sepconv"}
         sizes = self.resolutions
         pixels = " or ".join(map(str, sizes)) if len(sizes) < 4 else f"{min(sizes)} to {max(sizes)}"
         where = f"{layer.kind} layer in a {pixels} px network"
-        seen = sizes if layer.in_channels == 3 else self.sizes  # a picture is not halved
+        seen = sizes if whole and layer.in_channels == 3 else self.sizes
         allowed: list[tuple[str, object, tuple[object, ...]]] = [
             ("kind", layer.kind, self.kinds),
             ("height", layer.height, seen),
@@ -225,7 +226,8 @@ class BlockModel:
 
     def covers(self, layer: Layer) -> str | None:
         """None where the model answers, else one line that names the limit and what came."""
-        return self.range.refusal(layer) or _foreign(work(layer), tuple(self.coefficients))
+        whole = "heads" in self.coefficients
+        return self.range.refusal(layer, whole) or _foreign(work(layer), tuple(self.coefficients))
 
     def band(self, layers: Iterable[Layer]) -> NDArray[np.float64]:
         """float64[N]: half-width of the error band, % of each layer's latency."""
