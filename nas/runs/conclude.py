@@ -240,7 +240,8 @@ def _found(problem: Problem, population: Population, accuracy: NDArray[np.float6
 
     def figures(row: int) -> dict[str, Any]:
         cells = ((key, column[row]) for key, column in columns.items())
-        return {key: round(cell) if by_key(key).whole else float(cell) for key, cell in cells}
+        counted = {key: round(cell) if by_key(key).whole else float(cell) for key, cell in cells}
+        return counted | ({"latencies": found[row]} if len(times) > 1 else {})
 
     found = [{name: float(ms[row]) for name, ms in times.items()} for row in range(len(population))]
 
@@ -248,7 +249,6 @@ def _found(problem: Problem, population: Population, accuracy: NDArray[np.float6
         Found(
             decisions=problem.space.choices(genotype),
             latency_ms=next(iter(found[row].values())),
-            **({"latencies": found[row]} if len(times) > 1 else {}),
             accuracy=float(accuracy[row]),
             accuracy_sigma=float(sigmas[row]),
             **figures(row),
