@@ -70,17 +70,17 @@ PIXEL3 = "answered by pixel3."
     ("words", "says"),
     [
         ("fbnet --target pixel-cpu", f"fbnet is {PIXEL3}"),
-        ("mobile --resolution 96 --target pixel-cpu", f"pixel-cpu answers mobile. mobile-96px-keep is {PIXEL3}"),
+        ("mobile --resolution 96 --target pixel-cpu", "pixel-cpu answers mobile. mobile-96px-keep is answered by "),
         (
-            "mobilenetv3 --target pixel-cpu",
-            "No shipped table answers for mobilenetv3. Make one: nas profile --space mobilenetv3 --target cpu",
+            "mobilenetv4 --target pixel-cpu",
+            "No shipped table answers for mobilenetv4. Make one: nas profile --space mobilenetv4 --target cpu",
         ),
         (
             "fbnet --target fbnet-titan-rtx-1",
             f"fbnet-titan-rtx-1 answers fbnet --resolution 32 --strides drop. fbnet is {PIXEL3}",
         ),
         ("nas-bench-macro --target nb201-pixel3", "nas-bench-macro is answered by pixel3, of the same device."),
-        ("mobile --target raspi", "of which nb201-raspi4 is like it"),
+        ("mobile --target raspi-4", ", of which raspi4, "),
         ("mobile --target pixel-3", "of which pixel3, "),
     ],
 )
