@@ -165,14 +165,14 @@ class _Writer:
         value, other = node.inputs
         if value in self.graph.constants:
             raise refuse("ncnn", node)
-        settings = {0: _BINARY[node.kind]}
+        settings: dict[int, float] = {0: _BINARY[node.kind]}
         if other not in self.graph.constants:
-            blobs = [self.there[name] for name in node.inputs]
-            if any(
-                shape != self._shape(name)[: len(shape)] for name, (_, shape) in zip(node.inputs, blobs, strict=True)
-            ):
+            both = [(name, self.there[name][1]) for name in node.inputs]
+            if any(shape != self._shape(name)[: len(shape)] for name, shape in both):
                 return self._layer("BinaryOp", list(map(self._blob, node.inputs)), settings), self._shape(node.output)
-            return self._layer("BinaryOp", [blob for blob, _ in blobs], settings), self._shape(node.output)
+            blob = self._layer("BinaryOp", [self.there[name][0] for name in node.inputs], settings)
+            flat = all(len(shape) == 1 for _, shape in both)  # pooled maps
+            return blob, self._shape(node.output)[:1] if flat else self._shape(node.output)
         shape, constant = self.graph.shapes[other], self.graph.constants[other]
         blob = self._blob(value)
         if not shape:

@@ -76,7 +76,8 @@ class RuntimeGraph:
             attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
             if all(name in self.constants for name in node.input):
                 given = {name: self.values(name) for name in node.input}
-                (self.constants[node.output[0]],) = ReferenceEvaluator(node).run(None, given)
+                (computed,) = ReferenceEvaluator(node).run(None, given)
+                self.constants[node.output[0]] = np.asarray(computed)
             else:
                 self.nodes.append(Node(node.op_type, list(node.input), node.output[0], attributes))
         self.shapes |= {name: _shape(constant) for name, constant in self.constants.items()}

@@ -56,9 +56,10 @@ def device(word: str) -> Iterator[Hosted]:
 
 @cache
 def small(name: str) -> tuple[Probe, torch.Tensor, np.ndarray]:
-    """A random network of a space with random weights, a picture, and what torch makes of it."""
-    space = load_space(name, resolution=64)
-    architecture = space.decode(space.sample(1, np.random.default_rng(3))[0])
+    """The smallest of some random networks of a space with random weights, a picture, and what torch makes of it."""
+    space = load_space(name, resolution=64, classes=10)
+    drawn = map(space.decode, space.sample(20, np.random.default_rng(3)))
+    architecture = min(drawn, key=lambda network: network.params)
     network = randomize(build(architecture), seed=1)
     x = picture(architecture, batch=1)
     model = to_onnx(architecture, Inline({key: value.numpy() for key, value in network.state_dict().items()}), {})

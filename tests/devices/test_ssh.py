@@ -20,6 +20,7 @@ from nas.devices import ssh as ssh_module
 from nas.devices import stream as stream_module
 from nas.devices.device import Fault, Plan, Sample
 from nas.devices.hosted import Hosted, python_runner
+from nas.devices.runtimes import RUNTIMES
 from nas.devices.ssh import Ssh, ssh_device
 from nas.devices.transport import Local
 from nas.profiler.probe import INPUT_SLICE, make_probe, write_weights
@@ -88,9 +89,12 @@ def test_it_is_this_machine_as_the_local_device_sees_it(server: Sshd) -> None:
         assert far.info.fingerprint == near.info.fingerprint
 
 
-def test_samples_are_those_of_the_local_device(server: Sshd, weights: Path) -> None:
-    checksums = []
-    for device in (ssh_device(HOST, config=server.config), Hosted(Local, python_runner(sys.executable))):
+@pytest.mark.parametrize("word", ["", "ncnn"])
+def test_samples_are_those_of_the_local_device(server: Sshd, weights: Path, word: str) -> None:
+    runtime, checksums = RUNTIMES[word], []
+    pytest.importorskip(runtime.module)
+    far = ssh_device(HOST, runtime=runtime, config=server.config, python=sys.executable if word else "")
+    for device in (far, Hosted(Local, python_runner(sys.executable), runtime=runtime)):
         samples = [s for s in device.measure(plan(weights)) if isinstance(s, Sample)]
         device.close()
         assert len(samples) == 4  # two probes, two passes
@@ -304,10 +308,13 @@ def test_a_missing_or_broken_python_is_told(server: Sshd) -> None:
         _ = device.info
 
 
-def test_a_missing_onnxruntime_is_told(server: Sshd, bare: str) -> None:
+@pytest.mark.parametrize(("word", "folder"), [("", "python"), ("litert", "python-litert")])
+def test_a_missing_runtime_is_told(server: Sshd, bare: str, word: str, folder: str) -> None:
     server.python(f'exec {bare} "$@"')
-    with pytest.raises(Fault, match=r"numpy and onnxruntime are needed.*No module named .numpy.*`--install` puts"):
-        _ = ssh_device(HOST, config=server.config).info
+    package = RUNTIMES[word].package
+    told = rf"numpy and {package} are needed.*No module named .numpy.*`--install` puts .*, ~/.cache/nas/{folder}\.$"
+    with pytest.raises(Fault, match=told):
+        _ = ssh_device(HOST, runtime=RUNTIMES[word], config=server.config).info
     assert not (server.home / ".cache").exists()
 
 
