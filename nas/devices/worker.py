@@ -110,7 +110,8 @@ class OpenVino:
     def __init__(self, threads: int, provider: str) -> None:
         import openvino
 
-        self.version, self.provider, self.alone = openvino.__version__.split("-")[0], "CPU", False
+        self.version, self.provider = openvino.__version__.split("-")[0], "CPU"
+        self.alone = False  # a thread of its own does the work, and others wait for it
         self.core = openvino.Core()
         self.core.set_property(
             "CPU", {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
@@ -156,6 +157,7 @@ class Ncnn:
         import ncnn
 
         self.version, self.provider, self.threads = ncnn.__version__, "CPU", threads
+        self.alone = threads == 1
         self.pools = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()
 
     def open(self, path: str, picture: Any) -> tuple[Callable[[], Any], Any]:
@@ -199,12 +201,8 @@ class LiteRt:
 
         from ai_edge_litert.interpreter import Interpreter
 
-        self.version, self.provider, self.threads, self.kind = (
-            version("ai-edge-litert"),
-            "XNNPACK",
-            threads,
-            Interpreter,
-        )
+        self.version, self.provider, self.threads = version("ai-edge-litert"), "XNNPACK", threads
+        self.kind, self.alone = Interpreter, threads == 1
 
     def open(self, path: str, picture: Any) -> tuple[Callable[[], Any], Any]:
         """See `OnnxRuntime.open`. Its pictures have their channels last."""

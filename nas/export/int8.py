@@ -132,12 +132,12 @@ def int8_lines(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("weights", f"{report['weights_bits']} bits, safe on {report['safe_on'].partition(':')[0]}"),
     ]
     if latency is not None:
-        slower = f"slower here by {latency['ratio']:.1f}x" if latency["ratio"] > 1 else ""
+        slower = ", slower here" if latency["ratio"] > 1 else ""
         lines.append(
             (
                 "measured",
                 f"{latency['float32_ms']:.3f} → {latency['int8_ms']:.3f} ms on {latency['device']}, "
-                f"{latency['threads']} thread(s): {slower or format(latency['ratio'], '.2f') + ' times the time'}",
+                f"{latency['threads']} thread(s): {latency['ratio']:.2f} times the time{slower}",
             )
         )
     return lines

@@ -17,7 +17,7 @@ from nas.runs.run import Run
 from nas.space.adapt import precise
 from nas.system.command import command
 from nas.system.folder_lock import is_held
-from nas.system.places import ELASTIC, TEACHER, network_names
+from nas.system.places import ELASTIC, TEACHER, network_names, published
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _file(place: Path) -> Path:
     if not place.is_dir():
         if not os.path.lexists(place) and place.parent == Path() and not place.suffix:
             raise ArchitectureError(
-                f"No network named {str(place)!r}, nor a file or folder. Shipped: {', '.join(network_names())}."
+                f"No network named {str(place)!r}, nor a file or folder. Shipped: {', '.join(published())}."
             )
         return place
     own = place / "config.json"

@@ -51,13 +51,15 @@ def accuracies(name: str) -> Path | None:
     return next((file for file in files if file.name == f"{name}.csv.gz"), None)
 
 
+def published() -> dict[str, Path]:
+    """Published networks, as arch-def files, by name."""
+    return {file.stem: file for file in sorted(shipped_folder("search_spaces").glob("networks/*"))}
+
+
 def network_names() -> dict[str, Path]:
-    """Published networks, as arch-def files, by name; also those of shipped tables, where no other has their name."""
-    files = [
-        *shipped_folder("latency_tables").glob("*/networks/*.json"),
-        *shipped_folder("search_spaces").glob("networks/*"),
-    ]
-    return {file.stem: file for file in sorted(files, key=lambda file: file.name)}
+    """Those that are `published`, and those that shipped tables are checked on, where no other has their name."""
+    checked = sorted(shipped_folder("latency_tables").glob("*/networks/*.json"), key=lambda file: file.name)
+    return {file.stem: file for file in checked} | published()
 
 
 def shipped_tables() -> list[str]:

@@ -131,8 +131,8 @@ class LatencyTable:
         why = next(filter(None, (error.noise for error in checks)), None)
         if why is None:
             return None
-        anew = f"nas profile --space {space.name if space else self.header.space or 'SPACE'}"
-        anew += f" --target {self.header.target or 'DEVICE'} --out NEW"
+        name, target = space.name if space else self.header.space or "SPACE", self.header.target or "DEVICE"
+        anew = f"nas profile --space {name} --target {target} --out NEW"
         return f"{self.name} was measured on a busy device ({why}): when it is quiet, measure anew, {anew}"
 
     def _check_of(self, space: Space) -> NetworksError | None:

@@ -56,7 +56,7 @@ def test_a_network_without_a_convolution_in_its_head() -> None:
         ["pool", "classifier"],
     )
     assert list(random_weights(network, 0))[-2:] == ["3.1.linear.weight", "3.1.linear.bias"]
-    assert work(head) == {"operators": 2, "traffic": 24 * 4 * 4, "linear": 48}
+    assert work(head) == {"operators": 2, "traffic": 24 * 4 * 4, "linear": 48, "heads": 1}
     assert (flash(head), peak(head)) == (4 * (48 + 2), 4 * (24 * 16 + 24))
     assert to_archdef(network)["head"] == 0
 

@@ -38,7 +38,9 @@ def test_every_file_is_written_and_read_back(winner: Architecture, tmp_path: Pat
         winner, tmp_path / "new" / "folder", decisions=decisions, space="mobile", seed=7, skipped=said.append
     )
     config, archdef, model, _ = written
-    assert [path.name for path in written] == [file.name for form in PLAIN for file in EXPORTS[form]]
+    assert [path.name for path in written] == [
+        file.name for form in PLAIN for file in EXPORTS[form] if "int8" not in file.name
+    ]
     assert sorted(path.name for path in config.parent.iterdir()) == sorted(path.name for path in written)
     assert said == []
     assert read_config(config).architecture == winner

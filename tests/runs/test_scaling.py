@@ -27,7 +27,7 @@ from nas.runs.problem import Problem
 from nas.runs.proportions import scaled
 from nas.runs.request import Request
 from nas.runs.scaling import AT_ONCE, MUCH, WIDTHS, by_clock, by_table, measured_to, scaled_to, scalings
-from nas.system.places import network_names
+from nas.system.places import published
 from nas.system.teller import Silent
 from nas.tables.table import LatencyTable, load_table
 
@@ -47,7 +47,7 @@ def test_squeeze_and_excitation_is_scaled_as_published(width: float) -> None:
     assert scaled(network("mnasnet-a1-1.0"), width).params == network(f"mnasnet-a1-{width}").params
 
 
-@pytest.mark.parametrize("name", network_names())
+@pytest.mark.parametrize("name", published())
 def test_a_scaled_network_keeps_its_shape(name: str) -> None:
     whole = network(name)
     assert scaled(whole, 1.0) == whole

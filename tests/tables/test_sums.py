@@ -115,7 +115,7 @@ def test_a_smaller_space_within_it_is_answered_for(mobile: Space, zcu102: Latenc
     [
         ("--space mobile --resolution 160 --strides keep", "mobile, 224 px and 1000 classes, as a whole"),
         ("--space mnasnet", "mnasnet has others"),
-        ("--space mobile --target a100 --at-most macs=1G --resolution 192", "a100 answers for networks of mobile"),
+        ("--space mobile --at-most macs=1G --resolution 192", "zcu102 answers for networks of mobile"),
         ("--space nas-bench-macro", "its rows mean something only in such sums"),
     ],
 )
