@@ -115,7 +115,7 @@ class Across:
         return round(100 * float(self.costs[here](winner.genotype[None])[0] / self.bound(here, SHARE) - 1), 1)
 
 
-SIDE, LEFT, TOP = 76, 130, 96
+SIDE, LEFT, TOP = 92, 130, 96
 """Of a cell, and the margins, in pixels."""
 
 
@@ -153,7 +153,9 @@ def drawing(found: dict[str, Any]) -> str:
             drawn.append(element("text", words, x=middle, y=y + SIDE / 2, text_anchor="middle", fill=colour))
             if not own:
                 small = {"font_size": "10", "text_anchor": "middle", "fill": colour}
-                drawn.append(element("text", f"{over:+.0f} % time", x=middle, y=y + SIDE / 2 + 17, **small))
+                drawn.append(
+                    element("text", f"{over:+.0f} % time".replace("-", "−"), x=middle, y=y + SIDE / 2 + 17, **small)
+                )
     return element(
         "svg",
         *drawn,
