@@ -270,7 +270,7 @@ def checked(error: Mapping[str, Any] | None, in_full: bool = False) -> list[tupl
         return []
     of = f" of {error['space']}" if error.get("space") else ""
     text = (
-        f"on {error['count']} whole networks{of} measured there the table was {error['mape_pct']:.1f} % off on "
+        f"on {error['count']:,} whole networks{of} measured there the table was {error['mape_pct']:.1f} % off on "
         f"average, {error['worst_pct']:.1f} % at most"
     )
     lines = [("checked", text), *(("", part) for part in _by_thirds(error.get("thirds") or []))]

@@ -88,7 +88,7 @@ def _summary(error: NetworksError | None) -> str:
     if error is None:
         return ""
     told = (
-        f"On {error.count} whole networks measured on the device the table was {error.mape_pct:.1f} % off on average "
+        f"On {error.count:,} whole networks measured on the device the table was {error.mape_pct:.1f} % off on average "
         f"and {error.worst_pct:.1f} % at most; {error.within_5_pct:.0f} % of them were within 5 %."
     )
     parts = [
