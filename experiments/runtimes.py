@@ -4,8 +4,10 @@ Each runtime gets its own table of the space, with its error on 20 whole network
 same random networks are measured on each: Kendall's tau between runtimes, and how far each table is off on them. At the
 end the winner of each runtime under its own median latency, proven by `exact`, stands beside those of the others.
 
-    python experiments/runtimes.py [--space mobile] [--networks 60] [--targets cpu cpu:openvino cpu:ncnn cpu:litert]
-    python experiments/runtimes.py --quick      minutes, on the smallest shipped space; its figures mean nothing
+    python experiments/runtimes.py --out FOLDER [--space mobile] [--networks 60] [--targets cpu cpu:openvino …]
+    python experiments/runtimes.py --out FOLDER --quick     minutes, on the smallest space; its figures mean nothing
+
+A further call goes on from the runtime at which the last one was stopped.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from pieces import Pieces
 from scipy.stats import kendalltau
 
 import nas
@@ -49,41 +53,53 @@ class Stderr:
 
 
 def compared(
-    space: str | Path, targets: Sequence[str], networks: int, effort: Effort, teller: Teller, **search: Any
+    space: str | Path,
+    targets: Sequence[str],
+    networks: int,
+    effort: Effort,
+    pieces: Pieces,
+    teller: Teller,
+    **search: Any,
 ) -> dict[str, Any]:
     """The figures, as JSON has them; winners by `nas.search` with these keywords."""
     loaded = nas.load_space(space)
     drawn = random_networks(loaded, networks, np.random.default_rng([SEED, 7]))
-    with TemporaryDirectory() as temporary:
-        folders = {target: Path(temporary) / target.replace(":", "-") for target in targets}
-        tables, told, ms = {}, {}, {}
-        for target, folder in folders.items():
-            start = perf_counter()
-            teller.say(target)
-            with attached(target) as device:
-                tables[target] = table = profile(loaded, target, device, folder, effort, teller)
-                profiled = perf_counter() - start
-                measured = measure_networks(drawn, table, device, teller)
-            ms[target] = measured.ms
-            estimated = np.array([table.estimate(network).latency_ms for network in drawn])
-            told[target] = {
-                "runtime": f"{table.header.runtime.name} {table.header.runtime.version}",
-                "threads": table.header.threads,
-                "profile_seconds": profiled,
-                "table_error": table.networks_error,
-                "fresh_networks_error": error_of(estimated, measured.ms, measured.floor_pct).model_dump(),
-                "ms": [float(measured.ms.min()), float(np.median(measured.ms)), float(measured.ms.max())],
-                "too_busy": measured.too_busy,
-            }
-        medians = {target: float(np.median(times)) for target, times in ms.items()}
+    folders = {target: pieces.folder / "tables" / target.replace(":", "-") for target in targets}
+
+    def measured(target: str) -> dict[str, Any]:
+        teller.say(target)
+        start = perf_counter()
+        with attached(target) as device:
+            table = profile(loaded, target, device, folders[target], effort, teller)
+            profiled = perf_counter() - start
+            times = measure_networks(drawn, table, device, teller)
+        estimated = np.array([table.estimate(network).latency_ms for network in drawn])
         return {
-            "space": loaded.name,
-            "networks": len(drawn),
-            "runtimes": told,
-            "kendall_tau": {a: {b: float(kendalltau(ms[a], ms[b]).statistic) for b in targets} for a in targets},
-            "tau_of_macs": {a: float(kendalltau([n.macs for n in drawn], ms[a]).statistic) for a in targets},
-            "winners": winners(space, tables, medians, Path(temporary), search),
+            "runtime": f"{table.header.runtime.name} {table.header.runtime.version}",
+            "threads": table.header.threads,
+            "profile_seconds": profiled,
+            "table_error": table.networks_error,
+            "fresh_networks_error": error_of(estimated, times.ms, times.floor_pct).model_dump(),
+            "ms": times.ms.tolist(),
+            "too_busy": times.too_busy,
         }
+
+    told = {target: pieces.kept(target.replace(":", "-"), partial(measured, target)) for target in targets}
+    tables = {target: nas.load_table(folder) for target, folder in folders.items()}
+    ms = {target: told[target].pop("ms") for target in targets}
+    medians = {target: float(np.median(times)) for target, times in ms.items()}
+    with TemporaryDirectory() as temporary:
+        best = winners(space, tables, medians, Path(temporary), search)
+    return {
+        "space": loaded.name,
+        "networks": len(drawn),
+        "runtimes": {
+            target: told[target] | {"ms": [min(ms[target]), medians[target], max(ms[target])]} for target in ms
+        },
+        "kendall_tau": {a: {b: float(kendalltau(ms[a], ms[b]).statistic) for b in targets} for a in targets},
+        "tau_of_macs": {a: float(kendalltau([n.macs for n in drawn], ms[a]).statistic) for a in targets},
+        "winners": best,
+    }
 
 
 def winners(
@@ -118,18 +134,19 @@ def winners(
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/runtimes"))
     parser.add_argument("--space", default="mobile")
     parser.add_argument("--targets", nargs="+", default=list(TARGETS))
     parser.add_argument("--networks", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="Least measuring, for a look at whether it works.")
     arguments = parser.parse_args()
     networks, effort = (6, Effort(seconds=1.0)) if arguments.quick else (arguments.networks, Effort())
-    start = perf_counter()
     space, search = (
         ("nas-bench-macro", {"budget": 8}) if arguments.quick else (arguments.space, {"controller": "exact"})
     )
-    figures = compared(space, arguments.targets, networks, effort, Stderr(), **search)
-    print(json.dumps(figures | {"seconds": perf_counter() - start}, indent=1))
+    setting = {"space": space, "targets": arguments.targets, "networks": networks, "seconds": effort.seconds}
+    pieces = Pieces(arguments.out.resolve(), setting)
+    print(json.dumps(compared(space, arguments.targets, networks, effort, pieces, Stderr(), **search), indent=1))
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ def test_what_a_runtime_cannot_run_is_told_before_anything_is_measured(word: str
 
 def test_the_experiment_holds_runtimes_against_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "experiments")
+    from pieces import Pieces  # type: ignore[import-not-found]
     from runtimes import compared  # type: ignore[import-not-found]
 
     file = tmp_path / "tiny.yaml"
@@ -153,7 +154,10 @@ def test_the_experiment_holds_runtimes_against_each_other(tmp_path: Path, monkey
     space = load_space(file)
     best = space.decode(space.sample(1, np.random.default_rng(0))[0])
     monkeypatch.setattr("nas.search", lambda **request: SimpleNamespace(architecture=best))
-    found = compared(file, ("fake", "fake:2t"), 6, Effort(seconds=1.0), Silent())
+    pieces = Pieces(tmp_path / "out", {})
+    found = compared(file, ("fake", "fake:2t"), 6, Effort(seconds=1.0), pieces, Silent())
+    monkeypatch.setattr("runtimes.attached", None)  # nothing is measured again
+    assert compared(file, ("fake", "fake:2t"), 6, Effort(seconds=1.0), pieces, Silent()) == found
     assert found["networks"] == 6
     assert found["kendall_tau"]["fake"] == pytest.approx({"fake": 1.0, "fake:2t": 1.0})
     for target in ("fake", "fake:2t"):
