@@ -42,7 +42,7 @@ def search_summary(result: Result, run: Path) -> str:
     lines += [("doubt", doubt) for doubt in result.doubts]
     for on, bound in zip(targets, bounds, strict=True):
         if on.measured is not None:
-            missed = " · MISSED the bound" if on.measured.misses(on.bound_ms) else ""
+            missed = f" · MISSED {over}" if (over := on.measured.missed(on.bound_ms)) else ""
             lines.append(("measured", f"asked {bound} · {measured_line(on.measured.model_dump())}{missed}"))
     if result.int8 is not None:
         from nas.export.int8 import int8_lines

@@ -69,7 +69,7 @@ def _times(on: OnTarget, where: str) -> list[Markup]:
     if measured is None:
         return [*cards, card(f"measured{where}", "—", "not measured: the figure beside it is an estimate", "")]
     half = f"measured ± {milliseconds(measured.measured_halfwidth_ms)}"
-    missed = "MISSES the bound" if measured.misses(on.bound_ms) else "keeps the bound"
+    missed = f"MISSES {over}" if (over := measured.missed(on.bound_ms)) else "keeps the bound"
     missed = "the device was too busy: measure again" if measured.too_busy else missed
     return [*cards, card(f"measured{where}", milliseconds(measured.measured_ms), half, missed)]
 

@@ -138,9 +138,12 @@ class Measured(Part):
         """Its time over that in float32."""
         return None if self.float32_ms is None else self.raw_ms / self.float32_ms
 
-    def misses(self, bound_ms: float) -> bool:
-        """Whether the winner is slower than a bound, as far as that can be told."""
-        return self.too_busy is None and self.measured_ms > bound_ms
+    def missed(self, bound_ms: float) -> str:
+        """What of a bound the winner is over, as a phrase; empty where it is not, or that cannot be told."""
+        over = self.measured_ms - bound_ms
+        if self.too_busy is not None or over <= 0:
+            return ""
+        return "the bound" if over > self.measured_halfwidth_ms else "the bound, by less than the measurement's error"
 
 
 class OnTarget(Part):

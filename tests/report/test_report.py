@@ -172,6 +172,9 @@ def test_a_measured_winner_stands_beside_the_table(run: Run) -> None:
     change(run.path / "result.json", measured=measured)
     text = plain(Page(write_report(run)).text)
     assert "measured 80.0 ms measured ± 0.500 ms MISSES the bound" in text
+    change(run.path / "result.json", measured=measured | {"measured_halfwidth_ms": 20.0})
+    unsure = plain(Page(write_report(run)).text)
+    assert "measured ± 20.0 ms MISSES the bound, by less than the measurement's error" in unsure
     assert "winner as measured" in text
     assert f"winner of this run {table_ms:.2f} 80.00 {100 * (table_ms / 80 - 1):+.1f} %" in text
 
