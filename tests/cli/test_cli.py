@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from small_run import nas
 
 from nas.system.places import shipped_folder
 
@@ -216,9 +217,13 @@ def test_help_is_quick(tmp_path: Path) -> None:
     assert seconds("-m", "nas", "--help") <= 3 * seconds("-c", "import click")
 
 
-def test_a_space_without_a_predictor_is_ranked_by_zero_cost_proxies_and_says_so(tmp_path: Path) -> None:
+def test_a_space_without_a_predictor_is_ranked_by_zero_cost_proxies_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.accuracy.zero_cost.SAMPLE", 8)  # of 32, which take half a minute
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     command = ["search", "--space", "single-path", "--target", "pixel-cpu", "--latency", "79ms", "--budget", "2"]
-    result = run(*command, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    result = nas(*command, cwd=tmp_path)
     assert "zero-cost score" in result.stdout
     assert "proxy top-1" not in result.stdout
     coverage = json.loads((tmp_path / "runs/single-path-pixel-cpu-1/result.json").read_text())["winner"]["coverage"]
