@@ -74,19 +74,26 @@ def in_network(
     scale = np.abs(columns).mean(axis=0)
     columns = columns[:, scale > 0] / scale[scale > 0] * alone_ms.mean()
     noise = np.maximum(noise_ms, LEAST_NOISE * network_ms)
-    surprise = network_ms - networks @ alone_ms
+    least = LEAST_SHARE * alone_ms
+    held = np.zeros(len(layers), dtype=bool)
 
     def posterior(s: float, c: float) -> tuple[float, Fit]:
-        """Log marginal likelihood of the networks, and the layers' posterior."""
-        reach = columns * c
-        prior = reach @ reach.T + np.diag((s * alone_ms) ** 2)
+        """Log marginal likelihood of the networks, and the posterior of the layers that are not held at their least."""
+        usual = np.where(held, least, alone_ms)
+        surprise = network_ms - networks @ usual
+        reach = columns * c * ~held[:, None]
+        prior = reach @ reach.T + np.diag((s * alone_ms * ~held) ** 2)
         joint = networks @ prior
         lower = np.linalg.cholesky(joint @ networks.T + np.diag(noise**2))
         white = np.linalg.solve(lower, surprise)
         gain = np.linalg.solve(lower, joint)
         likelihood = -0.5 * white @ white - np.log(np.diag(lower)).sum()
-        ms = np.maximum(alone_ms + gain.T @ white, LEAST_SHARE * alone_ms)
+        ms = usual + gain.T @ white
         variance = np.diag(prior) - (gain**2).sum(axis=0)
         return float(likelihood), Fit(ms, np.sqrt(np.maximum(variance, 0.0)), s, c)
 
-    return max((posterior(s, c) for s in DEVIATIONS for c in REACHES), key=lambda found: found[0])[1]
+    while True:
+        best = max((posterior(s, c) for s in DEVIATIONS for c in REACHES), key=lambda found: found[0])[1]
+        if not (below := (best.ms < least) & ~held).any():
+            return best
+        held |= below  # what they would have taken off the sums is for the others to take
