@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cost.cost import COSTS, by_key, counted
-from nas.runs.result import Accuracy, Found, OnTarget, Result
+from nas.runs.part import Accuracy
+from nas.runs.result import Found, OnTarget, Result
 from nas.space.space import Space
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from nas.report.figures import on_all, uncertain
 from nas.report.markup import clipped, element, joined
 from nas.report.material import Material
-from nas.runs.result import Runner
+from nas.runs.raced import Runner
 
 COLUMNS = ("network", "top-1 in the race", "epochs", "begun", "table", "measured", "estimate")
 

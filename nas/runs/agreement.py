@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from nas.runs.result import AccuracyCheck
+from nas.runs.raced import AccuracyCheck
 
 LEVEL = 0.9
 """Of the interval. Four networks in the right order are one of 24 orders: at 0.95 nothing could be told of four."""

@@ -22,8 +22,9 @@ from nas.runs.clock import Clocks
 from nas.runs.doubts import doubts
 from nas.runs.inheriting import Inheriting
 from nas.runs.ledger import Ledger
+from nas.runs.part import Accuracy
 from nas.runs.problem import Problem
-from nas.runs.result import CLOCK, Accuracy, Chosen, Found, Measured, NetworksError, OnTarget, Result, Winner
+from nas.runs.result import CLOCK, Chosen, Found, Measured, NetworksError, OnTarget, Result, Winner
 from nas.runs.run import Run
 from nas.runs.search_method import Searched
 from nas.runs.solver_search import prove

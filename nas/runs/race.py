@@ -38,8 +38,9 @@ from nas.runs.heat import Heat, Lap, reason
 from nas.runs.inheriting import Inheriting
 from nas.runs.past import late
 from nas.runs.problem import Problem
+from nas.runs.raced import AccuracyCheck, Lost, Race, Runner
 from nas.runs.request import Request
-from nas.runs.result import AccuracyCheck, Found, Lost, Race, Runner
+from nas.runs.result import Found
 from nas.space.space import Population
 from nas.system.atomic import write_atomic
 from nas.system.files import read_json

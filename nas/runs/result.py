@@ -11,10 +11,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from nas.cost.cost import COSTS, latencies, latencies_of
 from nas.errors import RunError
+from nas.runs.part import Accuracy, Part
+from nas.runs.raced import AccuracyCheck, Race
 from nas.runs.request import Request
 
 
@@ -26,12 +28,6 @@ def _of_latency_too(bounds: dict[str, int | float]) -> dict[str, int | float]:
 
 CLOCK = "clock"
 """In place of a table's provenances: the latency of a network that was measured as a whole."""
-
-
-class Part(BaseModel):
-    """Of a result: figures are finite, and nothing is taken for a number that is none."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Found(Part):
@@ -86,19 +82,6 @@ class Winner(Found):
     """Error of its latency, by the table's error bands."""
     name: str | None = None
     """Of the published network, scaled to the bound, that won the race; it has no decisions then."""
-
-
-class Accuracy(Part):
-    """What kind of figure the accuracies of a run are, and where they come from."""
-
-    label: str
-    unit: str
-    provenance: str
-
-    @property
-    def title(self) -> str:
-        """Label and unit, for an axis."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
 
 
 class Chosen(Part):
@@ -165,92 +148,6 @@ class OnTarget(Part):
     def by_clock(self) -> bool:
         """Whether the winner's latency is not the table's, which does not answer for it, but the device's."""
         return self.coverage == {CLOCK: 1.0}
-
-
-class Runner(Part):
-    """A network that was trained in a race; see `nas.runs.race`."""
-
-    name: str
-    decisions: dict[str, Any] | None
-    """None of a published network."""
-    width: float | None
-    """By which a published network was scaled; None of a finalist."""
-    latency_ms: float
-    """On the first target, as is `measured_ms`; on all of them, by their names, it is `latencies` and `measured`."""
-    measured_ms: float | None
-    """On the device, where there is one and it was not too busy."""
-    latencies: dict[str, float] = {}
-    measured: dict[str, float] = {}
-    macs: int
-    params: int
-    estimate: float | None
-    """By the accuracy that was searched by; None of a published network."""
-    estimate_sigma: float | None
-    inherited: bool
-    """Whether its training began with weights that it inherited, and not from scratch."""
-    epochs: int
-    """It was trained for, as long as it was in the race."""
-    top1: float
-    """Of the held-out pictures, in percent, at the end of its last round."""
-    top1_sigma: float
-
-
-class Lost(Part):
-    """A network that did not end a round of a race."""
-
-    name: str
-    round: int
-    reason: str
-
-    @property
-    def told(self) -> str:
-        """In a sentence."""
-        return f"{self.name} was lost in round {self.round}: {self.reason}"
-
-
-class Race(Part):
-    """Finalists and published networks, trained alike on the pictures: the best is the winner."""
-
-    runners: Annotated[list[Runner], Field(min_length=1)]
-    """The winner first, then those that were in the race for longest."""
-    lost: list[Lost] = []
-    """Those that are among the runners were in it until the round before."""
-    epochs: list[int]
-    """Of each round; after it the better half goes on."""
-    provenance: str
-    seconds: float
-
-    @property
-    def accuracy(self) -> Accuracy:
-        """What kind of figure `top1` is."""
-        return Accuracy(label="race top-1", unit="%", provenance=self.provenance)
-
-
-class AccuracyCheck(Part):
-    """How far the accuracy that was searched by ranked the finalists of a race as the race did."""
-
-    finalists: int
-    kendall_tau: float | None
-    """None of fewer than two."""
-    low: float | None
-    high: float | None
-    """Of the interval that holds the true tau in 90 % of cases."""
-
-    @property
-    def better_than_chance(self) -> bool:
-        """Whether zero lies below the interval."""
-        return self.low is not None and self.low > 0
-
-    @property
-    def told(self) -> str:
-        """In a sentence."""
-        if self.kendall_tau is None:
-            return "fewer than two finalists have no order that an estimate could be right about"
-        verdict = "" if self.better_than_chance else ": no better than chance"
-        return (
-            f"Kendall's tau of estimates and race {self.kendall_tau:+.2f}, 90 % interval {self.low:+.2f} … "
-            f"{self.high:+.2f}, over {self.finalists} finalists{verdict}"
-        )
 
 
 class NetworksError(Part):
